@@ -1,0 +1,108 @@
+//! Every derivation of the format, on one page. `Expand256(k, info)` is HKDF-Expand with SHA-256 (RFC 5869 §2.3) to 32
+//! bytes, that is `HMAC-SHA-256(k, info ‖ 0x01)`; every info is `label ‖ 0x00 ‖ context`, and no label has two uses.
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use zeroize::Zeroizing;
+
+use super::mac::{Mac256, Mac384};
+use crate::error::Error;
+use crate::secret::Secret;
+
+const WRAP: &[u8] = b"phi-envelope/1 wrap\0";
+const WRAP_KEY: &[u8] = b"phi-envelope/1 wrap key\0";
+const KEY_ID: &[u8] = b"phi-envelope/1 key id\0";
+const BINDINGS: &[u8] = b"phi-envelope/1 bindings\0";
+const HEADER: &[u8] = b"phi-envelope/1 header\0";
+const PAYLOAD: &[u8] = b"phi-envelope/1 payload\0";
+/// HKDF-Expand's counter of its first and only block.
+const FIRST_BLOCK: &[u8] = &[1];
+
+// FORMAT §4: wrap aad = "phi-envelope/1 wrap" ‖ 0x00 ‖ data key id ‖ labels length ‖ labels
+/// What a scheme that can authenticate data authenticates beside the data key. `labels` begins with its length.
+pub(crate) fn wrap_aad(data_key_id: &[u8; 16], labels: &[u8]) -> Vec<u8> {
+    [WRAP, data_key_id, labels].concat()
+}
+
+// FORMAT §4, scheme 0x01: Expand256(master key, "phi-envelope/1 wrap key" ‖ 0x00 ‖ key id ‖ data key id)
+/// The key that wraps one data key under one master key.
+pub(crate) fn wrap_key(master: &Mac256, key_id: &[u8; 16], data_key_id: &[u8; 16]) -> Secret<32> {
+    master.key(&[WRAP_KEY, key_id, data_key_id, FIRST_BLOCK])
+}
+
+// FORMAT §4 asks for 16 random bytes as a master key's id. A key that comes without one gets 16 pseudorandom bytes that
+// only its holder can compute, so that all who import the key agree: the head of Expand256(master key, "phi-envelope/1 key id" ‖ 0x00).
+/// The id of a master key that was imported without one.
+pub(crate) fn key_id(master: &Mac256) -> [u8; 16] {
+    let expanded = master.key(&[KEY_ID, FIRST_BLOCK]);
+    let mut id = [0; 16];
+    id.iter_mut()
+        .zip(expanded.as_bytes())
+        .for_each(|(to, from)| *to = *from);
+    id
+}
+
+// FORMAT §4, scheme 0x02: kek[32] ‖ check[32] = Argon2id v0x13 (passphrase, salt, m, t, p, 64 bytes, no secret, no data)
+/// The key-encryption key and the check value of a passphrase slot, in this order.
+pub(crate) fn passphrase(
+    passphrase: &[u8],
+    salt: &[u8; 16],
+    (memory_kib, passes, lanes): (u32, u32, u32),
+) -> Result<Secret<64>, Error> {
+    let refused = |_| Error::Misuse("Argon2id refuses these cost parameters or this passphrase");
+    let params = Params::new(memory_kib, passes, lanes, Some(64)).map_err(refused)?;
+    let mut memory = Zeroizing::new(vec![Block::default(); params.block_count()]);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    Secret::try_filled(|out| {
+        argon2.hash_password_into_with_memory(passphrase, salt, out, memory.as_mut_slice())
+    })
+    .map_err(refused)
+}
+
+// FORMAT §5: Expand256(data key, "phi-envelope/1 bindings" ‖ 0x00 ‖ message id ‖ bindings encoding)
+/// The tag over the bindings.
+pub(crate) fn bindings_tag(data_key: &Mac256, message_id: &[u8; 16], bindings: &[u8]) -> [u8; 32] {
+    data_key.tag(&[BINDINGS, message_id, bindings, FIRST_BLOCK])
+}
+
+// FORMAT §5: Expand256(data key, "phi-envelope/1 header" ‖ 0x00 ‖ every header byte before the tag)
+/// The tag over the header.
+pub(crate) fn header_tag(data_key: &Mac256, header: &[u8]) -> [u8; 32] {
+    data_key.tag(&[HEADER, header, FIRST_BLOCK])
+}
+
+// FORMAT §5: Expand256(data key, "phi-envelope/1 payload" ‖ 0x00 ‖ immutable)
+/// The key of the payload. `immutable` may come in parts.
+pub(crate) fn payload_key(data_key: &Mac256, immutable: &[u8]) -> Secret<32> {
+    data_key.key(&[PAYLOAD, immutable, FIRST_BLOCK])
+}
+
+// FORMAT §6: kdf(k, purpose, n) = first n bytes of HMAC-SHA-384(k, params ‖ iv[32] ‖ purpose ‖ AAD ‖ 0x01).
+// `prefix` is params ‖ iv.
+/// FLOE's header tag.
+pub(crate) fn floe_header_tag(key: &Mac384, prefix: &[u8], aad: &[u8]) -> [u8; 32] {
+    let full = key.tag(&[prefix, b"HEADER_TAG:", aad, FIRST_BLOCK]);
+    let mut tag = [0; 32];
+    tag.iter_mut().zip(full).for_each(|(to, from)| *to = from);
+    tag
+}
+
+/// FLOE's message key.
+pub(crate) fn floe_message_key(key: &Mac384, prefix: &[u8], aad: &[u8]) -> Secret<48> {
+    key.key(&[prefix, b"MESSAGE_KEY:", aad, FIRST_BLOCK])
+}
+
+/// FLOE's key for the 2^20 segments that share the high bits of `position`.
+pub(crate) fn floe_segment_key(
+    message_key: &Mac384,
+    prefix: &[u8],
+    aad: &[u8],
+    position: u64,
+) -> Secret<32> {
+    let masked = position & !((1 << 20) - 1);
+    let full = message_key.key(&[prefix, b"DEK:", &masked.to_be_bytes(), aad, FIRST_BLOCK]);
+    Secret::filled(|key| {
+        key.iter_mut()
+            .zip(full.as_bytes())
+            .for_each(|(to, from)| *to = *from);
+    })
+}

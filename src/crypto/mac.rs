@@ -1,0 +1,53 @@
+//! HMAC with a keyed state that is kept, and erased when dropped.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Sha256, Sha384};
+
+use crate::secret::Secret;
+
+/// HMAC-SHA-256 under one key (FIPS 198-1), keyed once.
+pub(crate) struct Mac256(Box<Hmac<Sha256>>);
+
+/// HMAC-SHA-384 under one key (FIPS 198-1), keyed once.
+pub(crate) struct Mac384(Box<Hmac<Sha384>>);
+
+macro_rules! mac {
+    ($name:ident, $hmac:ty, $len:literal) => {
+        impl $name {
+            /// Keys the state. HMAC takes a key of any length.
+            pub(crate) fn new(key: &[u8]) -> Self {
+                #[allow(clippy::expect_used)] // HMAC refuses no length
+                let state = <$hmac>::new_from_slice(key).expect("HMAC takes any key length");
+                Self(Box::new(state))
+            }
+
+            /// The MAC of the parts, one after the other, as a public value.
+            pub(crate) fn tag(&self, parts: &[&[u8]]) -> [u8; $len] {
+                self.compute(parts).into_bytes().into()
+            }
+
+            /// The MAC of the parts, one after the other, as a key.
+            pub(crate) fn key(&self, parts: &[&[u8]]) -> Secret<$len> {
+                let mut output = self.compute(parts).into_bytes();
+                Secret::taken_from(output.as_mut())
+            }
+
+            fn compute(&self, parts: &[&[u8]]) -> hmac::digest::CtOutput<$hmac> {
+                let mut state = <$hmac>::clone(&self.0);
+                for part in parts {
+                    state.update(part);
+                }
+                state.finalize()
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(redacted)"))
+            }
+        }
+    };
+}
+
+mac!(Mac256, Hmac<Sha256>, 32);
+mac!(Mac384, Hmac<Sha384>, 48);

@@ -1,0 +1,165 @@
+//! The one error of the crate, grouped by what a caller can do about it, and the words that it names things by.
+
+mod names;
+mod rules;
+
+use std::io;
+
+use names::Listed;
+pub use names::{KeyId, KeyState, SlotId};
+pub use rules::{Authenticated, ContextMismatch, KeyringRule, Limit, Malformed};
+
+/// The result of this crate's calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed, grouped by what the caller can do. No message holds a key, a plaintext, a binding or a passphrase.
+///
+/// It turns into an [`io::Error`] where a `Read` or a `Write` demands one; [`Error::from_io`] gets it back out.
+///
+/// ```
+/// # fn main() -> Result<(), phi_envelope::Error> {
+/// use phi_envelope::{Context, EnvelopeCipher, Error, Keyring};
+///
+/// let cipher = EnvelopeCipher::new(Keyring::generate("ehr-2026")?);
+/// match cipher.decrypt(b"PHIE", &Context::new()) {
+///     Err(Error::Truncated) => {} // cut off: fetch it again
+///     Err(error) => return Err(error),
+///     Ok(_) => unreachable!(),
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes do not begin as an envelope does.
+    #[error("not an envelope")]
+    NotAnEnvelope,
+    /// A later version of the format; a later version of this crate may read it.
+    #[error("envelope of format version {version}, newer than this reader")]
+    NewerVersion {
+        /// The version that the bytes state.
+        version: u8,
+    },
+    /// The bytes break a rule of the format.
+    #[error("malformed: {0}")]
+    Malformed(Malformed),
+    /// The bytes end before the envelope does.
+    #[error("truncated: the bytes end before the envelope does")]
+    Truncated,
+    /// No provider of this reader knows a key that the header names.
+    #[error("no matching key; the header names {}", Listed(slots))]
+    NoMatchingKey {
+        /// What the header names, in its order.
+        slots: Vec<SlotId>,
+    },
+    /// The key is known, but its state forbids its use.
+    #[error("master key {key_id} is {state} and cannot be used here")]
+    KeyNotUsable {
+        /// The master key.
+        key_id: KeyId,
+        /// The state it is in.
+        state: KeyState,
+    },
+    /// The context that was presented is not the one that the envelope was sealed with.
+    #[error("context mismatch: {0}")]
+    ContextMismatch(ContextMismatch),
+    /// A tag did not verify: the bytes were changed, or belong elsewhere.
+    #[error("authentication failed: {0}")]
+    AuthenticationFailed(Authenticated),
+    /// The passphrase does not open this slot.
+    #[error("wrong passphrase")]
+    WrongPassphrase,
+    /// A limit was reached.
+    #[error("limit exceeded: {0}")]
+    LimitExceeded(Limit),
+    /// A bug in the calling code; never caused by input.
+    #[error("misuse: {0}")]
+    Misuse(&'static str),
+    /// A key provider from outside failed.
+    #[error("key provider: {source}")]
+    Provider {
+        /// Whether the same call may succeed later.
+        retryable: bool,
+        /// What the provider said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+}
+
+impl Error {
+    /// This crate's error inside an [`io::Error`], where there is one.
+    ///
+    /// ```
+    /// use phi_envelope::Error;
+    /// let inside = std::io::Error::from(Error::Truncated);
+    /// assert!(matches!(Error::from_io(&inside), Some(Error::Truncated)));
+    /// ```
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// A provider's error, for implementations of [`KeyProvider`](crate::KeyProvider).
+    pub fn provider(
+        retryable: bool,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Provider {
+            retryable,
+            source: source.into(),
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    /// Unpacks an error of this crate that travelled through a `Read` or a `Write`.
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(inside) => inside,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
+            Err(error) => Self::Io(error),
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::Io(error) => return error,
+            Error::Truncated => io::ErrorKind::UnexpectedEof,
+            Error::KeyNotUsable { .. } | Error::NoMatchingKey { .. } | Error::WrongPassphrase => {
+                io::ErrorKind::PermissionDenied
+            }
+            Error::Misuse(_) => io::ErrorKind::InvalidInput,
+            Error::LimitExceeded(_) | Error::Provider { .. } => io::ErrorKind::Other,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<Malformed> for Error {
+    fn from(rule: Malformed) -> Self {
+        Self::Malformed(rule)
+    }
+}
+
+impl From<Limit> for Error {
+    fn from(limit: Limit) -> Self {
+        Self::LimitExceeded(limit)
+    }
+}
+
+impl From<ContextMismatch> for Error {
+    fn from(mismatch: ContextMismatch) -> Self {
+        Self::ContextMismatch(mismatch)
+    }
+}
+
+impl From<Authenticated> for Error {
+    fn from(part: Authenticated) -> Self {
+        Self::AuthenticationFailed(part)
+    }
+}

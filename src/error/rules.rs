@@ -1,0 +1,199 @@
+//! What exactly was wrong: one variant for each rule, limit and tag.
+
+/// The rule of the format that bytes break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// The kind byte is none of 1, 2, 3.
+    #[error("unknown kind of envelope")]
+    Kind,
+    /// An envelope, but not of the kind that the call opens.
+    #[error("an envelope of another kind than this call opens")]
+    OtherKind,
+    /// A flag bit other than 0 and 1 is set.
+    #[error("an undefined flag is set")]
+    Flags,
+    /// The header states no slot.
+    #[error("no slot")]
+    NoSlot,
+    /// The header states more than 32 slots.
+    #[error("more than 32 slots")]
+    TooManySlots,
+    /// Two slots have one scheme and one key id.
+    #[error("two slots with the same scheme and key id")]
+    DuplicateSlot,
+    /// More than one slot of a passphrase.
+    #[error("more than one passphrase slot")]
+    TwoPassphraseSlots,
+    /// A slot of scheme 0.
+    #[error("a slot of scheme 0")]
+    SchemeZero,
+    /// A slot's key id is empty, too long or not of its scheme's length.
+    #[error("a slot's key id has the wrong length")]
+    KeyIdLength,
+    /// A slot's wrapped key is empty, too long or not of its scheme's length.
+    #[error("a slot's wrapped key has the wrong length")]
+    WrappedKeyLength,
+    /// A passphrase slot states Argon2id costs outside the format's bounds.
+    #[error("a passphrase slot's Argon2id costs are out of bounds")]
+    PassphraseCosts,
+    /// An external slot's key id is not a name and an id.
+    #[error("an external slot's key id is not a reverse-DNS name and an id")]
+    ExternalKeyId,
+    /// The labels take more than 4,096 bytes.
+    #[error("labels longer than 4,096 bytes")]
+    LabelsLength,
+    /// More than 32 labels.
+    #[error("more than 32 labels")]
+    TooManyLabels,
+    /// A label's key is not 1 to 64 bytes long.
+    #[error("a label's key is not 1 to 64 bytes long")]
+    LabelKeyLength,
+    /// A label's value is not 1 to 256 bytes long.
+    #[error("a label's value is not 1 to 256 bytes long")]
+    LabelValueLength,
+    /// A label is not UTF-8.
+    #[error("a label is not UTF-8")]
+    LabelUtf8,
+    /// The labels' keys do not strictly increase.
+    #[error("the labels' keys do not strictly increase")]
+    LabelOrder,
+    /// A label runs over the end of the labels.
+    #[error("a label runs over the end of the labels")]
+    LabelOverrun,
+    /// The header takes more than 16,384 bytes.
+    #[error("header longer than 16,384 bytes")]
+    HeaderLength,
+    /// The block length is not what the kind demands.
+    #[error("block length not allowed for this kind of envelope")]
+    BlockLength,
+    /// Neither header block is whole.
+    #[error("neither header block is whole")]
+    NoHeaderBlock,
+    /// Bytes follow where the envelope ends.
+    #[error("bytes follow the end")]
+    TrailingBytes,
+    /// The stream's parameters are not FLOE with AES-256-GCM and SHA-384.
+    #[error("unknown stream parameters")]
+    StreamParameters,
+    /// The stream's segment length is outside the format's bounds.
+    #[error("segment length out of bounds")]
+    SegmentLength,
+    /// A segment's length word does not fit its position.
+    #[error("a segment's length word does not fit its place")]
+    SegmentLengthWord,
+    /// The text is not base64url.
+    #[error("not base64url text")]
+    TextAlphabet,
+    /// The text is padded or has a length that no bytes encode to.
+    #[error("base64url text with padding or of an impossible length")]
+    TextLength,
+    /// The text's last character has bits that belong to no byte.
+    #[error("base64url text with non-zero trailing bits")]
+    TextTrailingBits,
+    /// The keyring's file holds something that is not a keyring.
+    #[error("the keyring's content is not as the format says: {0}")]
+    Keyring(KeyringRule),
+}
+
+/// The rule of the keyring's content that is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyringRule {
+    /// The content is not the JSON that the format describes.
+    #[error("not the expected JSON")]
+    Json,
+    /// The content's version is not 1.
+    #[error("unknown version")]
+    Version,
+    /// Not exactly one key is active.
+    #[error("not exactly one active key")]
+    ActiveKeys,
+    /// Two keys have one id.
+    #[error("two keys with one id")]
+    DuplicateId,
+    /// A key that is not destroyed has no material, or a destroyed one has some.
+    #[error("a key's material does not fit its state")]
+    Material,
+    /// The envelope is not labelled as a keyring.
+    #[error("not labelled as a keyring")]
+    Label,
+}
+
+/// What was authenticated and did not verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Authenticated {
+    /// A slot's wrapped data key.
+    #[error("a wrapped data key")]
+    WrappedKey,
+    /// The header's tag.
+    #[error("the header")]
+    Header,
+    /// A record's payload.
+    #[error("the record's payload")]
+    Record,
+    /// The header of a stream's payload.
+    #[error("the stream's own header")]
+    StreamHeader,
+    /// A segment of a stream.
+    #[error("segment {0} of the stream")]
+    Segment(u64),
+}
+
+/// How the presented context differs from the envelope's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContextMismatch {
+    /// The envelope has bindings and none were presented.
+    #[error("the envelope has bindings and none were presented")]
+    BindingsMissing,
+    /// Bindings were presented and the envelope has none.
+    #[error("bindings were presented and the envelope has none")]
+    BindingsUnexpected,
+    /// The bindings are not those that the envelope was sealed with.
+    #[error("the bindings differ")]
+    BindingsDiffer,
+    /// A label that was presented is not in the header with that value.
+    #[error("a label differs")]
+    LabelsDiffer,
+}
+
+/// The limit that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Slots in an envelope: 32.
+    #[error("32 slots")]
+    Slots,
+    /// Labels: 32 pairs, keys of 1 to 64 bytes, values of 1 to 256 bytes, 4,096 bytes encoded.
+    #[error("labels (32 pairs, key 1 to 64 bytes, value 1 to 256 bytes, 4,096 bytes in all)")]
+    Labels,
+    /// Bindings: 32 pairs, keys of 1 to 64 bytes, values of 1 to 4,096 bytes, 16,384 bytes encoded.
+    #[error("bindings (32 pairs, key 1 to 64 bytes, value 1 to 4,096 bytes, 16,384 bytes in all)")]
+    Bindings,
+    /// A header: 16,384 bytes.
+    #[error("a header of 16,384 bytes")]
+    Header,
+    /// A header that does not fit its block.
+    #[error("a header that does not fit its block; repack the file with longer blocks")]
+    HeaderBlock,
+    /// A slot's key id (512 bytes) or wrapped key (4,096 bytes).
+    #[error("a slot's key id of 512 bytes or wrapped key of 4,096 bytes")]
+    Slot,
+    /// Changes of one header: 2^32 − 1.
+    #[error("2^32 - 1 changes of one header")]
+    Generation,
+    /// A record's plaintext: 2^36 − 32 bytes.
+    #[error("a record of 2^36 - 32 bytes")]
+    RecordLength,
+    /// A stream: 2^40 segments and 2^63 − 1 bytes.
+    #[error("a stream of 2^40 segments and 2^63 - 1 bytes")]
+    StreamLength,
+    /// Messages under one data key: 2^32.
+    #[error("2^32 messages under one data key")]
+    Messages,
+    /// The memory that this reader grants Argon2id.
+    #[error("the memory granted to a passphrase's Argon2id")]
+    PassphraseMemory,
+}

@@ -1,0 +1,11 @@
+//! Client-side envelope encryption of patient health information.
+
+mod crypto;
+mod error;
+mod secret;
+
+pub use error::{
+    Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed, Result,
+    SlotId,
+};
+pub use secret::Plaintext;

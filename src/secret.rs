@@ -1,0 +1,108 @@
+//! Bytes that are erased when dropped and never printed.
+
+use std::fmt;
+use std::ops::Deref;
+
+use zeroize::Zeroize as _;
+
+/// `N` secret bytes on the heap, so that moving the value copies nothing.
+pub(crate) struct Secret<const N: usize>(Box<[u8; N]>);
+
+impl<const N: usize> Secret<N> {
+    /// Fills the bytes where they will stay.
+    pub(crate) fn filled(fill: impl FnOnce(&mut [u8; N])) -> Self {
+        let mut secret = Self(Box::new([0; N]));
+        fill(&mut secret.0);
+        secret
+    }
+
+    /// Fills the bytes where they will stay, or erases what was filled.
+    pub(crate) fn try_filled<E>(
+        fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut secret = Self(Box::new([0; N]));
+        fill(&mut secret.0)?;
+        Ok(secret)
+    }
+
+    /// Takes the bytes over and erases the caller's.
+    pub(crate) fn taken_from(bytes: &mut [u8; N]) -> Self {
+        let secret = Self(Box::new(*bytes));
+        bytes.zeroize();
+        secret
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; N] {
+        &self.0
+    }
+}
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl<const N: usize> fmt::Debug for Secret<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+/// Decrypted bytes: reads as `[u8]`, is erased when dropped, and prints only its length.
+///
+/// ```
+/// # fn main() -> Result<(), phi_envelope::Error> {
+/// # let cipher = phi_envelope::EnvelopeCipher::new(phi_envelope::Keyring::generate("doc")?);
+/// # let context = phi_envelope::Context::new();
+/// # let envelope = cipher.encrypt(b"BP 120/80", &context)?;
+/// let plaintext = cipher.decrypt(&envelope, &context)?;
+/// assert_eq!(&plaintext[..], b"BP 120/80");
+/// assert_eq!(format!("{plaintext:?}"), "Plaintext(9 bytes)");
+/// # Ok(()) }
+/// ```
+pub struct Plaintext(Vec<u8>);
+
+impl Plaintext {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, without a copy. Erasing them is the caller's part from here on.
+    #[must_use]
+    pub fn into_vec(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Plaintext {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Deref for Plaintext {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Plaintext {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq<[u8]> for Plaintext {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.0 == other
+    }
+}
+
+impl fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plaintext({} bytes)", self.0.len())
+    }
+}
