@@ -2,6 +2,7 @@
 
 mod crypto;
 mod error;
+pub mod floe;
 mod secret;
 
 pub use error::{

@@ -1,0 +1,55 @@
+//! A buffer for plaintext.
+
+use zeroize::Zeroizing;
+
+/// The least that is allocated.
+const LEAST: usize = 4096;
+
+/// Bytes that are erased when dropped, and whose growth leaves no copy behind.
+pub(super) struct Buffer(Zeroizing<Vec<u8>>);
+
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Self(Zeroizing::default())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Appends bytes.
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        let len = self.len().saturating_add(bytes.len());
+        if len > self.0.capacity() {
+            let doubled = self.0.capacity().saturating_mul(2);
+            let mut grown = Vec::with_capacity(len.max(doubled).max(LEAST));
+            grown.extend_from_slice(&self.0);
+            self.0 = Zeroizing::new(grown);
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Appends zeros up to a length.
+    pub(super) fn grow(&mut self, len: usize) {
+        if len > self.len() {
+            let mut grown = Zeroizing::new(vec![0; len]);
+            let (head, _) = grown.split_at_mut(self.len());
+            head.copy_from_slice(&self.0);
+            self.0 = grown;
+        }
+    }
+
+    /// Removes the first bytes, `count` of them or all.
+    pub(super) fn remove(&mut self, count: usize) {
+        let count = count.min(self.len());
+        self.0.drain(..count);
+    }
+}
