@@ -3,6 +3,8 @@
 mod crypto;
 mod error;
 pub mod floe;
+mod format;
+mod keys;
 mod secret;
 
 pub use error::{

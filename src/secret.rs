@@ -68,6 +68,24 @@ impl Plaintext {
         Self(bytes)
     }
 
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
+    /// Keeps the bytes of `range` and erases all others.
+    pub(crate) fn keep(&mut self, range: std::ops::Range<usize>) {
+        let len = range.len();
+        self.0.copy_within(range, 0);
+        if let Some(rest) = self.0.get_mut(len..) {
+            rest.zeroize();
+        }
+        self.0.truncate(len);
+    }
+
     /// The bytes, without a copy. Erasing them is the caller's part from here on.
     #[must_use]
     pub fn into_vec(mut self) -> Vec<u8> {

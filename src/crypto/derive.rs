@@ -71,9 +71,10 @@ pub(crate) fn header_tag(data_key: &Mac256, header: &[u8]) -> [u8; 32] {
 }
 
 // FORMAT §5: Expand256(data key, "phi-envelope/1 payload" ‖ 0x00 ‖ immutable)
-/// The key of the payload. `immutable` may come in parts.
-pub(crate) fn payload_key(data_key: &Mac256, immutable: &[u8]) -> Secret<32> {
-    data_key.key(&[PAYLOAD, immutable, FIRST_BLOCK])
+/// The key of the payload. `immutable` comes in two parts.
+pub(crate) fn payload_key(data_key: &Mac256, immutable: [&[u8]; 2]) -> Secret<32> {
+    let [head, tail] = immutable;
+    data_key.key(&[PAYLOAD, head, tail, FIRST_BLOCK])
 }
 
 // FORMAT §6: kdf(k, purpose, n) = first n bytes of HMAC-SHA-384(k, params ‖ iv[32] ‖ purpose ‖ AAD ‖ 0x01).

@@ -46,10 +46,10 @@ pub enum Error {
     /// The bytes end before the envelope does.
     #[error("truncated: the bytes end before the envelope does")]
     Truncated,
-    /// No provider of this reader knows a key that the header names.
-    #[error("no matching key; the header names {}", Listed(slots))]
+    /// No provider of this reader knows a key that the header names, or a keyring has no key of that id.
+    #[error("no matching key for {}", Listed(slots))]
     NoMatchingKey {
-        /// What the header names, in its order.
+        /// What was looked for; the header's slots in their order.
         slots: Vec<SlotId>,
     },
     /// The key is known, but its state forbids its use.

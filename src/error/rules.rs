@@ -91,6 +91,9 @@ pub enum Malformed {
     /// The text's last character has bits that belong to no byte.
     #[error("base64url text with non-zero trailing bits")]
     TextTrailingBits,
+    /// A master key's text is not the base64 of 32 bytes.
+    #[error("a master key's text is not the base64 of 32 bytes")]
+    MasterKeyText,
     /// The keyring's file holds something that is not a keyring.
     #[error("the keyring's content is not as the format says: {0}")]
     Keyring(KeyringRule),
@@ -193,6 +196,9 @@ pub enum Limit {
     /// Messages under one data key: 2^32.
     #[error("2^32 messages under one data key")]
     Messages,
+    /// A keyring's file: 16 MiB.
+    #[error("a keyring's file of 16 MiB")]
+    KeyringFile,
     /// The memory that this reader grants Argon2id.
     #[error("the memory granted to a passphrase's Argon2id")]
     PassphraseMemory,

@@ -1,0 +1,92 @@
+//! FORMAT §7: the two header blocks of an inline stream, `header ‖ zero padding ‖ digest[8]`.
+
+use sha2::{Digest as _, Sha256};
+
+use super::header::{Header, Kind, MAGIC, is_block_length};
+use super::limits::{BLOCK_STEP, MAX_BLOCK};
+use crate::error::{Limit, Result};
+
+/// Bytes of the digest at a block's end.
+const DIGEST_LEN: usize = 8;
+
+/// The block of `length` bytes that holds `header`.
+pub(crate) fn write(header: &[u8], length: usize) -> Result<Vec<u8>> {
+    let mut block = Vec::with_capacity(length);
+    block.extend_from_slice(header);
+    let padded = length.checked_sub(DIGEST_LEN).ok_or(Limit::HeaderBlock)?;
+    if block.len() > padded {
+        return Err(Limit::HeaderBlock.into());
+    }
+    block.resize(padded, 0);
+    let digest = digest(&block);
+    block.extend_from_slice(&digest);
+    Ok(block)
+}
+
+/// The two candidates of an inline stream, as found at the head of its file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidates<'a> {
+    pub(crate) first: Option<Header<'a>>,
+    pub(crate) second: Option<Header<'a>>,
+    /// Of one block.
+    pub(crate) block_length: usize,
+    /// Both blocks are there and byte-identical.
+    pub(crate) identical: bool,
+}
+
+/// The block length that the head of a file states, where it states one. Nothing is checked but that it can be one.
+pub(crate) fn stated_length(head: &[u8]) -> Option<usize> {
+    let (fixed, _) = head.split_first_chunk::<16>()?;
+    let [m0, m1, m2, m3, _, kind, _, _, _, _, _, _, length @ ..] = *fixed;
+    let length = usize::try_from(u32::from_be_bytes(length)).ok()?;
+    ([m0, m1, m2, m3] == MAGIC && kind == 2 && is_block_length(length)).then_some(length)
+}
+
+/// Finds the candidates in the head of a file, which is to hold two blocks of [`stated_length`] or, where that finds
+/// nothing, two of the longest blocks, or the whole file where it is shorter.
+pub(crate) fn find(head: &[u8]) -> Option<Candidates<'_>> {
+    let block = |offset: usize, length: usize| head.get(offset..offset.checked_add(length)?);
+    let candidate_at = |offset, length| block(offset, length).and_then(candidate);
+    if let Some(length) = stated_length(head)
+        && let Some(first) = candidate_at(0, length)
+    {
+        return Some(Candidates {
+            first: Some(first),
+            second: candidate_at(length, length),
+            block_length: length,
+            identical: block(0, length) == block(length, length),
+        });
+    }
+    // Where A is no candidate, B is sought at each multiple of 4,096 up to 65,536.
+    (BLOCK_STEP..=MAX_BLOCK)
+        .step_by(BLOCK_STEP)
+        .find_map(|length| {
+            Some(Candidates {
+                first: None,
+                second: Some(candidate_at(length, length)?),
+                block_length: length,
+                identical: false,
+            })
+        })
+}
+
+/// The header in `block` where the block is a candidate: right digest, zero padding, kind 0x02, its own length.
+fn candidate(block: &[u8]) -> Option<Header<'_>> {
+    let (content, stated) = block.split_last_chunk::<DIGEST_LEN>()?;
+    let (header, padding) = Header::parse(content).ok()?;
+    let whole = header.kind() == Kind::StreamInline
+        && usize::try_from(header.block_length()) == Ok(block.len())
+        && padding.iter().all(|byte| *byte == 0)
+        && digest(content) == *stated;
+    whole.then_some(header)
+}
+
+fn digest(content: &[u8]) -> [u8; DIGEST_LEN] {
+    let full = Sha256::digest(content);
+    let mut digest = [0; DIGEST_LEN];
+    digest
+        .iter_mut()
+        .zip(full)
+        .for_each(|(to, from)| *to = from);
+    digest
+}

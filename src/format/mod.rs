@@ -1,0 +1,9 @@
+//! The bytes of an envelope: limits, header, labels, blocks, text form. Knows no key and calls no cipher.
+
+pub(crate) mod blocks;
+mod codec;
+pub(crate) mod header;
+pub(crate) mod limits;
+pub(crate) mod pairs;
+pub(crate) mod slot;
+pub(crate) mod text;

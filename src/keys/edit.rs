@@ -1,0 +1,259 @@
+//! A keyring's keys and the rules by which their states change (NIST SP 800-57 part 1, §7).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::MasterKey;
+use crate::error::{Error, KeyId, KeyState, KeyringRule, Malformed, Result, SlotId};
+use crate::format::slot::KEYRING;
+
+/// Fields of a keyring's file that this version does not know, kept for the next writer.
+pub(crate) type Unknown = serde_json::Map<String, serde_json::Value>;
+
+/// The keys of a keyring while they are changed: what [`KeyringFile::update`](crate::KeyringFile::update) hands to its closure.
+///
+/// Nothing can be sealed with it, so that no envelope is ever under a key that is not stored yet.
+#[derive(Debug, Clone)]
+pub struct KeyringEdit {
+    entries: Vec<Entry>,
+    pub(crate) unknown: Unknown,
+}
+
+/// One key of a keyring.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) info: KeyInfo,
+    /// None once destroyed.
+    pub(crate) key: Option<Arc<MasterKey>>,
+    pub(crate) unknown: Unknown,
+}
+
+/// What a keyring knows about one of its keys, beside the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyInfo {
+    /// The key's id, as slots name it.
+    pub id: KeyId,
+    /// The label that it was given.
+    pub label: String,
+    /// The state that it is in.
+    pub state: KeyState,
+    /// When it came to be, in whole seconds.
+    pub created: SystemTime,
+    /// When its state last changed, in whole seconds.
+    pub changed: SystemTime,
+}
+
+impl KeyringEdit {
+    /// A keyring of one active key.
+    pub(super) fn of(key: MasterKey, label: &str) -> Self {
+        let mut edit = Self {
+            entries: Vec::new(),
+            unknown: Unknown::new(),
+        };
+        edit.push(key, label);
+        edit
+    }
+
+    /// The keyring that a file holds.
+    pub(crate) fn from_entries(entries: Vec<Entry>, unknown: Unknown) -> Result<Self> {
+        let rule = |rule| Err(Malformed::Keyring(rule).into());
+        let is_active = |entry: &&Entry| entry.info.state == KeyState::Active;
+        if entries.iter().filter(is_active).count() != 1 {
+            return rule(KeyringRule::ActiveKeys);
+        }
+        for (index, entry) in entries.iter().enumerate() {
+            if (entry.info.state == KeyState::Destroyed) != entry.key.is_none() {
+                return rule(KeyringRule::Material);
+            }
+            let id = entry.info.id;
+            if entries
+                .iter()
+                .skip(index + 1)
+                .any(|other| other.info.id == id)
+            {
+                return rule(KeyringRule::DuplicateId);
+            }
+        }
+        Ok(Self { entries, unknown })
+    }
+
+    /// The keys, oldest first.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyInfo> {
+        self.entries.iter().map(|entry| &entry.info)
+    }
+
+    /// Makes a new random key the active one; the one that was active becomes deactivated.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the operating system gives no randomness.
+    pub fn rotate(&mut self, label: &str) -> Result<KeyId> {
+        self.rotate_to(MasterKey::generate()?, label)
+    }
+
+    /// Makes a key from elsewhere the active one; the one that was active becomes deactivated.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where the keyring has, or had, a key of this id.
+    pub fn rotate_to(&mut self, key: MasterKey, label: &str) -> Result<KeyId> {
+        let id = key.id();
+        if self.entry(id).is_some() {
+            return Err(Error::Misuse("the keyring already has a key of this id"));
+        }
+        for entry in &mut self.entries {
+            if entry.info.state == KeyState::Active {
+                entry.change(KeyState::Deactivated);
+            }
+        }
+        self.push(key, label);
+        Ok(id)
+    }
+
+    /// Deactivates a suspended key; a deactivated one stays so. It unwraps and no longer wraps.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotUsable`] in every other state: the active key is left by [`rotate`](Self::rotate) alone.
+    pub fn deactivate(&mut self, id: KeyId) -> Result<()> {
+        self.transition(
+            id,
+            &[KeyState::Suspended, KeyState::Deactivated],
+            KeyState::Deactivated,
+        )
+    }
+
+    /// Suspends a deactivated key: it neither wraps nor unwraps until it is resumed.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotUsable`] in every other state, [`Error::NoMatchingKey`] where there is no such key.
+    pub fn suspend(&mut self, id: KeyId) -> Result<()> {
+        self.transition(
+            id,
+            &[KeyState::Deactivated, KeyState::Suspended],
+            KeyState::Suspended,
+        )
+    }
+
+    /// Resumes a suspended key as a deactivated one.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotUsable`] in every other state, [`Error::NoMatchingKey`] where there is no such key.
+    pub fn resume(&mut self, id: KeyId) -> Result<()> {
+        self.transition(id, &[KeyState::Suspended], KeyState::Deactivated)
+    }
+
+    /// Marks a key as compromised: it unwraps only for a cipher that allows it. The active key is rotated first, to a new
+    /// random key of the same label.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotUsable`] where the key is destroyed, [`Error::NoMatchingKey`] where there is no such key.
+    pub fn mark_compromised(&mut self, id: KeyId) -> Result<()> {
+        let entry = self.entry(id).ok_or_else(|| unknown_key(id))?;
+        if entry.info.state == KeyState::Active {
+            let label = entry.info.label.clone();
+            self.rotate(&label)?;
+        }
+        self.transition(
+            id,
+            &[
+                KeyState::Deactivated,
+                KeyState::Suspended,
+                KeyState::Compromised,
+            ],
+            KeyState::Compromised,
+        )
+    }
+
+    /// Destroys a key's material for ever; its id and label stay. **Whatever only this key can open is lost.**
+    ///
+    /// # Errors
+    /// [`Error::KeyNotUsable`] where the key is active, [`Error::NoMatchingKey`] where there is no such key.
+    pub fn destroy(&mut self, id: KeyId) -> Result<()> {
+        self.transition(
+            id,
+            &[
+                KeyState::Deactivated,
+                KeyState::Suspended,
+                KeyState::Compromised,
+                KeyState::Destroyed,
+            ],
+            KeyState::Destroyed,
+        )?;
+        if let Some(entry) = self.entry_mut(id) {
+            entry.key = None;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Looked up from the newest, which is asked for most.
+    pub(super) fn entry(&self, id: KeyId) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.info.id == id)
+    }
+
+    pub(super) fn active(&self) -> Result<&Arc<MasterKey>> {
+        self.entries
+            .iter()
+            .rev()
+            .find(|entry| entry.info.state == KeyState::Active)
+            .and_then(|entry| entry.key.as_ref())
+            .ok_or(Error::Misuse("a keyring without an active key"))
+    }
+
+    fn entry_mut(&mut self, id: KeyId) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.info.id == id)
+    }
+
+    fn transition(&mut self, id: KeyId, from: &[KeyState], to: KeyState) -> Result<()> {
+        let entry = self.entry_mut(id).ok_or_else(|| unknown_key(id))?;
+        let state = entry.info.state;
+        if !from.contains(&state) {
+            return Err(Error::KeyNotUsable { key_id: id, state });
+        }
+        if state != to {
+            entry.change(to);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, key: MasterKey, label: &str) {
+        let now = now();
+        self.entries.push(Entry {
+            info: KeyInfo {
+                id: key.id(),
+                label: label.to_owned(),
+                state: KeyState::Active,
+                created: now,
+                changed: now,
+            },
+            key: Some(Arc::new(key)),
+            unknown: Unknown::new(),
+        });
+    }
+}
+
+impl Entry {
+    fn change(&mut self, to: KeyState) {
+        self.info.state = to;
+        self.info.changed = now();
+    }
+}
+
+fn unknown_key(id: KeyId) -> Error {
+    Error::NoMatchingKey {
+        slots: vec![SlotId {
+            scheme: KEYRING,
+            key_id: id.as_bytes().to_vec(),
+        }],
+    }
+}
+
+/// Now, in whole seconds, as the keyring's file holds it.
+fn now() -> SystemTime {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}

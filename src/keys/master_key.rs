@@ -1,0 +1,147 @@
+//! One 256-bit key-encryption key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::{DataKey, UnwrapContext, WrapContext};
+use crate::crypto::gcm::GcmKey;
+use crate::crypto::mac::Mac256;
+use crate::crypto::{derive, random};
+use crate::error::{Authenticated, KeyId, Malformed, Result};
+use crate::format::slot::{KEYRING, Slot, WrappedKey};
+use crate::secret::Secret;
+
+/// One 256-bit key-encryption key with its id. Erased when dropped; never cloned, never printed.
+///
+/// It becomes useful in a [`Keyring`](crate::Keyring).
+///
+/// ```
+/// use phi_envelope::{EnvelopeCipher, Keyring, MasterKey};
+///
+/// // As a secret manager hands it out: the base64 text of 32 bytes.
+/// let text = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
+/// let keyring = Keyring::from_master_key(MasterKey::from_base64(text)?, "from the secret manager");
+/// let cipher = EnvelopeCipher::new(keyring);
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct MasterKey {
+    id: KeyId,
+    secret: Secret<32>,
+    /// Keyed once, so that a wrap costs no key set-up of its own.
+    mac: Mac256,
+}
+
+impl MasterKey {
+    /// A new random key with a random id.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) where the operating system gives no randomness.
+    pub fn generate() -> Result<Self> {
+        let secret = random::secret()?;
+        Ok(Self::new(KeyId::from_bytes(random::bytes()?), secret))
+    }
+
+    /// The key of 32 uniformly random bytes from elsewhere. Its id is derived from it, so that all who import the key agree
+    /// on the id. The caller's bytes are erased.
+    pub fn taken_from(bytes: &mut [u8; 32]) -> Self {
+        let secret = Secret::taken_from(bytes);
+        let id = derive::key_id(&Mac256::new(secret.as_bytes()));
+        Self::new(KeyId::from_bytes(id), secret)
+    }
+
+    /// The key of a base64 text of 32 uniformly random bytes (RFC 4648 §4), white space around it ignored. Its id is
+    /// derived from it, as by [`taken_from`](Self::taken_from).
+    ///
+    /// # Errors
+    /// [`Malformed::MasterKeyText`] where the text is anything else.
+    pub fn from_base64(text: &str) -> Result<Self> {
+        let mut decoded = Zeroizing::new([0; 36]);
+        let len = STANDARD
+            .decode_slice(text.trim_ascii(), &mut *decoded)
+            .map_err(|_| Malformed::MasterKeyText)?;
+        let (key, []) = decoded
+            .get_mut(..len)
+            .and_then(<[u8]>::split_first_chunk_mut)
+            .ok_or(Malformed::MasterKeyText)?
+        else {
+            return Err(Malformed::MasterKeyText.into());
+        };
+        Ok(Self::taken_from(key))
+    }
+
+    /// The same key under an id that was stored beside it.
+    #[must_use]
+    pub fn with_id(mut self, id: KeyId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// The key's id, as slots name it.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    pub(crate) fn new(id: KeyId, secret: Secret<32>) -> Self {
+        let mac = Mac256::new(secret.as_bytes());
+        Self { id, secret, mac }
+    }
+
+    pub(crate) fn secret(&self) -> &Secret<32> {
+        &self.secret
+    }
+
+    // FORMAT §4, scheme 0x01: wrapped = iv[12] ‖ ct[32] ‖ tag[16]
+    pub(super) fn wrap(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        let mut ciphertext = [0; 32];
+        let sealed = self.gcm(context.data_key_id()).seal_into(
+            context.iv(),
+            context.aad(),
+            key.as_bytes(),
+            &mut ciphertext,
+        );
+        let mut wrapped = [0; 60];
+        join(&mut wrapped, &[&sealed.iv, &ciphertext, &sealed.tag]);
+        WrappedKey::of(KEYRING, &[self.id.as_bytes()], &wrapped)
+    }
+
+    pub(super) fn unwrap(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+        let (iv, rest) = slot
+            .wrapped()
+            .split_first_chunk()
+            .ok_or(Malformed::WrappedKeyLength)?;
+        let (ciphertext, tag) = rest.split_last_chunk().ok_or(Malformed::WrappedKeyLength)?;
+        open_key(
+            &self.gcm(context.data_key_id()),
+            (iv, ciphertext, tag),
+            context.aad(),
+        )
+    }
+
+    fn gcm(&self, data_key_id: &[u8; 16]) -> GcmKey {
+        let key = derive::wrap_key(&self.mac, self.id.as_bytes(), data_key_id);
+        GcmKey::new(key.as_bytes())
+    }
+}
+
+/// Opens a wrapped data key.
+pub(super) fn open_key(
+    gcm: &GcmKey,
+    (iv, ciphertext, tag): (&[u8; 12], &[u8], &[u8; 16]),
+    aad: &[u8],
+) -> Result<DataKey> {
+    if ciphertext.len() != 32 {
+        return Err(Malformed::WrappedKeyLength.into());
+    }
+    let key = Secret::try_filled(|key| gcm.open_into(iv, aad, ciphertext, tag, key))
+        .map_err(|_| Authenticated::WrappedKey)?;
+    Ok(DataKey::from(key))
+}
+
+/// Writes the parts one after the other.
+pub(super) fn join(out: &mut [u8], parts: &[&[u8]]) {
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    out.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+}

@@ -1,0 +1,16 @@
+//! Keys in memory, and the joint for those that live elsewhere.
+
+mod data_key;
+mod edit;
+mod keyring;
+mod master_key;
+mod passphrase;
+mod provider;
+
+pub use data_key::DataKey;
+pub(crate) use edit::Entry;
+pub use edit::{KeyInfo, KeyringEdit};
+pub use keyring::Keyring;
+pub use master_key::MasterKey;
+pub use passphrase::{Argon2Costs, Passphrase};
+pub use provider::{KeyProvider, Recognition, UnwrapContext, WrapContext};

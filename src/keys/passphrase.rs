@@ -1,0 +1,198 @@
+//! A data key under a passphrase (FORMAT §4, scheme 0x02).
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use zeroize::Zeroizing;
+
+use super::master_key::{join, open_key};
+use super::{DataKey, KeyProvider, Recognition, UnwrapContext, WrapContext};
+use crate::crypto::derive;
+use crate::crypto::gcm::GcmKey;
+use crate::error::{Error, Limit, Malformed, Result};
+use crate::format::slot::{PASSPHRASE, Slot, WrappedKey, check_passphrase_costs, passphrase_costs};
+use crate::secret::Secret;
+
+/// A passphrase as a [`KeyProvider`]: Argon2id (RFC 9106) makes the key that wraps.
+///
+/// Deriving costs 64 MiB and tens of milliseconds by default, so it suits a keyring's file, an export or a backup, not a
+/// row. The key that opened or made the last slot is kept until the value is dropped, and then erased with the passphrase.
+///
+/// ```
+/// use phi_envelope::{Context, EnvelopeCipher, Passphrase};
+///
+/// let cipher = EnvelopeCipher::new(Passphrase::new("correct horse battery staple")?);
+/// let context = Context::new();
+/// let envelope = cipher.encrypt(b"BP 120/80", &context)?;
+/// assert_eq!(&cipher.decrypt(&envelope, &context)?[..], b"BP 120/80");
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+pub struct Passphrase {
+    passphrase: Zeroizing<Vec<u8>>,
+    costs: Argon2Costs,
+    max_memory_kib: u32,
+    last: Mutex<Option<Derived>>,
+}
+
+/// What Argon2id costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argon2Costs {
+    /// Memory in KiB, at least 8 times `lanes`, at most 1,048,576.
+    pub memory_kib: u32,
+    /// Passes over the memory, 1 to 16. Memory times passes is at most 4,194,304.
+    pub passes: u32,
+    /// Lanes, 1 to 16.
+    pub lanes: u32,
+}
+
+impl Default for Argon2Costs {
+    /// The second recommended option of RFC 9106 §4: 64 MiB, 3 passes, 4 lanes.
+    fn default() -> Self {
+        Self {
+            memory_kib: 65_536,
+            passes: 3,
+            lanes: 4,
+        }
+    }
+}
+
+/// `kek ‖ check` of one salt and costs.
+struct Derived {
+    salt: [u8; 16],
+    costs: (u32, u32, u32),
+    keys: Secret<64>,
+}
+
+impl Passphrase {
+    /// The provider of this passphrase, its bytes taken as they are.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where the passphrase is empty.
+    pub fn new(passphrase: impl AsRef<[u8]>) -> Result<Self> {
+        let passphrase = passphrase.as_ref();
+        if passphrase.is_empty() {
+            return Err(Error::Misuse("an empty passphrase"));
+        }
+        Ok(Self {
+            passphrase: Zeroizing::new(passphrase.to_vec()),
+            costs: Argon2Costs::default(),
+            max_memory_kib: 262_144,
+            last: Mutex::new(None),
+        })
+    }
+
+    /// Wraps at these costs.
+    ///
+    /// # Errors
+    /// [`Malformed::PassphraseCosts`] where they are out of the format's bounds.
+    pub fn with_costs(mut self, costs: Argon2Costs) -> Result<Self> {
+        check_passphrase_costs((costs.memory_kib, costs.passes, costs.lanes))?;
+        self.costs = costs;
+        Ok(self)
+    }
+
+    /// Grants Argon2id this much memory when it unwraps, in KiB; 262,144 (256 MiB) unless said. Costs above it are refused.
+    #[must_use]
+    pub fn with_max_memory_kib(mut self, memory_kib: u32) -> Self {
+        self.max_memory_kib = memory_kib;
+        self
+    }
+
+    /// Runs `with` on `kek` and `check`, derived or remembered.
+    fn with_keys<T>(
+        &self,
+        salt: &[u8; 16],
+        costs: (u32, u32, u32),
+        with: impl FnOnce(&[u8; 32], &[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = last
+            .take()
+            .filter(|derived| derived.salt == *salt && derived.costs == costs);
+        let derived = match known {
+            Some(derived) => derived,
+            None => Derived {
+                salt: *salt,
+                costs,
+                keys: derive::passphrase(&self.passphrase, salt, costs)?,
+            },
+        };
+        let (kek, check) = derived
+            .keys
+            .as_bytes()
+            .split_first_chunk()
+            .ok_or(Error::Misuse("Argon2id gave fewer bytes than asked"))?;
+        let out = with(kek, check)?;
+        *last = Some(derived);
+        Ok(out)
+    }
+}
+
+impl KeyProvider for Passphrase {
+    /// Every passphrase slot is current: whose it is shows only when it is tried.
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        if slot.scheme() == PASSPHRASE {
+            Recognition::Current
+        } else {
+            Recognition::NotMine
+        }
+    }
+
+    // wrapped = u32 m KiB ‖ u32 t ‖ u32 p ‖ check[32] ‖ iv[12] ‖ ct[32] ‖ tag[16]
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        let salt = context.random()?;
+        let Argon2Costs {
+            memory_kib,
+            passes,
+            lanes,
+        } = self.costs;
+        self.with_keys(&salt, (memory_kib, passes, lanes), |kek, check| {
+            let mut ciphertext = [0; 32];
+            let sealed = GcmKey::new(kek).seal_into(
+                context.iv(),
+                context.aad(),
+                key.as_bytes(),
+                &mut ciphertext,
+            );
+            let [m, t, p] = [memory_kib, passes, lanes].map(u32::to_be_bytes);
+            let mut wrapped = [0; 104];
+            join(
+                &mut wrapped,
+                &[&m, &t, &p, check, &sealed.iv, &ciphertext, &sealed.tag],
+            );
+            WrappedKey::of(PASSPHRASE, &[&salt], &wrapped)
+        })
+    }
+
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+        let costs = passphrase_costs(slot.wrapped())?;
+        check_passphrase_costs(costs)?;
+        if costs.0 > self.max_memory_kib {
+            return Err(Limit::PassphraseMemory.into());
+        }
+        let salt = slot
+            .key_id()
+            .try_into()
+            .map_err(|_| Malformed::KeyIdLength)?;
+        let cut = || Error::from(Malformed::WrappedKeyLength);
+        let (_, rest) = slot.wrapped().split_first_chunk::<12>().ok_or_else(cut)?;
+        let (stated_check, rest) = rest.split_first_chunk::<32>().ok_or_else(cut)?;
+        let (iv, rest) = rest.split_first_chunk().ok_or_else(cut)?;
+        let (ciphertext, tag) = rest.split_last_chunk().ok_or_else(cut)?;
+        self.with_keys(salt, costs, |kek, check| {
+            // FORMAT §4: check is compared in constant time first.
+            if !crate::crypto::equal(check, stated_check) {
+                return Err(Error::WrongPassphrase);
+            }
+            open_key(&GcmKey::new(kek), (iv, ciphertext, tag), context.aad())
+        })
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passphrase")
+            .field("costs", &self.costs)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! The one joint for outsiders: who wraps a data key and who unwraps it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::DataKey;
+use crate::crypto::derive;
+use crate::crypto::random::{self, FreshIv, SharedIv};
+use crate::error::Result;
+use crate::format::pairs;
+use crate::format::slot::{Slot, WrappedKey};
+
+/// Wraps and unwraps data keys: a keyring, a passphrase, or from outside this crate a KMS, an HSM, a public key.
+///
+/// All calls are synchronous; a provider that asks a network says in its documentation how long it may take. An
+/// implementation from outside writes slots of scheme 0xF0, see [`WrappedKey::external`].
+pub trait KeyProvider: Send + Sync {
+    /// Says whether a slot is of this provider, and whether a rewrap would leave it. Asks no network and unwraps nothing.
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition;
+
+    /// Wraps a data key under the provider's current key.
+    ///
+    /// Where the scheme can authenticate data, it authenticates [`WrapContext::aad`].
+    ///
+    /// # Errors
+    /// [`Error::Provider`](crate::Error::Provider) where the provider fails, or what its own keys say.
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey>;
+
+    /// Unwraps a slot that [`recognize`](Self::recognize) called the provider's own.
+    ///
+    /// # Errors
+    /// [`Error::AuthenticationFailed`](crate::Error::AuthenticationFailed) where the slot was changed,
+    /// [`Error::KeyNotUsable`](crate::Error::KeyNotUsable) where the key's state forbids it,
+    /// [`Error::Provider`](crate::Error::Provider) where the provider fails.
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey>;
+}
+
+impl<P: KeyProvider + ?Sized> KeyProvider for Arc<P> {
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        (**self).recognize(slot)
+    }
+
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        (**self).wrap_key(key, context)
+    }
+
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+        (**self).unwrap_key(slot, context)
+    }
+}
+
+/// What a slot is to a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recognition {
+    /// Of another provider.
+    NotMine,
+    /// Of this provider, under the key that it would wrap with now.
+    Current,
+    /// Of this provider, under a key that a rewrap moves off.
+    Outdated,
+    /// As [`Outdated`](Self::Outdated), under a key whose state restricts its use: what was unwrapped before may not be
+    /// used again without asking [`KeyProvider::unwrap_key`].
+    Restricted,
+}
+
+impl Recognition {
+    /// Whether the slot is the provider's own.
+    #[must_use]
+    pub fn is_mine(self) -> bool {
+        self != Self::NotMine
+    }
+}
+
+/// What a data key is wrapped for.
+pub struct WrapContext<'a> {
+    data_key_id: &'a [u8; 16],
+    labels: &'a [u8],
+    aad: &'a [u8],
+    iv: &'a SharedIv,
+}
+
+impl<'a> WrapContext<'a> {
+    /// `labels` and `aad` as FORMAT §§3, 4 write them.
+    pub(crate) fn new(
+        data_key_id: &'a [u8; 16],
+        labels: &'a [u8],
+        aad: &'a [u8],
+        iv: &'a SharedIv,
+    ) -> Self {
+        Self {
+            data_key_id,
+            labels,
+            aad,
+            iv,
+        }
+    }
+
+    /// The id of the data key: 16 random bytes, public.
+    #[must_use]
+    pub fn data_key_id(&self) -> &[u8; 16] {
+        self.data_key_id
+    }
+
+    /// The labels of the envelope, in the order of their keys.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        pairs::iterate(self.labels.get(2..).unwrap_or_default())
+    }
+
+    /// What a scheme that can authenticate data authenticates beside the key (FORMAT §4).
+    #[must_use]
+    pub fn aad(&self) -> &[u8] {
+        self.aad
+    }
+
+    /// `N` fresh random bytes from the operating system.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) where the operating system gives none.
+    pub fn random<const N: usize>(&self) -> Result<[u8; N]> {
+        random::bytes()
+    }
+
+    /// This envelope's IV, for a key that nothing else in this envelope is sealed with.
+    pub(super) fn iv(&self) -> FreshIv {
+        self.iv.for_another_key()
+    }
+}
+
+impl fmt::Debug for WrapContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WrapContext").finish_non_exhaustive()
+    }
+}
+
+/// What a slot is unwrapped for.
+pub struct UnwrapContext<'a> {
+    data_key_id: &'a [u8; 16],
+    labels: &'a [u8],
+    aad: Vec<u8>,
+    allow_compromised: bool,
+}
+
+impl<'a> UnwrapContext<'a> {
+    pub(crate) fn new(
+        data_key_id: &'a [u8; 16],
+        labels: &'a [u8],
+        allow_compromised: bool,
+    ) -> Self {
+        Self {
+            data_key_id,
+            labels,
+            aad: derive::wrap_aad(data_key_id, labels),
+            allow_compromised,
+        }
+    }
+
+    /// The id of the data key, as the header states it.
+    #[must_use]
+    pub fn data_key_id(&self) -> &[u8; 16] {
+        self.data_key_id
+    }
+
+    /// The labels that the header states, in the order of their keys. They are not verified yet and decide nothing.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        pairs::iterate(self.labels.get(2..).unwrap_or_default())
+    }
+
+    /// What the scheme authenticated beside the key, where it can (FORMAT §4).
+    #[must_use]
+    pub fn aad(&self) -> &[u8] {
+        &self.aad
+    }
+
+    /// Whether the cipher was built to open what a compromised key wrapped.
+    #[must_use]
+    pub fn allow_compromised(&self) -> bool {
+        self.allow_compromised
+    }
+}
+
+impl fmt::Debug for UnwrapContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnwrapContext").finish_non_exhaustive()
+    }
+}
