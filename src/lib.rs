@@ -1,14 +1,25 @@
 //! Client-side envelope encryption of patient health information.
 
 mod crypto;
+mod envelope;
 mod error;
 pub mod floe;
 mod format;
 mod keys;
 mod secret;
 
+pub use envelope::{
+    Context, DecryptReader, EncryptWriter, Envelope, EnvelopeCipher, EnvelopeCipherBuilder,
+    HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, Session, SessionLimits, inspect,
+};
 pub use error::{
     Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed, Result,
     SlotId,
+};
+pub use format::header::Kind;
+pub use format::slot::{Slot, WrappedKey};
+pub use keys::{
+    Argon2Costs, DataKey, KeyInfo, KeyProvider, Keyring, KeyringEdit, MasterKey, Passphrase,
+    Recognition, UnwrapContext, WrapContext,
 };
 pub use secret::Plaintext;

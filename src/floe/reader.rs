@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Read};
 use super::batch::Threads;
 use super::key::Key;
 use super::layout::Layout;
+use super::length::SegmentLength;
 use super::message::HEADER_LEN;
 use super::open::{Opener, Stopped};
 use super::segment::CONTENT_AT;
@@ -77,6 +78,12 @@ impl<R: Read> Reader<R> {
             layout: None,
             len: None,
         })
+    }
+
+    /// The length of the message's segments, as its authenticated header states it.
+    #[must_use]
+    pub fn segment_length(&self) -> SegmentLength {
+        self.opener.length()
     }
 
     /// Opens on the caller's thread alone, where the default is all cores (with the feature `parallel`).

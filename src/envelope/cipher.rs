@@ -1,0 +1,202 @@
+//! The facade: who may open what is written, and what this process can open.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::Cache;
+use crate::error::{Error, Limit, Malformed, Result};
+use crate::floe::SegmentLength;
+use crate::format::header::is_block_length;
+use crate::format::limits::{BLOCK_STEP, MAX_SLOTS, SEGMENT_LENGTHS};
+use crate::keys::KeyProvider;
+
+/// Seals and opens envelopes. Cheap to clone, `Send + Sync`, usable from many threads at once.
+///
+/// ```
+/// use phi_envelope::{Context, EnvelopeCipher, Keyring};
+///
+/// let cipher = EnvelopeCipher::new(Keyring::generate("ehr-2026")?);
+/// let context = Context::new().label("tenant", "clinic-7")?.bind("patient", "MRN-0042")?;
+///
+/// let envelope = cipher.encrypt("BP 120/80", &context)?;
+/// let plaintext = cipher.decrypt(&envelope, &context)?;
+/// assert_eq!(&plaintext[..], b"BP 120/80");
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct EnvelopeCipher(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) writers: Vec<Arc<dyn KeyProvider>>,
+    /// The writers, then those that only read.
+    pub(super) readers: Vec<Arc<dyn KeyProvider>>,
+    pub(super) allow_compromised: bool,
+    pub(super) cache: Option<Cache>,
+    pub(super) segment_length: SegmentLength,
+    pub(super) block_length: usize,
+}
+
+impl EnvelopeCipher {
+    /// A cipher that writes for one provider and reads with it.
+    #[must_use]
+    pub fn new(provider: impl KeyProvider + 'static) -> Self {
+        Builder::default().write_for(provider).finish()
+    }
+
+    /// A cipher where there is something to choose.
+    ///
+    /// ```
+    /// use phi_envelope::{EnvelopeCipher, Keyring, Passphrase};
+    ///
+    /// let cipher = EnvelopeCipher::builder()
+    ///     .write_for(Keyring::generate("ehr-2026")?)
+    ///     .write_for(Passphrase::new("in the safe of the practice")?) // a second recipient
+    ///     .read_with(Keyring::generate("ehr-2019")?)
+    ///     .build()?;
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> EnvelopeCipherBuilder {
+        Builder::default()
+    }
+}
+
+impl<P: KeyProvider + 'static> From<P> for EnvelopeCipher {
+    /// [`EnvelopeCipher::new`].
+    fn from(provider: P) -> Self {
+        Self::new(provider)
+    }
+}
+
+impl fmt::Debug for EnvelopeCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvelopeCipher")
+            .field("write_for", &self.0.writers.len())
+            .field("read_with", &self.0.readers.len())
+            .field("allow_compromised", &self.0.allow_compromised)
+            .finish_non_exhaustive()
+    }
+}
+
+type Builder = EnvelopeCipherBuilder;
+
+/// Chooses the providers and limits of an [`EnvelopeCipher`].
+#[must_use]
+pub struct EnvelopeCipherBuilder {
+    writers: Vec<Arc<dyn KeyProvider>>,
+    readers: Vec<Arc<dyn KeyProvider>>,
+    allow_compromised: bool,
+    cache: Option<(usize, Duration)>,
+    segment_length: SegmentLength,
+    block_length: usize,
+}
+
+impl EnvelopeCipherBuilder {
+    /// Adds a recipient: everything that is written gets a slot of it, and it is read with.
+    pub fn write_for(mut self, provider: impl KeyProvider + 'static) -> Self {
+        self.writers.push(Arc::new(provider));
+        self
+    }
+
+    /// Adds a provider that only reads.
+    pub fn read_with(mut self, provider: impl KeyProvider + 'static) -> Self {
+        self.readers.push(Arc::new(provider));
+        self
+    }
+
+    /// Opens, and rewraps, what a compromised key wrapped. Whoever held that key may have forged it.
+    pub fn allow_compromised(mut self) -> Self {
+        self.allow_compromised = true;
+        self
+    }
+
+    /// Keeps up to `entries` unwrapped data keys, each for `age`, so that opening the same data key again costs no unwrap.
+    /// Off unless asked for.
+    ///
+    /// The keys stay in memory for that long. When a key's state forbids its use, the whole cache is emptied at the next
+    /// envelope that names the key, and that envelope does not open.
+    pub fn cache(mut self, entries: usize, age: Duration) -> Self {
+        self.cache = Some((entries, age));
+        self
+    }
+
+    /// The encrypted length of a stream's segments in bytes: 4,096 to 16,777,216, 65,536 unless said.
+    ///
+    /// # Errors
+    /// [`Malformed::SegmentLength`] where it is out of bounds.
+    pub fn segment_length(mut self, bytes: u32) -> Result<Self> {
+        self.segment_length = checked_segment_length(bytes)?;
+        Ok(self)
+    }
+
+    /// The length of each of an inline stream's two header blocks in bytes: a multiple of 4,096 up to 65,536, and 4,096
+    /// unless said. Many recipients need longer ones.
+    ///
+    /// # Errors
+    /// [`Malformed::BlockLength`] where it is not such a multiple.
+    pub fn block_length(mut self, bytes: usize) -> Result<Self> {
+        if !is_block_length(bytes) {
+            return Err(Malformed::BlockLength.into());
+        }
+        self.block_length = bytes;
+        Ok(self)
+    }
+
+    /// The cipher.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] without any provider, [`Limit::Slots`] with more than 32 to write for.
+    pub fn build(self) -> Result<EnvelopeCipher> {
+        if self.writers.is_empty() && self.readers.is_empty() {
+            return Err(Error::Misuse("a cipher without a key provider"));
+        }
+        if self.writers.len() > MAX_SLOTS {
+            return Err(Limit::Slots.into());
+        }
+        Ok(self.finish())
+    }
+
+    fn finish(self) -> EnvelopeCipher {
+        let readers = self.writers.iter().cloned().chain(self.readers).collect();
+        EnvelopeCipher(Arc::new(Inner {
+            writers: self.writers,
+            readers,
+            allow_compromised: self.allow_compromised,
+            cache: self.cache.map(|(entries, age)| Cache::new(entries, age)),
+            segment_length: self.segment_length,
+            block_length: self.block_length,
+        }))
+    }
+}
+
+impl Default for EnvelopeCipherBuilder {
+    fn default() -> Self {
+        Self {
+            writers: Vec::new(),
+            readers: Vec::new(),
+            allow_compromised: false,
+            cache: None,
+            segment_length: SegmentLength::DEFAULT,
+            block_length: BLOCK_STEP,
+        }
+    }
+}
+
+impl fmt::Debug for EnvelopeCipherBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvelopeCipherBuilder")
+            .field("write_for", &self.writers.len())
+            .field("read_with", &self.readers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+// FORMAT §1: narrower than what FLOE alone allows.
+pub(super) fn checked_segment_length(bytes: u32) -> Result<SegmentLength> {
+    if SEGMENT_LENGTHS.contains(&bytes) {
+        SegmentLength::new(bytes)
+    } else {
+        Err(Malformed::SegmentLength.into())
+    }
+}

@@ -1,0 +1,156 @@
+//! FORMAT §7: which of an inline stream's two header blocks is current.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::open::{Opened, Verified};
+use super::stream::HeaderDamage;
+use super::{Context, EnvelopeCipher};
+use crate::error::{Error, Malformed, Result};
+use crate::format::blocks::{self, Candidates};
+use crate::format::header::{Header, Kind};
+use crate::format::limits::{MAX_BLOCK, MAX_HEADER};
+
+/// Bytes that tell how long the header blocks are.
+const FIXED_HEAD: usize = 16;
+
+impl EnvelopeCipher {
+    /// Opens the current candidate for a reader who presents `context`.
+    pub(crate) fn open_inline<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+        context: &Context,
+    ) -> Result<(Opened<'a>, Option<HeaderDamage>)> {
+        let verify = |header: Header<'a>| {
+            context.check_presence(&header)?;
+            self.verify_header(header)
+        };
+        let (verified, damage) = current(candidates, verify)?;
+        Ok((verified.admit(context)?, damage))
+    }
+
+    /// Verifies the current candidate for someone who rewraps.
+    pub(crate) fn verify_inline<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+    ) -> Result<(Verified<'a>, Option<HeaderDamage>)> {
+        current(candidates, |header| self.verify_header(header))
+    }
+}
+
+// FORMAT §7: current is the candidate of the higher generation whose header tag verifies; of equal ones, A.
+fn current<'a>(
+    candidates: &Candidates<'a>,
+    verify: impl Fn(Header<'a>) -> Result<Verified<'a>>,
+) -> Result<(Verified<'a>, Option<HeaderDamage>)> {
+    let (first, second) = match (candidates.first, candidates.second) {
+        (Some(first), _) if candidates.identical => return Ok((verify(first)?, None)),
+        (Some(first), Some(second)) => (first, second),
+        (Some(first), None) => return Ok((verify(first)?, Some(HeaderDamage::SecondBlock))),
+        (None, Some(second)) => return Ok((verify(second)?, Some(HeaderDamage::FirstBlock))),
+        (None, None) => return Err(Malformed::NoHeaderBlock.into()),
+    };
+    let first_leads = first.generation() >= second.generation();
+    let (leader, other, leader_damaged) = if first_leads {
+        (first, second, HeaderDamage::FirstBlock)
+    } else {
+        (second, first, HeaderDamage::SecondBlock)
+    };
+    match verify(leader) {
+        Ok(verified) => Ok((verified, Some(HeaderDamage::Differ))),
+        Err(error) if !speaks_against_candidate(&error) => Err(error),
+        Err(error) => match verify(other) {
+            Ok(verified) => Ok((verified, Some(leader_damaged))),
+            // Neither opens: what the leader said is the answer.
+            Err(_) => Err(error),
+        },
+    }
+}
+
+/// Whether a failure speaks against one candidate, so that the other may be tried. A candidate with no slot that the reader
+/// knows stops him, and so does a provider or a disk that fails for now.
+fn speaks_against_candidate(error: &Error) -> bool {
+    !matches!(
+        error,
+        Error::NoMatchingKey { .. } | Error::Provider { .. } | Error::Io(_)
+    )
+}
+
+/// The candidates in the head of an inline stream.
+pub(crate) fn candidates(head: &[u8]) -> Result<Candidates<'_>> {
+    // Only where the head does not parse as another kind are blocks sought.
+    let stated = Header::parse(head.get(..head.len().min(MAX_HEADER)).unwrap_or_default());
+    if let Ok((header, _)) = &stated
+        && header.kind() != Kind::StreamInline
+    {
+        return Err(Malformed::OtherKind.into());
+    }
+    blocks::find(head).ok_or_else(|| match stated {
+        Ok(_) => Malformed::NoHeaderBlock.into(),
+        Err(error) => error,
+    })
+}
+
+/// Reads as much of a stream as its header blocks may take: no more than them where the first block is whole.
+pub(crate) fn read_head(inner: &mut impl Read) -> Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(FIXED_HEAD);
+    read_up_to(inner, FIXED_HEAD, &mut head)?;
+    if let Some(length) = blocks::stated_length(&head) {
+        read_up_to(inner, 2 * length, &mut head)?;
+        if blocks::find(&head).is_some_and(|found| found.first.is_some()) {
+            return Ok(head);
+        }
+    }
+    read_up_to(inner, 2 * MAX_BLOCK, &mut head)?;
+    Ok(head)
+}
+
+fn read_up_to(inner: &mut impl Read, len: usize, head: &mut Vec<u8>) -> Result<()> {
+    let missing = u64::try_from(len.saturating_sub(head.len())).map_err(|_| Error::Truncated)?;
+    inner.by_ref().take(missing).read_to_end(head)?;
+    Ok(())
+}
+
+/// What was read too far, then the inner reader.
+#[derive(Debug)]
+pub(super) struct Source<R> {
+    left: io::Cursor<Vec<u8>>,
+    inner: R,
+}
+
+impl<R> Source<R> {
+    pub(super) fn new(left: Vec<u8>, inner: R) -> Self {
+        Self {
+            left: io::Cursor::new(left),
+            inner,
+        }
+    }
+
+    pub(super) fn into_inner(self) -> R {
+        self.inner
+    }
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self.left.read(out)? {
+            0 => self.inner.read(out),
+            read => Ok(read),
+        }
+    }
+}
+
+impl<R: Read + Seek> Seek for Source<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let ahead = self.left.get_ref().len() as u64 - self.left.position();
+        let to = match to {
+            SeekFrom::Current(by) => {
+                let ahead = i64::try_from(ahead).map_err(io::Error::other)?;
+                SeekFrom::Current(by.checked_sub(ahead).ok_or(io::ErrorKind::InvalidInput)?)
+            }
+            to => to,
+        };
+        let at = self.inner.seek(to)?;
+        self.left = io::Cursor::default();
+        Ok(at)
+    }
+}

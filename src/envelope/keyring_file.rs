@@ -1,0 +1,283 @@
+//! A keyring in a file that is itself a record envelope (FORMAT §9).
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use super::durable::{self, Lock};
+use super::open::Opened;
+use super::record::seal_message;
+use super::{Context, EnvelopeCipher, keyring_json, record};
+use crate::crypto::random;
+use crate::error::{ContextMismatch, Error, KeyringRule, Limit, Malformed, Result};
+use crate::format::slot::SlotList;
+use crate::keys::{Keyring, KeyringEdit, MasterKey};
+
+/// Bytes of the longest keyring's file that is read.
+const MAX_FILE: u64 = 16 << 20;
+
+/// A keyring in a file, sealed under a passphrase, under a master key from elsewhere, or under either.
+///
+/// Everything that changes it goes through [`update`](Self::update), which works across threads and processes: none loses
+/// another's new key, and nothing is ever sealed under a key that the file does not hold durably. Long-running readers call
+/// [`reload`](Self::reload) to see what others changed.
+///
+/// The file has mode 0600. A file that group or others may touch is refused, see [`KeyringFileOptions`].
+///
+/// ```no_run
+/// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase};
+///
+/// let file = KeyringFile::create("ehr.keyring", "ehr-2026", Passphrase::new("correct horse")?)?;
+/// let cipher = EnvelopeCipher::new(file.keyring());
+/// file.update(|keyring| keyring.rotate("ehr-2027"))?; // the cipher sees it, once the file holds it
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct KeyringFile {
+    path: PathBuf,
+    keyring: Keyring,
+    protection: RwLock<EnvelopeCipher>,
+    options: KeyringFileOptions,
+}
+
+/// How a keyring's file is opened.
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use]
+pub struct KeyringFileOptions {
+    allow_others: bool,
+}
+
+impl KeyringFileOptions {
+    /// Opens a file although group or others may read it or write it, as with a secret that is mounted into a container.
+    pub fn allow_access_by_others(mut self) -> Self {
+        self.allow_others = true;
+        self
+    }
+
+    /// [`KeyringFile::open`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(
+        self,
+        path: impl AsRef<Path>,
+        protection: impl Into<EnvelopeCipher>,
+    ) -> Result<KeyringFile> {
+        let (path, protection) = (path.as_ref().to_owned(), protection.into());
+        let (_locked, bytes) = self.read(&path, Lock::Shared)?;
+        let keys = Content::open(&protection, &bytes)?.keys;
+        Ok(KeyringFile {
+            path,
+            keyring: Keyring::in_file(keys),
+            protection: RwLock::new(protection),
+            options: self,
+        })
+    }
+
+    fn read(self, path: &Path, lock: Lock) -> Result<(File, Vec<u8>)> {
+        let file = durable::open_locked(path, lock)?;
+        if !self.allow_others {
+            refuse_access_by_others(&file)?;
+        }
+        // Covers a writer that was killed between its rename and its sync. Where the folder may not be opened or cannot be
+        // synced, nothing is lost that a writer had not made durable itself.
+        let _ = durable::sync_folder(&durable::folder_of(path));
+        let mut bytes = Vec::new();
+        (&file).take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(Limit::KeyringFile.into());
+        }
+        Ok((file, bytes))
+    }
+}
+
+impl KeyringFile {
+    /// Makes a file that holds a keyring of one new random key. Refuses to replace a file.
+    ///
+    /// `protection` is who may open it: a [`Passphrase`](crate::Passphrase), a [`Keyring`] of another master key, or a cipher
+    /// that writes for several.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also where the path exists, and what the protection's providers report.
+    pub fn create(
+        path: impl AsRef<Path>,
+        label: &str,
+        protection: impl Into<EnvelopeCipher>,
+    ) -> Result<Self> {
+        Self::create_with(path, MasterKey::generate()?, label, protection)
+    }
+
+    /// Makes a file that holds a keyring of one key from elsewhere. Refuses to replace a file.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_with(
+        path: impl AsRef<Path>,
+        key: MasterKey,
+        label: &str,
+        protection: impl Into<EnvelopeCipher>,
+    ) -> Result<Self> {
+        let (path, protection) = (path.as_ref().to_owned(), protection.into());
+        let keys = Keyring::from_master_key(key, label).snapshot();
+        let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
+        durable::create(&path, &sealed)?;
+        Ok(Self {
+            path,
+            keyring: Keyring::in_file(keys),
+            protection: RwLock::new(protection),
+            options: KeyringFileOptions::default(),
+        })
+    }
+
+    /// Opens a keyring's file.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassphrase`], [`Error::NoMatchingKey`] and the others of opening an envelope; [`Error::Io`], also where
+    /// group or others may touch the file; [`Malformed::Keyring`] where it holds no keyring.
+    pub fn open(path: impl AsRef<Path>, protection: impl Into<EnvelopeCipher>) -> Result<Self> {
+        KeyringFileOptions::default().open(path, protection)
+    }
+
+    /// The choices there are in opening.
+    pub fn options() -> KeyringFileOptions {
+        KeyringFileOptions::default()
+    }
+
+    /// The keyring, as a shared handle that sees every [`update`](Self::update) and [`reload`](Self::reload).
+    #[must_use]
+    pub fn keyring(&self) -> Keyring {
+        self.keyring.clone()
+    }
+
+    /// Changes the keyring: locks the file, reloads it, lets `change` work, makes the result durable, and only then lets ciphers
+    /// see it. Where `change` fails, nothing changes.
+    ///
+    /// # Errors
+    /// What `change` returns, and those of [`open`](Self::open).
+    pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
+        let path = fs::canonicalize(&self.path)?;
+        let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
+        let protection = self.protection();
+        let mut content = Content::open(&protection, &bytes)?;
+        let out = change(&mut content.keys)?;
+        let sealed = content.reseal()?;
+        let permissions = locked.metadata()?.permissions();
+        let _new = durable::replace(&path, &sealed, Some(permissions))?;
+        self.keyring.publish(content.keys);
+        Ok(out)
+    }
+
+    /// Reads the file again, to see what other processes changed.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); the keyring then stays as it is.
+    pub fn reload(&self) -> Result<()> {
+        let (_locked, bytes) = self.options.read(&self.path, Lock::Shared)?;
+        let keys = Content::open(&self.protection(), &bytes)?.keys;
+        self.keyring.publish(keys);
+        Ok(())
+    }
+
+    /// Seals the file anew, under a new data key, for those whom `protection` writes for and nobody else: a new passphrase, another
+    /// master key. The keyring's master keys stay as they are.
+    ///
+    /// Copies of the old file still open as before; rotate the keyring where an old passphrase may be known.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn protect_with(&self, protection: impl Into<EnvelopeCipher>) -> Result<()> {
+        let protection = protection.into();
+        let path = fs::canonicalize(&self.path)?;
+        let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
+        let keys = Content::open(&self.protection(), &bytes)?.keys;
+        let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
+        // Whoever could not open it again would lose the keyring.
+        Content::open(&protection, &sealed)?;
+        let permissions = locked.metadata()?.permissions();
+        let _new = durable::replace(&path, &sealed, Some(permissions))?;
+        *self
+            .protection
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = protection;
+        self.keyring.publish(keys);
+        Ok(())
+    }
+
+    fn protection(&self) -> EnvelopeCipher {
+        self.protection
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// A keyring's file, opened.
+struct Content<'a> {
+    keys: KeyringEdit,
+    opened: Opened<'a>,
+}
+
+impl<'a> Content<'a> {
+    fn open(protection: &EnvelopeCipher, bytes: &'a [u8]) -> Result<Self> {
+        let labels = labels()?;
+        let (header, payload) = record::parse(bytes)?;
+        let no_keyring = |error| match error {
+            Error::ContextMismatch(
+                ContextMismatch::LabelsDiffer | ContextMismatch::BindingsMissing,
+            ) => Malformed::Keyring(KeyringRule::Label).into(),
+            error => error,
+        };
+        let opened = protection
+            .open_header(header, &labels)
+            .map_err(no_keyring)?;
+        labels
+            .check_exact_labels(opened.header())
+            .map_err(no_keyring)?;
+        let keys = keyring_json::parse(&record::open_payload(&opened, &payload)?)?;
+        Ok(Self { keys, opened })
+    }
+
+    /// The file's bytes for the keys as they are now: the same data key and slots, so that whoever could open it still can, and
+    /// a message id of its own.
+    fn reseal(&self) -> Result<Vec<u8>> {
+        let header = self.opened.header();
+        let mut slots = SlotList::default();
+        for slot in header.slots() {
+            slots.keep(&slot)?;
+        }
+        let draw = random::message()?;
+        seal_message(
+            self.opened.data(),
+            (header.data_key_id(), &draw.message_id),
+            (header.labels(), &Context::new()),
+            &slots,
+            (&keyring_json::write(&self.keys)?, draw.iv),
+        )
+    }
+}
+
+fn labels() -> Result<Context> {
+    Context::new().label("phi-envelope", "keyring/1")
+}
+
+#[cfg(unix)]
+fn refuse_access_by_others(file: &File) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(Error::Io(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!(
+            "the keyring's file has mode {:04o}, which lets others at it: `chmod 600` it, or allow access by others explicitly",
+            mode & 0o7777
+        ),
+    )))
+}
+
+#[cfg(not(unix))]
+fn refuse_access_by_others(_: &File) -> Result<()> {
+    Ok(())
+}

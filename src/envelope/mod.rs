@@ -1,0 +1,37 @@
+//! Envelopes: the facade, and what it does to records, streams and headers.
+
+mod cache;
+mod cipher;
+mod context;
+pub(crate) mod durable;
+mod inline;
+mod inspect;
+mod keyring_file;
+mod keyring_json;
+mod open;
+mod recipients;
+mod record;
+mod seal;
+mod session;
+mod stream;
+mod text;
+
+pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};
+pub use context::Context;
+pub use inspect::{Inspection, inspect};
+pub use keyring_file::{KeyringFile, KeyringFileOptions};
+pub use session::{Session, SessionLimits};
+pub use stream::{DecryptReader, EncryptWriter, HeaderDamage};
+pub use text::Envelope;
+
+/// Applies `each` to all of `work`, in order of results, on all cores where the feature `parallel` is on.
+fn map_all<T: Send, U: Send>(work: Vec<T>, each: impl Fn(T) -> U + Sync + Send) -> Vec<U> {
+    #[cfg(feature = "parallel")]
+    {
+        use rayon::prelude::*;
+        // A record takes microseconds: a few make a task.
+        work.into_par_iter().with_min_len(16).map(each).collect()
+    }
+    #[cfg(not(feature = "parallel"))]
+    work.into_iter().map(each).collect()
+}

@@ -1,0 +1,173 @@
+//! The key half of reading: asks the providers and verifies a header. Only what comes out of here gives a payload key.
+
+use std::sync::Arc;
+
+use super::cache::CacheKey;
+use super::{Context, EnvelopeCipher};
+use crate::crypto::derive;
+use crate::crypto::mac::Mac256;
+use crate::error::{Authenticated, ContextMismatch, Error, Result};
+use crate::format::header::Header;
+use crate::format::slot::Slot;
+use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext};
+use crate::secret::Secret;
+
+/// An unwrapped data key with its HMAC ready.
+#[derive(Debug)]
+pub(super) struct DataKeyState {
+    pub(super) key: DataKey,
+    pub(super) mac: Mac256,
+}
+
+/// A header whose tag has verified under a data key that a provider unwrapped.
+#[derive(Debug)]
+pub(crate) struct Verified<'a> {
+    header: Header<'a>,
+    state: Arc<DataKeyState>,
+}
+
+/// A verified header whose labels and bindings are those that the reader presented.
+#[derive(Debug)]
+pub(crate) struct Opened<'a>(Verified<'a>);
+
+impl<'a> Verified<'a> {
+    pub(super) fn header(&self) -> &Header<'a> {
+        &self.header
+    }
+
+    pub(super) fn state(&self) -> &DataKeyState {
+        &self.state
+    }
+
+    // FORMAT §3 (labels), §5 (the bindings tag, in constant time, before the payload key).
+    pub(super) fn admit(self, context: &Context) -> Result<Opened<'a>> {
+        context.check_presence(&self.header)?;
+        context.check_labels(&self.header)?;
+        if let Some(stated) = self.header.bindings_tag() {
+            let computed = derive::bindings_tag(
+                &self.state.mac,
+                self.header.message_id(),
+                context.encoded_bindings(),
+            );
+            if !crate::crypto::equal(&computed, stated) {
+                return Err(ContextMismatch::BindingsDiffer.into());
+            }
+        }
+        Ok(Opened(self))
+    }
+}
+
+impl<'a> Opened<'a> {
+    // FORMAT §5
+    pub(super) fn payload_key(&self) -> Secret<32> {
+        let header = &self.0.header;
+        derive::payload_key(
+            &self.0.state.mac,
+            [&header.immutable_head(), header.immutable_tail()],
+        )
+    }
+
+    pub(super) fn header(&self) -> &Header<'a> {
+        &self.0.header
+    }
+
+    /// The data key's HMAC, to seal further messages under it.
+    pub(super) fn data(&self) -> &Mac256 {
+        &self.0.state.mac
+    }
+}
+
+impl EnvelopeCipher {
+    /// Opens a header for a reader who presents `context`.
+    pub(super) fn open_header<'a>(
+        &self,
+        header: Header<'a>,
+        context: &Context,
+    ) -> Result<Opened<'a>> {
+        context.check_presence(&header)?;
+        self.verify_header(header)?.admit(context)
+    }
+
+    // FORMAT §4, last paragraph: slots are tried in order; one that no provider knows, whose unwrapping fails, or whose key does
+    // not verify the header tag is passed over; if none opens, the first failure of a known slot is reported.
+    /// Verifies a header's tag under a data key that one of its slots gives.
+    pub(super) fn verify_header<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
+        let context = UnwrapContext::new(
+            header.data_key_id(),
+            header.labels(),
+            self.0.allow_compromised,
+        );
+        let mut first_failure = None;
+        for slot in header.slots() {
+            for (number, provider) in self.0.readers.iter().enumerate() {
+                let recognition = provider.recognize(&slot);
+                if !recognition.is_mine() {
+                    continue;
+                }
+                match self.try_slot(
+                    &header,
+                    &slot,
+                    (number, provider.as_ref()),
+                    recognition,
+                    &context,
+                ) {
+                    Ok(state) => return Ok(Verified { header, state }),
+                    Err(error) => {
+                        first_failure.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        Err(first_failure.unwrap_or_else(|| Error::NoMatchingKey {
+            slots: header.slots().map(|slot| slot.id()).collect(),
+        }))
+    }
+
+    fn try_slot(
+        &self,
+        header: &Header<'_>,
+        slot: &Slot<'_>,
+        (number, provider): (usize, &dyn KeyProvider),
+        recognition: Recognition,
+        context: &UnwrapContext<'_>,
+    ) -> Result<Arc<DataKeyState>> {
+        let Some(cache) = &self.0.cache else {
+            return unwrap_and_verify(header, slot, provider, context);
+        };
+        if recognition == Recognition::Restricted {
+            // A key changed its state: what it once opened is not to stay open.
+            cache.clear();
+            return unwrap_and_verify(header, slot, provider, context);
+        }
+        let key = CacheKey::new(number, slot.encoded(), context.aad());
+        if let Some(state) = cache.find(&key) {
+            verify_tag(header, &state.mac)?;
+            return Ok(state);
+        }
+        let state = unwrap_and_verify(header, slot, provider, context)?;
+        cache.put(key, &state);
+        Ok(state)
+    }
+}
+
+fn unwrap_and_verify(
+    header: &Header<'_>,
+    slot: &Slot<'_>,
+    provider: &dyn KeyProvider,
+    context: &UnwrapContext<'_>,
+) -> Result<Arc<DataKeyState>> {
+    let key = provider.unwrap_key(slot, context)?;
+    let mac = Mac256::new(key.as_bytes());
+    verify_tag(header, &mac)?;
+    Ok(Arc::new(DataKeyState { key, mac }))
+}
+
+// FORMAT §5: the header tag commits the envelope to one data key.
+fn verify_tag(header: &Header<'_>, data: &Mac256) -> Result<()> {
+    let computed = derive::header_tag(data, header.tagged());
+    if crate::crypto::equal(&computed, header.tag()) {
+        Ok(())
+    } else {
+        Err(Authenticated::Header.into())
+    }
+}

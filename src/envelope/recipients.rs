@@ -1,0 +1,259 @@
+//! Changes of a header: rewrap, and recipients added, removed and replaced (FORMAT §7). The payload keeps its bytes.
+
+use super::open::Verified;
+use super::seal::reseal_header;
+use super::{Context, EnvelopeCipher};
+use crate::crypto::derive;
+use crate::crypto::random::SharedIv;
+use crate::error::{Error, Malformed, Result};
+use crate::format::header::{Header, Kind};
+use crate::format::slot::{Slot, SlotList, WrappedKey};
+use crate::keys::{KeyProvider, Recognition, WrapContext};
+
+/// A change of a header's slots.
+#[derive(Clone, Copy)]
+pub(crate) enum Change<'a> {
+    /// New slots under the current keys, for the recipients that have one already.
+    Rewrap,
+    /// A slot more, at the end.
+    Add(&'a dyn KeyProvider, &'a Context),
+    /// Without the slots of a recipient.
+    Remove(&'a dyn KeyProvider, &'a Context),
+    /// The slot of another recipient in the place of the first one's.
+    Replace(&'a dyn KeyProvider, &'a dyn KeyProvider, &'a Context),
+}
+
+impl EnvelopeCipher {
+    /// Moves an envelope to the current keys of its recipients: new slots, the same payload bytes.
+    ///
+    /// Takes a record, or the detached header of a stream, and needs no bindings. Only providers that this cipher writes for,
+    /// **and that have a slot already**, get a new one; all other slots stay byte for byte. Where nothing is to do, the same
+    /// bytes come back. A file with header blocks is rewrapped by [`rewrap_file`](crate::rewrap_file).
+    ///
+    /// # Errors
+    /// Those of opening the header, [`Limit::Header`](crate::Limit::Header) and
+    /// [`Limit::Generation`](crate::Limit::Generation).
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
+    /// let keyring = Keyring::generate("ehr-2026")?;
+    /// let cipher = EnvelopeCipher::new(keyring.clone());
+    /// let envelope = cipher.encrypt("BP 120/80", &Context::new())?;
+    ///
+    /// keyring.rotate("ehr-2027")?;
+    /// let moved = cipher.rewrap(&envelope)?;
+    /// assert_ne!(moved, envelope);
+    /// assert_eq!(cipher.rewrap(&moved)?, moved);
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn rewrap(&self, envelope: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+        self.change(envelope.as_ref(), Change::Rewrap)
+    }
+
+    /// Gives a recipient a slot, after all others.
+    ///
+    /// `labels` must be exactly the envelope's labels, so that nobody who moves envelopes about can have a recipient added to
+    /// another's; its bindings are not looked at. Takes a record, or the detached header of a stream.
+    ///
+    /// # Errors
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`] for other labels, and [`Error::Misuse`] where the recipient has a
+    /// slot already.
+    pub fn add_recipient(
+        &self,
+        envelope: impl AsRef<[u8]>,
+        recipient: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<Vec<u8>> {
+        self.change(envelope.as_ref(), Change::Add(recipient, labels))
+    }
+
+    /// Takes a recipient's slots away. `labels` as for [`add_recipient`](Self::add_recipient).
+    ///
+    /// Whoever opened the envelope before may have kept its data key: re-encrypt where that matters.
+    ///
+    /// # Errors
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`] for other labels, and [`Error::Misuse`] where the recipient has
+    /// no slot or the only one.
+    pub fn remove_recipient(
+        &self,
+        envelope: impl AsRef<[u8]>,
+        recipient: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<Vec<u8>> {
+        self.change(envelope.as_ref(), Change::Remove(recipient, labels))
+    }
+
+    /// Puts a slot of `new` in the place of `old`'s, at once: a passphrase changed, one keyring for another. `labels` as for
+    /// [`add_recipient`](Self::add_recipient).
+    ///
+    /// # Errors
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`] for other labels, and [`Error::Misuse`] where `old` has no slot
+    /// or `new` has one already.
+    pub fn replace_recipient(
+        &self,
+        envelope: impl AsRef<[u8]>,
+        old: &dyn KeyProvider,
+        new: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<Vec<u8>> {
+        self.change(envelope.as_ref(), Change::Replace(old, new, labels))
+    }
+
+    /// Seals a record anew: a new data key, a new payload, for the providers that this cipher writes for. What a leaked data key
+    /// needs, where a rewrap is not enough.
+    ///
+    /// `context` presents the bindings and exactly the envelope's labels.
+    ///
+    /// # Errors
+    /// Those of [`decrypt`](Self::decrypt) and [`encrypt`](Self::encrypt), and [`Error::ContextMismatch`] where the labels are not
+    /// exactly the envelope's.
+    pub fn reencrypt(&self, envelope: impl AsRef<[u8]>, context: &Context) -> Result<Vec<u8>> {
+        let envelope = envelope.as_ref();
+        let plaintext = self.decrypt(envelope, context)?;
+        let (header, _) = Header::parse(envelope)?;
+        context.check_exact_labels(&header)?;
+        self.encrypt(&*plaintext, context)
+    }
+
+    fn change(&self, envelope: &[u8], change: Change<'_>) -> Result<Vec<u8>> {
+        let (header, payload) = Header::parse(envelope)?;
+        match header.kind() {
+            Kind::Record => drop(super::record::parse(envelope)?),
+            Kind::StreamDetached if payload.is_empty() => {}
+            Kind::StreamDetached => return Err(Malformed::TrailingBytes.into()),
+            Kind::StreamInline => return Err(Malformed::OtherKind.into()),
+        }
+        let verified = self.verify_header(header)?;
+        match self.changed_header(&verified, change)? {
+            Some(header) => Ok([&header, payload].concat()),
+            None => Ok(envelope.to_vec()),
+        }
+    }
+
+    /// The header after the change, or none where there is nothing to change.
+    pub(crate) fn changed_header(
+        &self,
+        verified: &Verified<'_>,
+        change: Change<'_>,
+    ) -> Result<Option<Vec<u8>>> {
+        let header = verified.header();
+        let slots = match change {
+            Change::Rewrap => self.rewrapped(verified)?,
+            Change::Add(recipient, labels) => {
+                labels.check_exact_labels(header)?;
+                if header
+                    .slots()
+                    .any(|slot| recipient.recognize(&slot).is_mine())
+                {
+                    return Err(Error::Misuse("the recipient has a slot already"));
+                }
+                let mut slots = SlotList::default();
+                for slot in header.slots() {
+                    slots.keep(&slot)?;
+                }
+                slots.push(wrap(verified, recipient)?)?;
+                Some(slots)
+            }
+            Change::Remove(recipient, labels) => {
+                labels.check_exact_labels(header)?;
+                Some(without(header, recipient)?)
+            }
+            Change::Replace(old, new, labels) => {
+                labels.check_exact_labels(header)?;
+                Some(replaced(verified, old, new)?)
+            }
+        };
+        slots
+            .map(|slots| reseal_header(&verified.state().mac, header, &slots))
+            .transpose()
+    }
+
+    // FORMAT §7: a new slot takes the place of its provider's first slot; further ones of that provider go.
+    fn rewrapped(&self, verified: &Verified<'_>) -> Result<Option<SlotList>> {
+        let mut slots = SlotList::default();
+        let mut met = vec![false; self.0.writers.len()];
+        let mut changed = false;
+        for slot in verified.header().slots() {
+            let owner = self.owner(&slot);
+            match owner {
+                None => slots.keep(&slot)?,
+                Some((number, recognition)) => {
+                    let first = met.get_mut(number).map(|met| !std::mem::replace(met, true));
+                    let only = self.is_only_slot(verified.header(), number);
+                    if recognition == Recognition::Current && only {
+                        slots.keep(&slot)?;
+                        continue;
+                    }
+                    changed = true;
+                    if let (Some(true), Some(writer)) = (first, self.0.writers.get(number)) {
+                        slots.push(wrap(verified, writer)?)?;
+                    }
+                }
+            }
+        }
+        Ok(changed.then_some(slots))
+    }
+
+    /// The first provider to write for that a slot belongs to.
+    fn owner(&self, slot: &Slot<'_>) -> Option<(usize, Recognition)> {
+        let mut writers = self.0.writers.iter().enumerate();
+        writers.find_map(|(number, provider)| {
+            let recognition = provider.recognize(slot);
+            recognition.is_mine().then_some((number, recognition))
+        })
+    }
+
+    fn is_only_slot(&self, header: &Header<'_>, number: usize) -> bool {
+        let owned = |slot: &Slot<'_>| self.owner(slot).is_some_and(|(owner, _)| owner == number);
+        header.slots().filter(owned).count() == 1
+    }
+}
+
+/// The verified header's data key, wrapped once more, with fresh randomness.
+fn wrap(verified: &Verified<'_>, provider: &(impl KeyProvider + ?Sized)) -> Result<WrappedKey> {
+    let header = verified.header();
+    let aad = derive::wrap_aad(header.data_key_id(), header.labels());
+    let iv = SharedIv::draw()?;
+    let context = WrapContext::new(header.data_key_id(), header.labels(), &aad, &iv);
+    provider.wrap_key(&verified.state().key, &context)
+}
+
+fn without(header: &Header<'_>, recipient: &dyn KeyProvider) -> Result<SlotList> {
+    let mut slots = SlotList::default();
+    let mut found = false;
+    for slot in header.slots() {
+        if recipient.recognize(&slot).is_mine() {
+            found = true;
+        } else {
+            slots.keep(&slot)?;
+        }
+    }
+    if !found {
+        return Err(Error::Misuse("the recipient has no slot"));
+    }
+    if slots.count() == 0 {
+        return Err(Error::Misuse("the last recipient cannot be removed"));
+    }
+    Ok(slots)
+}
+
+fn replaced(
+    verified: &Verified<'_>,
+    old: &dyn KeyProvider,
+    new: &dyn KeyProvider,
+) -> Result<SlotList> {
+    let mut slots = SlotList::default();
+    let mut found = false;
+    for slot in verified.header().slots() {
+        if !old.recognize(&slot).is_mine() {
+            slots.keep(&slot)?;
+        } else if !std::mem::replace(&mut found, true) {
+            slots.push(wrap(verified, new)?)?;
+        }
+    }
+    if found {
+        Ok(slots)
+    } else {
+        Err(Error::Misuse("the recipient to be replaced has no slot"))
+    }
+}

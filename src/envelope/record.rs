@@ -1,0 +1,291 @@
+//! Records: `Header ‖ iv[12] ‖ ciphertext ‖ tag[16]`, in one piece of memory (FORMAT §2).
+
+use std::borrow::Borrow;
+
+use super::open::Opened;
+use super::seal::{Identity, Sealed, seal_header};
+use super::{Context, EnvelopeCipher, map_all};
+use crate::crypto::gcm::{self, GcmKey};
+use crate::crypto::mac::Mac256;
+use crate::crypto::random::{self, FreshIv, IV_LEN, RecordDraw};
+use crate::error::{Authenticated, Error, Limit, Malformed, Result};
+use crate::format::header::{Header, Kind};
+use crate::format::slot::SlotList;
+use crate::secret::Plaintext;
+
+/// Bytes that a record's payload is longer than its plaintext.
+pub(super) const OVERHEAD: usize = IV_LEN + gcm::TAG_LEN;
+/// Room for a header of one keyring slot with bindings, beside its labels.
+const HEADER_GUESS: usize = 180;
+
+impl EnvelopeCipher {
+    /// Seals a record under a data key of its own.
+    ///
+    /// At most 2^36 − 32 bytes. The envelope is about 170 bytes longer than the plaintext, plus its labels and 81 bytes for
+    /// each further keyring recipient.
+    ///
+    /// # Errors
+    /// [`Limit::RecordLength`], what a provider reports, or [`Error::Misuse`] without a provider to write for.
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
+    /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+    /// let context = Context::new().bind("patient", "MRN-0042")?;
+    /// let envelope = cipher.encrypt("HbA1c 6.1 %", &context)?;
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn encrypt(&self, plaintext: impl AsRef<[u8]>, context: &Context) -> Result<Vec<u8>> {
+        self.encrypt_drawn(plaintext.as_ref(), context, random::record()?)
+    }
+
+    /// Opens a record.
+    ///
+    /// # Errors
+    /// [`Error::ContextMismatch`], [`Error::NoMatchingKey`], [`Error::AuthenticationFailed`] and those of a malformed or
+    /// truncated envelope, and what a provider reports. Nothing of the plaintext is returned with any of them.
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Error, Keyring};
+    /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+    /// # let context = Context::new().bind("patient", "MRN-0042")?;
+    /// # let envelope = cipher.encrypt("HbA1c 6.1 %", &context)?;
+    /// assert_eq!(&cipher.decrypt(&envelope, &context)?[..], "HbA1c 6.1 %".as_bytes());
+    ///
+    /// let elsewhere = Context::new().bind("patient", "MRN-0043")?;
+    /// assert!(matches!(cipher.decrypt(&envelope, &elsewhere), Err(Error::ContextMismatch(_))));
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn decrypt(&self, envelope: impl AsRef<[u8]>, context: &Context) -> Result<Plaintext> {
+        let (header, payload) = parse(envelope.as_ref())?;
+        open_payload(&self.open_header(header, context)?, &payload)
+    }
+
+    /// Seals many records, each under a data key of its own, on all cores and with one call for randomness.
+    ///
+    /// The envelopes come in the order of the records.
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt); the first error ends the batch.
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
+    /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+    /// let records = [
+    ///     ("BP 120/80", Context::new().bind("patient", "MRN-0042")?),
+    ///     ("BP 135/85", Context::new().bind("patient", "MRN-0043")?),
+    /// ];
+    /// let envelopes = cipher.encrypt_batch(&records)?;
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn encrypt_batch<P, C>(&self, records: &[(P, C)]) -> Result<Vec<Vec<u8>>>
+    where
+        P: AsRef<[u8]> + Sync,
+        C: Borrow<Context> + Sync,
+    {
+        let drawn = random::records(records.len())?;
+        let work = records.iter().zip(drawn).collect();
+        map_all(work, |((plaintext, context), draw)| {
+            self.encrypt_drawn(plaintext.as_ref(), context.borrow(), draw)
+        })
+        .into_iter()
+        .collect()
+    }
+
+    /// Opens many records on all cores. Each has its own result, in the order of the records.
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
+    /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+    /// # let context = Context::new();
+    /// # let rows = cipher.encrypt_batch(&[("a", &context), ("b", &context)])?;
+    /// let work: Vec<_> = rows.iter().map(|row| (row, &context)).collect();
+    /// for plaintext in cipher.decrypt_batch(&work) {
+    ///     println!("{} bytes", plaintext?.len());
+    /// }
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn decrypt_batch<E, C>(&self, records: &[(E, C)]) -> Vec<Result<Plaintext>>
+    where
+        E: AsRef<[u8]> + Sync,
+        C: Borrow<Context> + Sync,
+    {
+        map_all(records.iter().collect(), |(envelope, context)| {
+            self.decrypt(envelope, context.borrow())
+        })
+    }
+
+    /// Seals a record in the caller's buffer, which comes back as the envelope. Room for the header and tag (200 bytes and the
+    /// labels) in its capacity saves an allocation.
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt); the buffer is then erased and dropped.
+    pub fn encrypt_in_place(&self, plaintext: Vec<u8>, context: &Context) -> Result<Vec<u8>> {
+        let mut plaintext = Plaintext::new(plaintext);
+        check_length(plaintext.len())?;
+        let mut header = Vec::with_capacity(HEADER_GUESS + context.encoded_labels().len());
+        let (sealed, iv) = self.begin_record(random::record()?, context, &mut header)?;
+        let total = header.len() + plaintext.len() + OVERHEAD;
+        if plaintext.capacity() < total {
+            header.reserve_exact(total - header.len());
+            append_payload(&sealed, iv, &plaintext, &mut header);
+            return Ok(header);
+        }
+        let key = GcmKey::new(sealed.payload_key.as_bytes());
+        let sealed = key.seal_in_place(iv, &[], plaintext.as_mut_slice());
+        let mut out = plaintext.into_vec();
+        let len = out.len();
+        out.resize(total, 0);
+        out.copy_within(..len, header.len() + IV_LEN);
+        let (head, rest) = out.split_at_mut(header.len());
+        head.copy_from_slice(&header);
+        rest.split_at_mut(IV_LEN).0.copy_from_slice(&sealed.iv);
+        let tag_at = rest.len() - sealed.tag.len();
+        rest.split_at_mut(tag_at).1.copy_from_slice(&sealed.tag);
+        Ok(out)
+    }
+
+    /// Opens a record in the caller's buffer, which comes back as the plaintext. What the buffer held beside it is erased.
+    ///
+    /// # Errors
+    /// As [`decrypt`](Self::decrypt); the buffer is then erased and dropped.
+    pub fn decrypt_in_place(&self, envelope: Vec<u8>, context: &Context) -> Result<Plaintext> {
+        let (header, payload) = parse(&envelope)?;
+        let (iv, tag) = (*payload.iv, *payload.tag);
+        let start = header.bytes().len() + IV_LEN;
+        let range = start..start + payload.ciphertext.len();
+        let key = GcmKey::new(self.open_header(header, context)?.payload_key().as_bytes());
+        let mut buffer = Plaintext::new(envelope);
+        let ciphertext = buffer
+            .as_mut_slice()
+            .get_mut(range.clone())
+            .unwrap_or_default();
+        key.open_in_place(&iv, &[], ciphertext, &tag)
+            .map_err(|_| Authenticated::Record)?;
+        buffer.keep(range);
+        Ok(buffer)
+    }
+
+    fn encrypt_drawn(
+        &self,
+        plaintext: &[u8],
+        context: &Context,
+        draw: RecordDraw,
+    ) -> Result<Vec<u8>> {
+        check_length(plaintext.len())?;
+        let guess = HEADER_GUESS + context.encoded_labels().len() + plaintext.len() + OVERHEAD;
+        let mut out = Vec::with_capacity(guess);
+        let (sealed, iv) = self.begin_record(draw, context, &mut out)?;
+        append_payload(&sealed, iv, plaintext, &mut out);
+        Ok(out)
+    }
+
+    fn begin_record(
+        &self,
+        draw: RecordDraw,
+        context: &Context,
+        out: &mut Vec<u8>,
+    ) -> Result<(Sealed, FreshIv)> {
+        let (data, data_key_id, slots, iv) = self.begin(draw, context.encoded_labels())?;
+        let sealed = seal_header(
+            &data,
+            &identity(&data_key_id, None, context.encoded_labels(), context),
+            &slots,
+            out,
+        )?;
+        Ok((sealed, iv.for_another_key()))
+    }
+}
+
+/// Seals a record whose data key is shared with others.
+pub(super) fn seal_message(
+    data: &Mac256,
+    (data_key_id, message_id): (&[u8; 16], &[u8; 16]),
+    (labels, context): (&[u8], &Context),
+    slots: &SlotList,
+    (plaintext, iv): (&[u8], FreshIv),
+) -> Result<Vec<u8>> {
+    check_length(plaintext.len())?;
+    let guess =
+        HEADER_GUESS + 16 + labels.len() + slots.encoded().len() + plaintext.len() + OVERHEAD;
+    let mut out = Vec::with_capacity(guess);
+    let identity = identity(data_key_id, Some(message_id), labels, context);
+    let sealed = seal_header(data, &identity, slots, &mut out)?;
+    append_payload(&sealed, iv, plaintext, &mut out);
+    Ok(out)
+}
+
+/// A record's payload.
+pub(super) struct Payload<'a> {
+    iv: &'a [u8; IV_LEN],
+    ciphertext: &'a [u8],
+    tag: &'a [u8; gcm::TAG_LEN],
+}
+
+/// The header and payload of a record.
+pub(super) fn parse(envelope: &[u8]) -> Result<(Header<'_>, Payload<'_>)> {
+    let (header, payload) = Header::parse(envelope)?;
+    if header.kind() != Kind::Record {
+        return Err(Malformed::OtherKind.into());
+    }
+    let (iv, rest) = payload.split_first_chunk().ok_or(Error::Truncated)?;
+    let (ciphertext, tag) = rest.split_last_chunk().ok_or(Error::Truncated)?;
+    Ok((
+        header,
+        Payload {
+            iv,
+            ciphertext,
+            tag,
+        },
+    ))
+}
+
+/// A record's plaintext.
+pub(super) fn open_payload(opened: &Opened<'_>, payload: &Payload<'_>) -> Result<Plaintext> {
+    let mut plaintext = vec![0; payload.ciphertext.len()];
+    GcmKey::new(opened.payload_key().as_bytes())
+        .open_into(
+            payload.iv,
+            &[],
+            payload.ciphertext,
+            payload.tag,
+            &mut plaintext,
+        )
+        .map_err(|_| Authenticated::Record)?;
+    Ok(Plaintext::new(plaintext))
+}
+
+fn identity<'a>(
+    data_key_id: &'a [u8; 16],
+    message_id: Option<&'a [u8; 16]>,
+    labels: &'a [u8],
+    context: &'a Context,
+) -> Identity<'a> {
+    Identity {
+        kind: Kind::Record,
+        block_length: 0,
+        data_key_id,
+        message_id,
+        labels,
+        bindings: context.encoded_bindings(),
+    }
+}
+
+/// Appends `iv ‖ ciphertext ‖ tag`.
+fn append_payload(sealed: &Sealed, iv: FreshIv, plaintext: &[u8], out: &mut Vec<u8>) {
+    let key = GcmKey::new(sealed.payload_key.as_bytes());
+    let iv_at = out.len();
+    let start = iv_at + IV_LEN;
+    out.resize(start + plaintext.len(), 0);
+    let (before, ciphertext) = out.split_at_mut(start);
+    let sealed = key.seal_into(iv, &[], plaintext, ciphertext);
+    before.split_at_mut(iv_at).1.copy_from_slice(&sealed.iv);
+    out.extend_from_slice(&sealed.tag);
+}
+
+// FORMAT §1
+fn check_length(len: usize) -> Result<()> {
+    match u64::try_from(len) {
+        Ok(len) if len <= gcm::MAX_PLAINTEXT => Ok(()),
+        _ => Err(Limit::RecordLength.into()),
+    }
+}

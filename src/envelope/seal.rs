@@ -1,0 +1,120 @@
+//! The key half of writing: asks the providers, makes a header and hands over its payload key.
+
+use super::EnvelopeCipher;
+use crate::crypto::derive;
+use crate::crypto::mac::Mac256;
+use crate::crypto::random::{RecordDraw, SharedIv};
+use crate::error::{Error, Result};
+use crate::format::header::{Draft, Header, Immutable, Kind};
+use crate::format::slot::SlotList;
+use crate::keys::{DataKey, KeyProvider, WrapContext};
+use crate::secret::Secret;
+
+/// What a new header leaves for the data half.
+pub(super) struct Sealed {
+    pub(super) payload_key: Secret<32>,
+    pub(super) immutable: Immutable,
+}
+
+/// What identifies a new envelope, beside its slots.
+pub(super) struct Identity<'a> {
+    pub(super) kind: Kind,
+    pub(super) block_length: u32,
+    pub(super) data_key_id: &'a [u8; 16],
+    pub(super) message_id: Option<&'a [u8; 16]>,
+    /// With their length in front.
+    pub(super) labels: &'a [u8],
+    pub(super) bindings: &'a [u8],
+}
+
+impl EnvelopeCipher {
+    /// The data key of a draw, wrapped for each provider to write for, in their order.
+    pub(super) fn wrap_for_all(
+        &self,
+        data_key_id: &[u8; 16],
+        labels: &[u8],
+        key: &DataKey,
+        iv: &SharedIv,
+    ) -> Result<SlotList> {
+        if self.0.writers.is_empty() {
+            return Err(Error::Misuse("this cipher has no provider to write for"));
+        }
+        let aad = derive::wrap_aad(data_key_id, labels);
+        let context = WrapContext::new(data_key_id, labels, &aad, iv);
+        let mut slots = SlotList::default();
+        for provider in &self.0.writers {
+            slots.push(provider.wrap_key(key, &context)?)?;
+        }
+        Ok(slots)
+    }
+
+    /// Wraps a draw's data key and readies its HMAC.
+    pub(super) fn begin(
+        &self,
+        draw: RecordDraw,
+        labels: &[u8],
+    ) -> Result<(Mac256, [u8; 16], SlotList, SharedIv)> {
+        let RecordDraw {
+            data_key,
+            data_key_id,
+            iv,
+        } = draw;
+        let key = DataKey::from(data_key);
+        let slots = self.wrap_for_all(&data_key_id, labels, &key, &iv)?;
+        Ok((Mac256::new(key.as_bytes()), data_key_id, slots, iv))
+    }
+}
+
+// FORMAT §5: bindings tag, header, header tag; then the payload key.
+/// Appends a new header to `out`.
+pub(super) fn seal_header(
+    data: &Mac256,
+    identity: &Identity<'_>,
+    slots: &SlotList,
+    out: &mut Vec<u8>,
+) -> Result<Sealed> {
+    let message_id = identity.message_id.unwrap_or(identity.data_key_id);
+    let bindings_tag = (!identity.bindings.is_empty())
+        .then(|| derive::bindings_tag(data, message_id, identity.bindings));
+    let draft = Draft {
+        kind: identity.kind,
+        generation: 0,
+        block_length: identity.block_length,
+        data_key_id: identity.data_key_id,
+        message_id: identity.message_id,
+        labels: identity.labels,
+        bindings_tag: bindings_tag.as_ref(),
+    };
+    let immutable = seal_draft(data, &draft, slots, out)?;
+    let tail = out.get(immutable.tail.clone()).unwrap_or_default();
+    let payload_key = derive::payload_key(data, [&immutable.head, tail]);
+    Ok(Sealed {
+        payload_key,
+        immutable,
+    })
+}
+
+/// The bytes of the verified `header` with other slots, a generation later.
+pub(super) fn reseal_header(
+    data: &Mac256,
+    header: &Header<'_>,
+    slots: &SlotList,
+) -> Result<Vec<u8>> {
+    let draft = Draft::next_generation_of(header)?;
+    let mut out = Vec::with_capacity(draft.len(slots));
+    seal_draft(data, &draft, slots, &mut out)?;
+    Ok(out)
+}
+
+fn seal_draft(
+    data: &Mac256,
+    draft: &Draft<'_>,
+    slots: &SlotList,
+    out: &mut Vec<u8>,
+) -> Result<Immutable> {
+    let start = out.len();
+    let immutable = draft.write(slots, out)?;
+    let tag = derive::header_tag(data, out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&tag);
+    Ok(immutable)
+}

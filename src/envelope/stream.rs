@@ -1,0 +1,290 @@
+//! Streams: `Block A ‖ Block B ‖ FLOE`, or the header and the FLOE message apart (FORMAT §2).
+
+use std::fmt;
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
+
+use super::inline::{self, Source};
+use super::open::Opened;
+use super::seal::{Identity, seal_header};
+use super::{Context, EnvelopeCipher};
+use crate::crypto::random;
+use crate::error::{Malformed, Result};
+use crate::floe;
+use crate::format::blocks;
+use crate::format::header::{Header, Kind};
+
+impl EnvelopeCipher {
+    /// Seals what is written into an inline stream: two header blocks, then the payload. Memory stays bounded.
+    ///
+    /// Call [`EncryptWriter::finish`]: without it nothing opens.
+    ///
+    /// # Errors
+    /// What a provider or `inner` reports, and [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the header needs longer
+    /// blocks.
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
+    /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+    /// # let (mut export, file) = (&b"{\"resourceType\":\"Patient\"}\n"[..], Vec::new());
+    /// let context = Context::new().bind("export", "42")?;
+    /// let mut out = cipher.encrypt_writer(file, &context)?;
+    /// std::io::copy(&mut export, &mut out)?;
+    /// let file = out.finish()?;
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn encrypt_writer<W: Write>(
+        &self,
+        mut inner: W,
+        context: &Context,
+    ) -> Result<EncryptWriter<W>> {
+        let length = u32::try_from(self.0.block_length).map_err(|_| Malformed::BlockLength)?;
+        let (header, key, aad) = self.begin_stream(Kind::StreamInline, length, context)?;
+        let block = blocks::write(&header, self.0.block_length)?;
+        inner.write_all(&block)?;
+        inner.write_all(&block)?;
+        self.payload_writer(inner, &key, &aad)
+    }
+
+    /// Seals what is written into a detached stream, and returns its header, to be stored in an object of its own.
+    ///
+    /// # Errors
+    /// What a provider or `inner` reports.
+    pub fn encrypt_writer_detached<W: Write>(
+        &self,
+        inner: W,
+        context: &Context,
+    ) -> Result<(Vec<u8>, EncryptWriter<W>)> {
+        let (header, key, aad) = self.begin_stream(Kind::StreamDetached, 0, context)?;
+        Ok((header, self.payload_writer(inner, &key, &aad)?))
+    }
+
+    /// Opens an inline stream. Over a [`Seek`] source, what comes back can seek too.
+    ///
+    /// # Errors
+    /// Those of opening a header, and of `inner`.
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
+    /// # use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+    /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+    /// # let context = Context::new();
+    /// # let mut out = cipher.encrypt_writer(Vec::new(), &context)?;
+    /// # out.write_all(b"0123456789")?;
+    /// # let file = Cursor::new(out.finish()?);
+    /// let mut input = cipher.decrypt_reader(file, &context)?;
+    /// input.seek(SeekFrom::Start(4))?;
+    /// let mut rest = String::new();
+    /// input.read_to_string(&mut rest)?;
+    /// assert_eq!(rest, "456789");
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn decrypt_reader<R: Read>(
+        &self,
+        mut inner: R,
+        context: &Context,
+    ) -> Result<DecryptReader<R>> {
+        let head = inline::read_head(&mut inner)?;
+        let candidates = inline::candidates(&head)?;
+        let (opened, damage) = self.open_inline(&candidates, context)?;
+        let payload_at = 2 * candidates.block_length;
+        let left = head.get(payload_at..).unwrap_or_default().to_vec();
+        self.payload_reader(Source::new(left, inner), &opened, damage)
+    }
+
+    /// Opens a detached stream with its header.
+    ///
+    /// # Errors
+    /// Those of opening a header, and of `inner`.
+    pub fn decrypt_reader_detached<R: Read>(
+        &self,
+        header: &[u8],
+        inner: R,
+        context: &Context,
+    ) -> Result<DecryptReader<R>> {
+        let (header, rest) = Header::parse(header)?;
+        if header.kind() != Kind::StreamDetached {
+            return Err(Malformed::OtherKind.into());
+        }
+        if !rest.is_empty() {
+            return Err(Malformed::TrailingBytes.into());
+        }
+        let opened = self.open_header(header, context)?;
+        self.payload_reader(Source::new(Vec::new(), inner), &opened, None)
+    }
+
+    /// The header, payload key and AAD of a new stream.
+    pub(crate) fn begin_stream(
+        &self,
+        kind: Kind,
+        block_length: u32,
+        context: &Context,
+    ) -> Result<(Vec<u8>, floe::Key, Vec<u8>)> {
+        let labels = context.encoded_labels();
+        let (data, data_key_id, slots, _) = self.begin(random::record()?, labels)?;
+        let identity = Identity {
+            kind,
+            block_length,
+            data_key_id: &data_key_id,
+            message_id: None,
+            labels,
+            bindings: context.encoded_bindings(),
+        };
+        let mut header = Vec::new();
+        let sealed = seal_header(&data, &identity, &slots, &mut header)?;
+        let tail = header.get(sealed.immutable.tail).unwrap_or_default();
+        let aad = [&sealed.immutable.head, tail].concat();
+        Ok((header, floe::Key::from_secret(&sealed.payload_key), aad))
+    }
+
+    fn payload_writer<W: Write>(
+        &self,
+        inner: W,
+        key: &floe::Key,
+        aad: &[u8],
+    ) -> Result<EncryptWriter<W>> {
+        Ok(EncryptWriter(floe::Writer::new(
+            inner,
+            key,
+            aad,
+            self.0.segment_length,
+        )?))
+    }
+
+    fn payload_reader<R: Read>(
+        &self,
+        source: Source<R>,
+        opened: &Opened<'_>,
+        damage: Option<HeaderDamage>,
+    ) -> Result<DecryptReader<R>> {
+        let (key, aad) = stream_key(opened);
+        let reader = floe::Reader::new(source, &key, &aad)?;
+        super::cipher::checked_segment_length(reader.segment_length().get())?;
+        Ok(DecryptReader { reader, damage })
+    }
+}
+
+// FORMAT §6: key = payload key, AAD = immutable.
+pub(crate) fn stream_key(opened: &Opened<'_>) -> (floe::Key, Vec<u8>) {
+    let header = opened.header();
+    let aad = [&header.immutable_head(), header.immutable_tail()].concat();
+    (floe::Key::from_secret(&opened.payload_key()), aad)
+}
+
+/// Seals what is written; made by [`EnvelopeCipher::encrypt_writer`].
+///
+/// Dropped without [`finish`](Self::finish), it leaves something that never opens.
+#[must_use = "a stream that is not finished never opens"]
+#[derive(Debug)]
+pub struct EncryptWriter<W: Write>(floe::Writer<W>);
+
+impl<W: Write> EncryptWriter<W> {
+    /// Seals on the calling thread alone.
+    pub fn single_threaded(self) -> Self {
+        Self(self.0.single_threaded())
+    }
+
+    /// Seals the last segment, flushes and hands the inner writer back.
+    ///
+    /// # Errors
+    /// What the inner writer reports, and [`Limit::StreamLength`](crate::Limit::StreamLength).
+    pub fn finish(self) -> Result<W> {
+        self.0.finish()
+    }
+}
+
+impl<W: Write> Write for EncryptWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Opens what is read; made by [`EnvelopeCipher::decrypt_reader`].
+///
+/// It hands on authenticated segments before it knows that the stream is whole: a consumer that must not act on a part reads
+/// to the end first. An end that comes too early is an error.
+#[derive(Debug)]
+pub struct DecryptReader<R> {
+    reader: floe::Reader<Source<R>>,
+    damage: Option<HeaderDamage>,
+}
+
+impl<R: Read> DecryptReader<R> {
+    /// Opens on the calling thread alone.
+    #[must_use]
+    pub fn single_threaded(self) -> Self {
+        Self {
+            reader: self.reader.single_threaded(),
+            damage: self.damage,
+        }
+    }
+
+    /// What is wrong with the stream's header blocks, where it opened all the same.
+    #[must_use]
+    pub fn header_damage(&self) -> Option<HeaderDamage> {
+        self.damage
+    }
+
+    /// The inner reader, wherever it stands.
+    #[must_use]
+    pub fn into_inner(self) -> R {
+        self.reader.into_inner().into_inner()
+    }
+}
+
+impl<R: Read + Seek> DecryptReader<R> {
+    /// Bytes of the whole plaintext, known once the last segment was authenticated.
+    ///
+    /// # Errors
+    /// Those of reading and of authenticating the last segment.
+    pub fn plaintext_len(&mut self) -> Result<u64> {
+        self.reader.plaintext_len()
+    }
+}
+
+impl<R: Read> Read for DecryptReader<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(out)
+    }
+}
+
+impl<R: Read> BufRead for DecryptReader<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.reader.consume(amount);
+    }
+}
+
+impl<R: Read + Seek> Seek for DecryptReader<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.reader.seek(to)
+    }
+}
+
+/// What is wrong with an inline stream's header blocks, where it opened all the same. A rewrap repairs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HeaderDamage {
+    /// The first block is no whole header, or did not verify; the second opened.
+    FirstBlock,
+    /// The second block is no whole header, or did not verify; the first opened.
+    SecondBlock,
+    /// Both blocks are whole and differ, as an interrupted rewrap leaves them; the current one opened.
+    Differ,
+}
+
+impl fmt::Display for HeaderDamage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstBlock => "the first header block is damaged",
+            Self::SecondBlock => "the second header block is damaged",
+            Self::Differ => "the header blocks differ, as an interrupted rewrap leaves them",
+        })
+    }
+}
