@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 ///
 /// What creating the folder, or creating and writing the files, reports.
-pub fn write_export(folder: &Path, total_bytes: u64, seed: u64) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn write_export(folder: &Path, total_bytes: u64, seed: u64) -> io::Result<Vec<PathBuf>> {
     fs::create_dir_all(folder)?;
     #[rustfmt::skip]
     let mut export = Export { random: Random(seed), files: Vec::new(), line: String::new(), bytes: 0 };
