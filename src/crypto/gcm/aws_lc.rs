@@ -5,17 +5,17 @@ use zeroize::Zeroize as _;
 
 use super::BadTag;
 
-pub(super) struct Key(LessSafeKey);
+pub(crate) struct Key(LessSafeKey);
 
 #[allow(clippy::expect_used)] // AWS-LC refuses only lengths, which the types fix or callers checked
 impl Key {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(LessSafeKey::new(
             UnboundKey::new(&AES_256_GCM, key).expect("the key has 32 bytes"),
         ))
     }
 
-    pub(super) fn seal_in_place(&self, iv: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> [u8; 16] {
+    pub(crate) fn seal_in_place(&self, iv: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> [u8; 16] {
         let tag = self
             .0
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(*iv), Aad::from(aad), buffer)
@@ -23,7 +23,7 @@ impl Key {
         tag.as_ref().try_into().expect("the tag has 16 bytes")
     }
 
-    pub(super) fn seal_into(
+    pub(crate) fn seal_into(
         &self,
         iv: &[u8; 12],
         aad: &[u8],
@@ -44,7 +44,7 @@ impl Key {
         tag
     }
 
-    pub(super) fn open_in_place(
+    pub(crate) fn open_in_place(
         &self,
         iv: &[u8; 12],
         aad: &[u8],
@@ -63,7 +63,7 @@ impl Key {
         verdict(opened, buffer)
     }
 
-    pub(super) fn open_into(
+    pub(crate) fn open_into(
         &self,
         iv: &[u8; 12],
         aad: &[u8],

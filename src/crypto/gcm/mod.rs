@@ -1,9 +1,9 @@
 //! AES-256-GCM (NIST SP 800-38D; 96-bit IV, 128-bit tag) in two backends behind one face.
 
 #[cfg(feature = "aws-lc")]
-mod aws_lc;
+pub(super) mod aws_lc;
 #[cfg(any(test, not(feature = "aws-lc")))]
-mod pure;
+pub(super) mod pure;
 
 #[cfg(feature = "aws-lc")]
 use aws_lc as backend;

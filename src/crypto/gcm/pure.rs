@@ -5,18 +5,18 @@ use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
 
 use super::BadTag;
 
-pub(super) struct Key(Box<Aes256Gcm>);
+pub(crate) struct Key(Box<Aes256Gcm>);
 
 impl Key {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(Box::new(Aes256Gcm::new(key.into())))
     }
 
-    pub(super) fn seal_in_place(&self, iv: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> [u8; 16] {
+    pub(crate) fn seal_in_place(&self, iv: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> [u8; 16] {
         self.seal(iv, aad, buffer.into())
     }
 
-    pub(super) fn seal_into(
+    pub(crate) fn seal_into(
         &self,
         iv: &[u8; 12],
         aad: &[u8],
@@ -26,7 +26,7 @@ impl Key {
         self.seal(iv, aad, pair(plaintext, ciphertext))
     }
 
-    pub(super) fn open_in_place(
+    pub(crate) fn open_in_place(
         &self,
         iv: &[u8; 12],
         aad: &[u8],
@@ -36,7 +36,7 @@ impl Key {
         self.open(iv, aad, buffer.into(), tag)
     }
 
-    pub(super) fn open_into(
+    pub(crate) fn open_into(
         &self,
         iv: &[u8; 12],
         aad: &[u8],
