@@ -14,6 +14,8 @@ mod seal;
 mod session;
 mod stream;
 mod text;
+#[cfg(test)]
+mod vectors;
 
 pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};
 pub use context::Context;
