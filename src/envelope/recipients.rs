@@ -147,10 +147,7 @@ impl EnvelopeCipher {
                 {
                     return Err(Error::Misuse("the recipient has a slot already"));
                 }
-                let mut slots = SlotList::default();
-                for slot in header.slots() {
-                    slots.keep(&slot)?;
-                }
+                let mut slots = SlotList::keeping(header.slots())?;
                 slots.push(wrap(verified, recipient)?)?;
                 Some(slots)
             }
