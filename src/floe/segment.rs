@@ -49,6 +49,11 @@ pub(super) fn word(len: usize, last: bool) -> [u8; 4] {
     }
 }
 
+/// Whether a segment states that another one follows it.
+pub(super) fn states_more(segment: &[u8]) -> bool {
+    segment.starts_with(&NOT_LAST.to_be_bytes())
+}
+
 /// Checks a length word against the place of its segment: `len` bytes, at the end of the message or not.
 pub(super) fn check_word(
     word: [u8; 4],
