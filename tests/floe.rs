@@ -1,5 +1,7 @@
 //! FLOE messages, from outside: against a foreign implementation, against an attacker, and through every trait.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests, which may fail loudly
+
 use std::io::{self, BufRead as _, Cursor, Read, Seek, SeekFrom, Write};
 
 use phi_envelope::floe::{self, Key, Reader, SegmentLength, Writer};
@@ -371,7 +373,7 @@ impl<T> Choppy<T> {
 
     fn turn(&mut self, len: usize) -> io::Result<usize> {
         self.step += 1;
-        if self.step % 3 == 0 {
+        if self.step.is_multiple_of(3) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let most = [1, 7, 100, 3000][self.step % 4].min(len);

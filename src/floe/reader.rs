@@ -139,7 +139,7 @@ impl<R: Read> Reader<R> {
     fn ends_in_a_segment_that_states_more(&self, run: usize) -> bool {
         let full = self.opener.length().sealed_len();
         let fetched = self.source.bytes().get(..run).unwrap_or_default();
-        run % full == 0 && fetched.rchunks(full).next().is_some_and(states_more)
+        run.is_multiple_of(full) && fetched.rchunks(full).next().is_some_and(states_more)
     }
 
     /// Takes note of how opening a run went, and says how much plaintext came of it.
