@@ -84,7 +84,10 @@ pub(crate) fn candidates(head: &[u8]) -> Result<Candidates<'_>> {
     {
         return Err(Malformed::OtherKind.into());
     }
+    let block_length = blocks::stated_length(head);
     blocks::find(head).ok_or_else(|| match stated {
+        // The header is there and the end of its block is not.
+        Ok(_) if block_length.is_some_and(|length| head.len() < length) => Error::Truncated,
         Ok(_) => Malformed::NoHeaderBlock.into(),
         Err(error) => error,
     })
