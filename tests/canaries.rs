@@ -1,5 +1,7 @@
 //! What must never be told: plaintexts, bindings, passphrases and keys, sought in every error and every `Debug` of the crate.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
+
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
@@ -139,13 +141,19 @@ fn bound() -> Context {
 }
 
 /// A keyring that looks over its own shoulder.
-struct Spy(Keyring, Arc<Mutex<(Vec<Vec<u8>>, Vec<String>)>>);
+struct Spy(Keyring, Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    data_keys: Vec<Vec<u8>>,
+    shown: Vec<String>,
+}
 
 impl Spy {
     fn note(&self, key: &DataKey, shown: String) {
         let mut seen = self.1.lock().unwrap();
-        seen.0.push(key.as_bytes().to_vec());
-        seen.1.push(shown);
+        seen.data_keys.push(key.as_bytes().to_vec());
+        seen.shown.push(shown);
     }
 }
 
@@ -188,7 +196,7 @@ fn the_hunt_finds_a_canary_in_each_of_its_forms() {
 #[test]
 fn no_debug_tells_a_secret() {
     let mut hunt = Hunt::new();
-    let seen = Arc::default();
+    let seen = Arc::new(Mutex::new(Seen::default()));
     let keyring = keyring();
     let builder = EnvelopeCipher::builder()
         .write_for(Spy(keyring.clone(), Arc::clone(&seen)))
@@ -247,9 +255,9 @@ fn no_debug_tells_a_secret() {
     hunt.look_at(&cheap(PASSPHRASE));
 
     let seen = seen.lock().unwrap();
-    assert!(seen.0.len() >= 3, "data keys were seen");
-    hunt.canaries.extend(seen.0.iter().cloned());
-    hunt.texts.extend(seen.1.iter().cloned());
+    assert!(seen.data_keys.len() >= 3, "data keys were seen");
+    hunt.canaries.extend(seen.data_keys.iter().cloned());
+    hunt.texts.extend(seen.shown.iter().cloned());
     hunt.finish();
 }
 

@@ -1,4 +1,6 @@
 //! Keyrings in files: who opens them, who changes them, and what a crash, a crowd or a forger leaves of them.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 #![cfg(unix)] // modes, symbolic links and SIGKILL
 
 use std::collections::HashSet;
