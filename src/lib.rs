@@ -15,8 +15,8 @@ pub use envelope::{
     HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, Session, SessionLimits, inspect,
 };
 pub use error::{
-    Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed, Result,
-    SlotId,
+    Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed,
+    Recipients, Result, SlotId,
 };
 pub use file::{
     FileInspection, FileOptions, FileReport, RangeReader, Rewrapped, add_recipient_file,

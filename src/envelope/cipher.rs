@@ -56,7 +56,6 @@ impl EnvelopeCipher {
     ///     .build()?;
     /// # Ok::<(), phi_envelope::Error>(())
     /// ```
-    #[must_use]
     pub fn builder() -> EnvelopeCipherBuilder {
         Builder::default()
     }

@@ -69,7 +69,8 @@ impl EnvelopeCipher {
 
     /// Takes a recipient's slots away. `labels` as for [`add_recipient`](Self::add_recipient).
     ///
-    /// Whoever opened the envelope before may have kept its data key: re-encrypt where that matters.
+    /// Whoever opened the envelope before may have kept its data key: re-encrypt where that matters. An envelope has one passphrase
+    /// slot at most, and any [`Passphrase`](crate::Passphrase) names it, whatever it says.
     ///
     /// # Errors
     /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`Recipients::Absent`] or
@@ -118,7 +119,9 @@ impl EnvelopeCipher {
     fn change(&self, envelope: &[u8], change: Change<'_>) -> Result<Vec<u8>> {
         let (header, payload) = Header::parse(envelope)?;
         match header.kind() {
-            Kind::Record => drop(super::record::parse(envelope)?),
+            Kind::Record => {
+                super::record::parse(envelope)?;
+            }
             Kind::StreamDetached if payload.is_empty() => {}
             Kind::StreamDetached => return Err(Malformed::TrailingBytes.into()),
             Kind::StreamInline => return Err(Malformed::OtherKind.into()),

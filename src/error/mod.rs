@@ -119,6 +119,21 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The same error once more, for a reader or writer that has failed for good.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Malformed(rule) => Self::Malformed(*rule),
+            Self::Truncated => Self::Truncated,
+            Self::AuthenticationFailed(part) => Self::AuthenticationFailed(*part),
+            Self::LimitExceeded(limit) => Self::LimitExceeded(*limit),
+            Self::Misuse(what) => Self::Misuse(what),
+            Self::Io(error) => Self::Io(io::Error::new(error.kind(), error.to_string())),
+            error => Self::Io(io::Error::other(error.to_string())),
+        }
+    }
+}
+
 impl From<io::Error> for Error {
     /// Unpacks an error of this crate that travelled through a `Read` or a `Write`.
     fn from(error: io::Error) -> Self {

@@ -185,6 +185,14 @@ impl KeyringEdit {
         Ok(())
     }
 
+    /// Whether this may come after `before`: no key is missing, and none went back to a state that it cannot go back to.
+    pub(crate) fn follows(&self, before: &Self) -> bool {
+        before.entries.iter().all(|old| {
+            self.entry(old.info.id)
+                .is_some_and(|new| may_become(old.info.state, new.info.state))
+        })
+    }
+
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -246,6 +254,16 @@ impl Entry {
     fn change(&mut self, to: KeyState) {
         self.info.state = to;
         self.info.changed = now();
+    }
+}
+
+/// Whether a key may come from one state to another, by one change or several.
+fn may_become(from: KeyState, to: KeyState) -> bool {
+    match from {
+        KeyState::Active => true,
+        KeyState::Deactivated | KeyState::Suspended => to != KeyState::Active,
+        KeyState::Compromised => matches!(to, KeyState::Compromised | KeyState::Destroyed),
+        KeyState::Destroyed => to == KeyState::Destroyed,
     }
 }
 
