@@ -56,9 +56,16 @@ impl EnvelopeCipher {
     ///     .build()?;
     /// # Ok::<(), phi_envelope::Error>(())
     /// ```
-    #[must_use]
     pub fn builder() -> EnvelopeCipherBuilder {
         Builder::default()
+    }
+
+    pub(crate) fn segment_length(&self) -> SegmentLength {
+        self.0.segment_length
+    }
+
+    pub(crate) fn block_length(&self) -> usize {
+        self.0.block_length
     }
 }
 
@@ -114,8 +121,8 @@ impl EnvelopeCipherBuilder {
     /// Keeps up to `entries` unwrapped data keys, each for `age`, so that opening the same data key again costs no unwrap.
     /// Off unless asked for.
     ///
-    /// The keys stay in memory for that long. When a key's state forbids its use, the whole cache is emptied at the next
-    /// envelope that names the key, and that envelope does not open.
+    /// What is older is erased at the next use of the cache. When a master key's state forbids its use, nothing that it wrapped
+    /// opens out of the cache any more, and its data keys are erased at the next envelope that names it.
     pub fn cache(mut self, entries: usize, age: Duration) -> Self {
         self.cache = Some((entries, age));
         self
@@ -193,7 +200,7 @@ impl fmt::Debug for EnvelopeCipherBuilder {
 }
 
 // FORMAT §1: narrower than what FLOE alone allows.
-pub(super) fn checked_segment_length(bytes: u32) -> Result<SegmentLength> {
+pub(crate) fn checked_segment_length(bytes: u32) -> Result<SegmentLength> {
     if SEGMENT_LENGTHS.contains(&bytes) {
         SegmentLength::new(bytes)
     } else {

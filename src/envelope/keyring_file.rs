@@ -11,10 +11,10 @@ use super::{Context, EnvelopeCipher, keyring_json, record};
 use crate::crypto::random;
 use crate::disk::{Disk, Lock, folder_of};
 use crate::error::{ContextMismatch, Error, KeyringRule, Limit, Malformed, Result};
-use crate::format::slot::SlotList;
+use crate::format::slot::{KEYRING, SlotList};
 use crate::keys::{Keyring, KeyringEdit, MasterKey};
 
-/// Bytes of the longest keyring's file that is read.
+/// Bytes of the longest keyring's file that is read, and so of the longest that is written.
 const MAX_FILE: u64 = 16 << 20;
 
 /// A keyring in a file, sealed under a passphrase, under a master key from elsewhere, or under either.
@@ -65,7 +65,7 @@ impl KeyringFileOptions {
         protection: impl Into<EnvelopeCipher>,
     ) -> Result<KeyringFile> {
         let (path, protection) = (path.as_ref().to_owned(), protection.into());
-        let (_locked, bytes) = self.read(&path, Lock::Shared)?;
+        let (_locked, bytes) = self.read(&disk().resolve(&path)?, Lock::Shared)?;
         let keys = Content::open(&protection, &bytes)?.keys;
         Ok(KeyringFile {
             path,
@@ -80,14 +80,14 @@ impl KeyringFileOptions {
         if !self.allow_others {
             refuse_access_by_others(&file)?;
         }
-        // Covers a writer that was killed between its rename and its sync. Where the folder may not be opened or cannot be
-        // synced, nothing is lost that a writer had not made durable itself.
-        let _ = disk().sync_folder(&folder_of(path));
+        // A writer that was killed between its rename and its sync left a file that is not durable yet.
+        match disk().sync_folder(&folder_of(path)) {
+            Err(error) if !cannot_sync(&error) => return Err(error.into()),
+            _ => {}
+        }
         let mut bytes = Vec::new();
         (&file).take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(Limit::KeyringFile.into());
-        }
+        check_length(&bytes)?;
         Ok((file, bytes))
     }
 }
@@ -99,7 +99,7 @@ impl KeyringFile {
     /// that writes for several.
     ///
     /// # Errors
-    /// [`Error::Io`], also where the path exists, and what the protection's providers report.
+    /// [`Error::Io`], also where the path exists, [`Limit::KeyringFile`], and what the protection's providers report.
     pub fn create(
         path: impl AsRef<Path>,
         label: &str,
@@ -121,6 +121,7 @@ impl KeyringFile {
         let (path, protection) = (path.as_ref().to_owned(), protection.into());
         let keys = Keyring::from_master_key(key, label).snapshot();
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
+        check_length(&sealed)?;
         disk().put(&path, &sealed, None, false)?;
         Ok(Self {
             path,
@@ -151,17 +152,19 @@ impl KeyringFile {
     }
 
     /// Changes the keyring: locks the file, reloads it, lets `change` work, makes the result durable, and only then lets ciphers
-    /// see it. Where `change` fails, nothing changes.
+    /// see it. Where `change` fails, nothing changes. The file's recipients stay as they are: where the key that protects it was
+    /// rotated or compromised, [`protect_with`](Self::protect_with) moves the file off it. `change` must not use this file again.
     ///
     /// # Errors
-    /// What `change` returns, and those of [`open`](Self::open).
+    /// What `change` returns, those of [`open`](Self::open), and [`Limit::KeyringFile`] where the file would grow too long.
     pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
         let path = disk().resolve(&self.path)?;
         let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
         let protection = self.protection();
-        let mut content = Content::open(&protection, &bytes)?;
+        let mut content = self.open_content(&protection, &bytes)?;
         let out = change(&mut content.keys)?;
         let sealed = content.reseal()?;
+        check_length(&sealed)?;
         let permissions = locked.metadata()?.permissions();
         let _new = disk().put(&path, &sealed, Some(permissions), true)?;
         self.keyring.publish(content.keys);
@@ -173,8 +176,9 @@ impl KeyringFile {
     /// # Errors
     /// As [`open`](Self::open); the keyring then stays as it is.
     pub fn reload(&self) -> Result<()> {
-        let (_locked, bytes) = self.options.read(&self.path, Lock::Shared)?;
-        let keys = Content::open(&self.protection(), &bytes)?.keys;
+        let path = disk().resolve(&self.path)?;
+        let (_locked, bytes) = self.options.read(&path, Lock::Shared)?;
+        let keys = self.open_content(&self.protection(), &bytes)?.keys;
         self.keyring.publish(keys);
         Ok(())
     }
@@ -190,10 +194,15 @@ impl KeyringFile {
         let protection = protection.into();
         let path = disk().resolve(&self.path)?;
         let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
-        let keys = Content::open(&self.protection(), &bytes)?.keys;
+        let keys = self.open_content(&self.protection(), &bytes)?.keys;
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
         // Whoever could not open it again would lose the keyring.
-        Content::open(&protection, &sealed)?;
+        check_length(&sealed)?;
+        if Content::open(&protection, &sealed)?.is_under_its_own_keys() {
+            return Err(Error::Misuse(
+                "a keyring's file cannot be sealed under its own keys alone",
+            ));
+        }
         let permissions = locked.metadata()?.permissions();
         let _new = disk().put(&path, &sealed, Some(permissions), true)?;
         *self
@@ -202,6 +211,21 @@ impl KeyringFile {
             .unwrap_or_else(PoisonError::into_inner) = protection;
         self.keyring.publish(keys);
         Ok(())
+    }
+
+    /// The file's content, which must not be older than what this process knows: whoever writes the storage could put a key back
+    /// that was marked compromised.
+    fn open_content<'a>(
+        &self,
+        protection: &EnvelopeCipher,
+        bytes: &'a [u8],
+    ) -> Result<Content<'a>> {
+        let content = Content::open(protection, bytes)?;
+        if content.keys.follows(&self.keyring.snapshot()) {
+            Ok(content)
+        } else {
+            Err(Malformed::Keyring(KeyringRule::Older).into())
+        }
     }
 
     fn protection(&self) -> EnvelopeCipher {
@@ -238,14 +262,18 @@ impl<'a> Content<'a> {
         Ok(Self { keys, opened })
     }
 
+    /// Whether all its slots are of keys that only the file itself holds.
+    fn is_under_its_own_keys(&self) -> bool {
+        let own = |id: &[u8]| self.keys.keys().any(|key| key.id.as_bytes() == id);
+        let mut slots = self.opened.header().slots();
+        slots.all(|slot| slot.scheme() == KEYRING && own(slot.key_id()))
+    }
+
     /// The file's bytes for the keys as they are now: the same data key and slots, so that whoever could open it still can, and
     /// a message id of its own.
     fn reseal(&self) -> Result<Vec<u8>> {
         let header = self.opened.header();
-        let mut slots = SlotList::default();
-        for slot in header.slots() {
-            slots.keep(&slot)?;
-        }
+        let slots = SlotList::keeping(header.slots())?;
         let draw = random::message()?;
         seal_message(
             self.opened.data(),
@@ -259,6 +287,24 @@ impl<'a> Content<'a> {
 
 fn disk() -> Disk {
     Disk::default()
+}
+
+/// Whether a folder cannot be synced by this process or on its file system, where no writer of this system is at work either.
+fn cannot_sync(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::Unsupported
+    )
+}
+
+fn check_length(bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Limit::KeyringFile.into());
+    }
+    Ok(())
 }
 
 fn labels() -> Result<Context> {

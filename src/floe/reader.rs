@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::length::SegmentLength;
 use super::message::HEADER_LEN;
 use super::open::{Opener, Stopped};
-use super::segment::CONTENT_AT;
+use super::segment::{CONTENT_AT, states_more};
 use super::source::{Run, Source};
 use crate::error::{Error, Result};
 
@@ -134,7 +134,19 @@ impl<R: Read> Reader<R> {
         self.opened = 0;
         self.taken = 0;
         let want = self.batch.saturating_mul(self.opener.length().sealed_len());
-        self.source.fetch(want)
+        let mut run = self.source.fetch(want)?;
+        // A full segment at the end of the stream that is not the message's last is as good as those before it. The
+        // next fetch then finds that its successor is missing.
+        if run.ends && self.ends_in_a_segment_that_states_more(run.len) {
+            run.ends = false;
+        }
+        Ok(run)
+    }
+
+    fn ends_in_a_segment_that_states_more(&self, run: usize) -> bool {
+        let full = self.opener.length().sealed_len();
+        let fetched = self.source.bytes().get(..run).unwrap_or_default();
+        run.is_multiple_of(full) && fetched.rchunks(full).next().is_some_and(states_more)
     }
 
     /// Takes note of how opening a run went, and says how much plaintext came of it.
@@ -214,7 +226,7 @@ impl<R> Reader<R> {
     pub(super) fn lost(&mut self, error: &Error) {
         let position = self.position();
         self.skip = 0;
-        self.forget(position, State::Failed(again(error)));
+        self.forget(position, State::Failed(error.again()));
     }
 
     fn forget(&mut self, start: u64, state: State) {
@@ -250,7 +262,7 @@ impl<R: Read> BufRead for Reader<R> {
             match &self.state {
                 State::Open => self.refill()?,
                 State::Ended => return Ok(&[]),
-                State::Failed(error) => return Err(again(error).into()),
+                State::Failed(error) => return Err(error.again().into()),
             }
         }
         Ok(self.ready())
@@ -267,18 +279,6 @@ impl<R> fmt::Debug for Reader<R> {
             .field("segment_length", &self.opener.length())
             .field("position", &self.position())
             .finish_non_exhaustive()
-    }
-}
-
-/// The same error once more.
-fn again(error: &Error) -> Error {
-    match error {
-        Error::Malformed(rule) => Error::Malformed(*rule),
-        Error::Truncated => Error::Truncated,
-        Error::AuthenticationFailed(part) => Error::AuthenticationFailed(*part),
-        Error::LimitExceeded(limit) => Error::LimitExceeded(*limit),
-        Error::Io(error) => Error::Io(io::Error::new(error.kind(), error.to_string())),
-        error => Error::Io(io::Error::other(error.to_string())),
     }
 }
 

@@ -60,6 +60,13 @@ impl<'a> Slot<'a> {
         self.encoded
     }
 
+    /// Scheme and key id as they are encoded.
+    pub(crate) fn encoded_id(&self) -> &'a [u8] {
+        self.encoded
+            .get(..3 + self.key_id.len())
+            .unwrap_or_default()
+    }
+
     fn same_id(&self, other: &Slot<'_>) -> bool {
         self.scheme == other.scheme && self.key_id == other.key_id
     }
@@ -184,6 +191,15 @@ impl SlotList {
         self.admit(slot)?;
         self.encoded.extend_from_slice(slot.encoded);
         Ok(())
+    }
+
+    /// All of these, byte for byte.
+    pub(crate) fn keeping<'s>(slots: impl Iterator<Item = Slot<'s>>) -> Result<Self> {
+        let mut list = Self::default();
+        for slot in slots {
+            list.keep(&slot)?;
+        }
+        Ok(list)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot<'_>> {
