@@ -1,5 +1,7 @@
 //! The frozen vectors, read as anyone outside would read them. `tests/vectors/README.md` says what their fields mean.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
+
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{Cursor, Read, Write as _};

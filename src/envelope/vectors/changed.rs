@@ -2,8 +2,8 @@
 
 use super::craft::Draft;
 use super::{Case, NOTE, Pairs, case, cipher, context, keyring};
+use crate::envelope::{Context, EnvelopeCipher};
 use crate::format::header::Header;
-use crate::{Context, EnvelopeCipher};
 
 const LABELS: Pairs = &[("tenant", "clinic-7")];
 const BINDINGS: Pairs = &[("patient", "MRN-0042")];

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::craft::{Draft, pairs};
 use super::{Case, PASSPHRASE, Pairs, case, cipher, context, keyring, passphrase};
-use crate::EnvelopeCipher;
+use crate::envelope::EnvelopeCipher;
+use crate::error::KeyId;
 
 /// A key that a keyring's file holds, without the key.
 #[derive(Serialize)]
@@ -269,7 +270,7 @@ impl Case {
 /// In the order of names, which every map of `serde_json` keeps.
 fn content() -> Value {
     let key = |held: &HeldKey| {
-        let id: crate::KeyId = held.id.parse().unwrap();
+        let id: KeyId = held.id.parse().unwrap();
         let material = (held.state != "destroyed").then(|| STANDARD.encode([id.as_bytes()[0]; 32]));
         json!({
             "changed": held.changed,

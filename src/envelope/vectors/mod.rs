@@ -20,7 +20,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::crypto::random::with_fixed_randomness;
-use crate::{Argon2Costs, Context, EnvelopeCipher, KeyId, Keyring, MasterKey, Passphrase};
+use crate::envelope::{Context, EnvelopeCipher};
+use crate::error::KeyId;
+use crate::keys::{Argon2Costs, Keyring, MasterKey, Passphrase};
 
 /// A plaintext up to this length stands in a vector as it is, a longer one as its digest.
 const SHORT: usize = 1024;

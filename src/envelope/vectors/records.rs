@@ -4,7 +4,7 @@ use super::craft::{Draft, pairs, with_length};
 use super::{
     Case, NOTE, PASSPHRASE, Pairs, case, cipher, context, keyring, passphrase, rotated, sample,
 };
-use crate::{Context, Envelope, EnvelopeCipher};
+use crate::envelope::{Context, Envelope, EnvelopeCipher};
 
 const LABELS: Pairs = &[("system", "ehr"), ("tenant", "clinic-7")];
 const BINDINGS: Pairs = &[("patient", "MRN-0042"), ("record", "obs-7")];

@@ -3,7 +3,8 @@
 use super::craft::{Draft, pairs};
 use super::streams::{seal_detached, seal_inline};
 use super::{Case, NOTE, PASSPHRASE, Pairs, case, cipher, context, passphrase};
-use crate::{Context, Envelope, EnvelopeCipher};
+use crate::envelope::{Context, Envelope, EnvelopeCipher};
+use crate::keys::Keyring;
 
 const LABELS: Pairs = &[("system", "ehr"), ("tenant", "clinic-7")];
 const BINDINGS: Pairs = &[("patient", "MRN-0042"), ("record", "obs-7")];
@@ -185,7 +186,7 @@ fn keys() -> Vec<Case> {
                 let other = super::master(2).with_id(super::master_id(1));
                 draft
                     .slots
-                    .push(draft.wrap(&crate::Keyring::from_master_key(other, "vector")));
+                    .push(draft.wrap(&Keyring::from_master_key(other, "vector")));
                 Case::record(draft.seal(NOTE))
                     .key(1)
                     .fails("authentication-failed/wrapped-key")

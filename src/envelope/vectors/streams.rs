@@ -6,8 +6,8 @@ use super::craft::Draft;
 use super::{Case, Pairs, case, cipher, context, keyring, rotated, sample};
 use crate::envelope::inline;
 use crate::envelope::recipients::Change;
+use crate::envelope::{Context, EnvelopeCipher};
 use crate::format::blocks;
-use crate::{Context, EnvelopeCipher};
 
 /// Plaintext of a full segment.
 pub(super) const FULL: usize = 4096 - 32;
