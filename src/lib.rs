@@ -1,8 +1,10 @@
 //! Client-side envelope encryption of patient health information.
 
 mod crypto;
+mod disk;
 mod envelope;
 mod error;
+mod file;
 pub mod floe;
 mod format;
 mod keys;
@@ -16,6 +18,7 @@ pub use error::{
     Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed, Result,
     SlotId,
 };
+pub use file::{Rewrapped, rewrap_file};
 pub use format::header::Kind;
 pub use format::slot::{Slot, WrappedKey};
 pub use keys::{

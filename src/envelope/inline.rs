@@ -24,45 +24,55 @@ impl EnvelopeCipher {
             context.check_presence(&header)?;
             self.verify_header(header)
         };
-        let (verified, damage) = current(candidates, verify)?;
-        Ok((verified.admit(context)?, damage))
+        let current = current(candidates, verify)?;
+        Ok((current.verified.admit(context)?, current.damage))
     }
 
     /// Verifies the current candidate for someone who rewraps.
-    pub(crate) fn verify_inline<'a>(
-        &self,
-        candidates: &Candidates<'a>,
-    ) -> Result<(Verified<'a>, Option<HeaderDamage>)> {
+    pub(crate) fn verify_inline<'a>(&self, candidates: &Candidates<'a>) -> Result<Current<'a>> {
         current(candidates, |header| self.verify_header(header))
     }
+}
+
+/// The candidate that counts.
+pub(crate) struct Current<'a> {
+    pub(crate) verified: Verified<'a>,
+    /// Whether it is the second block.
+    pub(crate) is_second: bool,
+    pub(crate) damage: Option<HeaderDamage>,
 }
 
 // FORMAT §7: current is the candidate of the higher generation whose header tag verifies; of equal ones, A.
 fn current<'a>(
     candidates: &Candidates<'a>,
     verify: impl Fn(Header<'a>) -> Result<Verified<'a>>,
-) -> Result<(Verified<'a>, Option<HeaderDamage>)> {
+) -> Result<Current<'a>> {
+    let found = |header, is_second, damage| {
+        Ok(Current {
+            verified: verify(header)?,
+            is_second,
+            damage,
+        })
+    };
     let (first, second) = match (candidates.first, candidates.second) {
-        (Some(first), _) if candidates.identical => return Ok((verify(first)?, None)),
+        (Some(first), _) if candidates.identical => return found(first, false, None),
         (Some(first), Some(second)) => (first, second),
-        (Some(first), None) => return Ok((verify(first)?, Some(HeaderDamage::SecondBlock))),
-        (None, Some(second)) => return Ok((verify(second)?, Some(HeaderDamage::FirstBlock))),
+        (Some(first), None) => return found(first, false, Some(HeaderDamage::SecondBlock)),
+        (None, Some(second)) => return found(second, true, Some(HeaderDamage::FirstBlock)),
         (None, None) => return Err(Malformed::NoHeaderBlock.into()),
     };
-    let first_leads = first.generation() >= second.generation();
-    let (leader, other, leader_damaged) = if first_leads {
-        (first, second, HeaderDamage::FirstBlock)
-    } else {
+    let second_leads = second.generation() > first.generation();
+    let (leader, other, leader_damaged) = if second_leads {
         (second, first, HeaderDamage::SecondBlock)
+    } else {
+        (first, second, HeaderDamage::FirstBlock)
     };
-    match verify(leader) {
-        Ok(verified) => Ok((verified, Some(HeaderDamage::Differ))),
-        Err(error) if !speaks_against_candidate(&error) => Err(error),
-        Err(error) => match verify(other) {
-            Ok(verified) => Ok((verified, Some(leader_damaged))),
-            // Neither opens: what the leader said is the answer.
-            Err(_) => Err(error),
-        },
+    match found(leader, second_leads, Some(HeaderDamage::Differ)) {
+        Err(error) if speaks_against_candidate(&error) => {
+            // Where neither opens, what the leader said is the answer.
+            found(other, !second_leads, Some(leader_damaged)).map_err(|_| error)
+        }
+        outcome => outcome,
     }
 }
 

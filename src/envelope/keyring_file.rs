@@ -1,15 +1,15 @@
 //! A keyring in a file that is itself a record envelope (FORMAT §9).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use super::durable::{self, Lock};
 use super::open::Opened;
 use super::record::seal_message;
 use super::{Context, EnvelopeCipher, keyring_json, record};
 use crate::crypto::random;
+use crate::disk::{Disk, Lock, folder_of};
 use crate::error::{ContextMismatch, Error, KeyringRule, Limit, Malformed, Result};
 use crate::format::slot::SlotList;
 use crate::keys::{Keyring, KeyringEdit, MasterKey};
@@ -76,13 +76,13 @@ impl KeyringFileOptions {
     }
 
     fn read(self, path: &Path, lock: Lock) -> Result<(File, Vec<u8>)> {
-        let file = durable::open_locked(path, lock)?;
+        let file = disk().open_locked(path, lock)?;
         if !self.allow_others {
             refuse_access_by_others(&file)?;
         }
         // Covers a writer that was killed between its rename and its sync. Where the folder may not be opened or cannot be
         // synced, nothing is lost that a writer had not made durable itself.
-        let _ = durable::sync_folder(&durable::folder_of(path));
+        let _ = disk().sync_folder(&folder_of(path));
         let mut bytes = Vec::new();
         (&file).take(MAX_FILE + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE {
@@ -121,7 +121,7 @@ impl KeyringFile {
         let (path, protection) = (path.as_ref().to_owned(), protection.into());
         let keys = Keyring::from_master_key(key, label).snapshot();
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
-        durable::create(&path, &sealed)?;
+        disk().put(&path, &sealed, None, false)?;
         Ok(Self {
             path,
             keyring: Keyring::in_file(keys),
@@ -156,14 +156,14 @@ impl KeyringFile {
     /// # Errors
     /// What `change` returns, and those of [`open`](Self::open).
     pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
-        let path = fs::canonicalize(&self.path)?;
+        let path = disk().resolve(&self.path)?;
         let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
         let protection = self.protection();
         let mut content = Content::open(&protection, &bytes)?;
         let out = change(&mut content.keys)?;
         let sealed = content.reseal()?;
         let permissions = locked.metadata()?.permissions();
-        let _new = durable::replace(&path, &sealed, Some(permissions))?;
+        let _new = disk().put(&path, &sealed, Some(permissions), true)?;
         self.keyring.publish(content.keys);
         Ok(out)
     }
@@ -188,14 +188,14 @@ impl KeyringFile {
     /// As [`open`](Self::open).
     pub fn protect_with(&self, protection: impl Into<EnvelopeCipher>) -> Result<()> {
         let protection = protection.into();
-        let path = fs::canonicalize(&self.path)?;
+        let path = disk().resolve(&self.path)?;
         let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
         let keys = Content::open(&self.protection(), &bytes)?.keys;
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
         // Whoever could not open it again would lose the keyring.
         Content::open(&protection, &sealed)?;
         let permissions = locked.metadata()?.permissions();
-        let _new = durable::replace(&path, &sealed, Some(permissions))?;
+        let _new = disk().put(&path, &sealed, Some(permissions), true)?;
         *self
             .protection
             .write()
@@ -255,6 +255,10 @@ impl<'a> Content<'a> {
             (&keyring_json::write(&self.keys)?, draw.iv),
         )
     }
+}
+
+fn disk() -> Disk {
+    Disk::default()
 }
 
 fn labels() -> Result<Context> {

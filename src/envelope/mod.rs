@@ -3,8 +3,7 @@
 mod cache;
 mod cipher;
 mod context;
-pub(crate) mod durable;
-mod inline;
+pub(crate) mod inline;
 mod inspect;
 mod keyring_file;
 mod keyring_json;
@@ -20,6 +19,7 @@ pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};
 pub use context::Context;
 pub use inspect::{Inspection, inspect};
 pub use keyring_file::{KeyringFile, KeyringFileOptions};
+pub(crate) use recipients::Change;
 pub use session::{Session, SessionLimits};
 pub use stream::{DecryptReader, EncryptWriter, HeaderDamage};
 pub use text::Envelope;

@@ -19,6 +19,18 @@ pub(super) struct DataKeyState {
     pub(super) mac: Mac256,
 }
 
+impl DataKeyState {
+    // FORMAT §5: the header tag commits the envelope to one data key.
+    pub(super) fn verify_tag(&self, header: &Header<'_>) -> Result<()> {
+        let computed = derive::header_tag(&self.mac, header.tagged());
+        if crate::crypto::equal(&computed, header.tag()) {
+            Ok(())
+        } else {
+            Err(Authenticated::Header.into())
+        }
+    }
+}
+
 /// A header whose tag has verified under a data key that a provider unwrapped.
 #[derive(Debug)]
 pub(crate) struct Verified<'a> {
@@ -91,12 +103,8 @@ impl EnvelopeCipher {
     // FORMAT §4, last paragraph: slots are tried in order; one that no provider knows, whose unwrapping fails, or whose key does
     // not verify the header tag is passed over; if none opens, the first failure of a known slot is reported.
     /// Verifies a header's tag under a data key that one of its slots gives.
-    pub(super) fn verify_header<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
-        let context = UnwrapContext::new(
-            header.data_key_id(),
-            header.labels(),
-            self.0.allow_compromised,
-        );
+    pub(crate) fn verify_header<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
+        let context = self.unwrap_context(&header);
         let mut first_failure = None;
         for slot in header.slots() {
             for (number, provider) in self.0.readers.iter().enumerate() {
@@ -123,6 +131,14 @@ impl EnvelopeCipher {
         }))
     }
 
+    pub(super) fn unwrap_context<'a>(&self, header: &Header<'a>) -> UnwrapContext<'a> {
+        UnwrapContext::new(
+            header.data_key_id(),
+            header.labels(),
+            self.0.allow_compromised,
+        )
+    }
+
     fn try_slot(
         &self,
         header: &Header<'_>,
@@ -141,7 +157,7 @@ impl EnvelopeCipher {
         }
         let key = CacheKey::new(number, slot.encoded(), context.aad());
         if let Some(state) = cache.find(&key) {
-            verify_tag(header, &state.mac)?;
+            state.verify_tag(header)?;
             return Ok(state);
         }
         let state = unwrap_and_verify(header, slot, provider, context)?;
@@ -158,16 +174,7 @@ fn unwrap_and_verify(
 ) -> Result<Arc<DataKeyState>> {
     let key = provider.unwrap_key(slot, context)?;
     let mac = Mac256::new(key.as_bytes());
-    verify_tag(header, &mac)?;
-    Ok(Arc::new(DataKeyState { key, mac }))
-}
-
-// FORMAT §5: the header tag commits the envelope to one data key.
-fn verify_tag(header: &Header<'_>, data: &Mac256) -> Result<()> {
-    let computed = derive::header_tag(data, header.tagged());
-    if crate::crypto::equal(&computed, header.tag()) {
-        Ok(())
-    } else {
-        Err(Authenticated::Header.into())
-    }
+    let state = DataKeyState { key, mac };
+    state.verify_tag(header)?;
+    Ok(Arc::new(state))
 }

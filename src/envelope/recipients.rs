@@ -5,7 +5,7 @@ use super::seal::reseal_header;
 use super::{Context, EnvelopeCipher};
 use crate::crypto::derive;
 use crate::crypto::random::SharedIv;
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Authenticated, Error, Malformed, Result};
 use crate::format::header::{Header, Kind};
 use crate::format::slot::{Slot, SlotList, WrappedKey};
 use crate::keys::{KeyProvider, Recognition, WrapContext};
@@ -166,6 +166,35 @@ impl EnvelopeCipher {
         slots
             .map(|slots| reseal_header(&verified.state().mac, header, &slots))
             .transpose()
+    }
+
+    // FORMAT §7: read back, verify the tag, unwrap, compare the data key.
+    /// Checks a changed header as it was read back: its tag verifies, and each new slot gives the same data key to its provider.
+    pub(crate) fn check_changed(
+        &self,
+        before: &Verified<'_>,
+        written: &Header<'_>,
+        change: Change<'_>,
+    ) -> Result<()> {
+        before.state().verify_tag(written)?;
+        let kept = |slot: &Slot<'_>| before.header().slots().any(|old| old == *slot);
+        let named = match change {
+            Change::Rewrap | Change::Remove(..) => None,
+            Change::Add(new, _) | Change::Replace(_, new, _) => Some(new),
+        };
+        let writers = self.0.writers.iter().map(AsRef::as_ref);
+        let providers: Vec<_> = named.into_iter().chain(writers).collect();
+        let context = self.unwrap_context(written);
+        for slot in written.slots().filter(|slot| !kept(slot)) {
+            // A provider that can only wrap recognizes nothing, and its slot cannot be tried.
+            let owner = providers.iter().find(|p| p.recognize(&slot).is_mine());
+            let Some(owner) = owner else { continue };
+            let unwrapped = owner.unwrap_key(&slot, &context)?;
+            if !crate::crypto::equal(unwrapped.as_bytes(), before.state().key.as_bytes()) {
+                return Err(Authenticated::WrappedKey.into());
+            }
+        }
+        Ok(())
     }
 
     // FORMAT §7: a new slot takes the place of its provider's first slot; further ones of that provider go.

@@ -1,0 +1,206 @@
+//! A file's header changed: in place where it has two blocks, by atomic replacement where not (FORMAT §7).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::disk::{Disk, Lock};
+use crate::envelope::inline::{self, Current};
+use crate::envelope::{Change, EnvelopeCipher};
+use crate::error::{Error, Malformed, Result};
+use crate::format::blocks;
+use crate::format::header::{Header, Kind};
+use crate::format::limits::MAX_HEADER;
+
+/// Bytes that a record's payload has at least: IV and tag.
+const LEAST_PAYLOAD: u64 = 28;
+/// Bytes of a record's payload that are copied at once.
+const COPY: usize = 1 << 18;
+
+/// What a rewrap did to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rewrapped {
+    /// The header was written anew.
+    Done,
+    /// There was nothing to do: not a byte was written.
+    Current,
+}
+
+/// Moves a file's header to the current keys of its recipients, as [`EnvelopeCipher::rewrap`] does for bytes in memory. The
+/// payload is never touched.
+///
+/// An inline stream's two header blocks are written in place, one after the other, under an exclusive lock, each read back: a
+/// crash at any byte leaves one that opens, and the next rewrap repairs the other. A record and a detached header are replaced
+/// atomically. Whatever the size of the file, it costs the same.
+///
+/// # Errors
+/// Those of opening a header; [`Error::Io`]; [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the new slots no longer fit the
+/// blocks, and nothing changed.
+///
+/// ```no_run
+/// # use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, rewrap_file};
+/// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
+/// file.update(|keyring| keyring.rotate("ehr-2027"))?;
+/// rewrap_file(&EnvelopeCipher::new(file.keyring()), "Patient.ndjson.phi")?;
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+pub fn rewrap_file(cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<Rewrapped> {
+    change_file(&Disk::default(), cipher, path.as_ref(), Change::Rewrap)
+}
+
+pub(super) fn change_file(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    change: Change<'_>,
+) -> Result<Rewrapped> {
+    // A rename would replace a symbolic link and leave what it leads to as it was.
+    let path = disk.resolve(path)?;
+    let mut head = vec![0; MAX_HEADER];
+    let file = disk.open(&path)?;
+    let len = disk.read_up_to_at(&file, &mut head, 0)?;
+    head.truncate(len);
+    match Header::parse(&head) {
+        Ok((header, _)) if header.kind() != Kind::StreamInline => {
+            replace(disk, cipher, &path, change)
+        }
+        _ => change_in_place(disk, cipher, &path, change),
+    }
+}
+
+// FORMAT §7, rewrap in place, steps 0 to 2.
+fn change_in_place(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    change: Change<'_>,
+) -> Result<Rewrapped> {
+    let file = disk.open_locked(path, Lock::ToChange)?;
+    let head = inline::read_head(&mut At::new(disk, &file, 0))?;
+    let candidates = inline::candidates(&head)?;
+    let Current {
+        verified,
+        is_second,
+        ..
+    } = cipher.verify_inline(&candidates)?;
+    let length = candidates.block_length;
+    // All that can be refused is refused before the first byte is written.
+    let changed = cipher
+        .changed_header(&verified, change)?
+        .map(|header| blocks::write(&header, length))
+        .transpose()?;
+    let (first, second) = (0, length);
+    if !candidates.identical {
+        let (good, other) = if is_second {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        let block = head.get(good..good + length).unwrap_or_default();
+        write_block(disk, &file, block, other)?;
+    }
+    let Some(block) = changed else {
+        return Ok(if candidates.identical {
+            Rewrapped::Current
+        } else {
+            Rewrapped::Done
+        });
+    };
+    let written = write_block(disk, &file, &block, second)?;
+    let header = blocks::candidate(&written).ok_or(Malformed::NoHeaderBlock)?;
+    cipher.check_changed(&verified, &header, change)?;
+    write_block(disk, &file, &block, first)?;
+    Ok(Rewrapped::Done)
+}
+
+/// Writes a block, makes it durable and reads it back.
+fn write_block(disk: &Disk, file: &File, block: &[u8], offset: usize) -> Result<Vec<u8>> {
+    let offset = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
+    disk.write_all_at(file, block, offset)?;
+    disk.sync(file)?;
+    let mut read = vec![0; block.len()];
+    disk.read_exact_at(file, &mut read, offset)?;
+    if read == block {
+        Ok(read)
+    } else {
+        Err(Error::Io(io::Error::other(
+            "a header block reads back other than it was written",
+        )))
+    }
+}
+
+/// Replaces a record or a detached header by one with another header and the same payload bytes.
+fn replace(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    change: Change<'_>,
+) -> Result<Rewrapped> {
+    let file = disk.open_locked(path, Lock::Exclusive)?;
+    let metadata = file.metadata()?;
+    let mut head = vec![0; MAX_HEADER];
+    let len = disk.read_up_to_at(&file, &mut head, 0)?;
+    head.truncate(len);
+    let (header, _) = Header::parse(&head)?;
+    let header_len = u64::try_from(header.bytes().len()).map_err(|_| Malformed::HeaderLength)?;
+    let payload = metadata.len().saturating_sub(header_len);
+    match header.kind() {
+        Kind::Record if payload < LEAST_PAYLOAD => return Err(Error::Truncated),
+        Kind::StreamDetached if payload > 0 => return Err(Malformed::TrailingBytes.into()),
+        // It was replaced by one since its kind was looked at.
+        Kind::StreamInline => return Err(Malformed::OtherKind.into()),
+        Kind::Record | Kind::StreamDetached => {}
+    }
+    let verified = cipher.verify_header(header)?;
+    let Some(changed) = cipher.changed_header(&verified, change)? else {
+        return Ok(Rewrapped::Current);
+    };
+    let (written, _) = Header::parse(&changed)?;
+    cipher.check_changed(&verified, &written, change)?;
+    let new = disk.new_file(path)?;
+    disk.write_all_at(new.file()?, &changed, 0)?;
+    let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
+    copy(disk, (&file, header_len), (new.file()?, to), payload)?;
+    new.publish(Some(metadata.permissions()), true)?;
+    Ok(Rewrapped::Done)
+}
+
+/// Copies `len` bytes from one file and offset to another.
+pub(super) fn copy(
+    disk: &Disk,
+    (from, from_at): (&File, u64),
+    (to, to_at): (&File, u64),
+    len: u64,
+) -> Result<()> {
+    let mut buffer = vec![0; COPY];
+    let mut done = 0;
+    while done < len {
+        let now = usize::try_from(len - done).map_or(COPY, |left| left.min(COPY));
+        let buffer = buffer.get_mut(..now).unwrap_or_default();
+        disk.read_exact_at(from, buffer, from_at + done)?;
+        disk.write_all_at(to, buffer, to_at + done)?;
+        done += u64::try_from(now).map_err(|_| Error::Truncated)?;
+    }
+    Ok(())
+}
+
+/// A file as a `Read` from an offset, through the seam.
+pub(super) struct At<'a> {
+    disk: &'a Disk,
+    file: &'a File,
+    offset: u64,
+}
+
+impl<'a> At<'a> {
+    pub(super) fn new(disk: &'a Disk, file: &'a File, offset: u64) -> Self {
+        Self { disk, file, offset }
+    }
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.disk.read_up_to_at(self.file, buffer, self.offset)?;
+        self.offset += u64::try_from(read).map_err(io::Error::other)?;
+        Ok(read)
+    }
+}
