@@ -18,7 +18,11 @@ pub use error::{
     Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed, Result,
     SlotId,
 };
-pub use file::{Rewrapped, rewrap_file};
+pub use file::{
+    FileInspection, FileOptions, FileReport, RangeReader, Rewrapped, add_recipient_file,
+    decrypt_file, encrypt_file, inspect_file, open_range, reencrypt_file, remove_recipient_file,
+    repack_file, replace_recipient_file, rewrap_file, verify_file,
+};
 pub use format::header::Kind;
 pub use format::slot::{Slot, WrappedKey};
 pub use keys::{

@@ -6,6 +6,7 @@ mod lock;
 mod new_file;
 
 pub(crate) use lock::Lock;
+pub(crate) use new_file::NewFile;
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io;

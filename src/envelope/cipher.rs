@@ -60,6 +60,14 @@ impl EnvelopeCipher {
     pub fn builder() -> EnvelopeCipherBuilder {
         Builder::default()
     }
+
+    pub(crate) fn segment_length(&self) -> SegmentLength {
+        self.0.segment_length
+    }
+
+    pub(crate) fn block_length(&self) -> usize {
+        self.0.block_length
+    }
 }
 
 impl<P: KeyProvider + 'static> From<P> for EnvelopeCipher {
@@ -193,7 +201,7 @@ impl fmt::Debug for EnvelopeCipherBuilder {
 }
 
 // FORMAT §1: narrower than what FLOE alone allows.
-pub(super) fn checked_segment_length(bytes: u32) -> Result<SegmentLength> {
+pub(crate) fn checked_segment_length(bytes: u32) -> Result<SegmentLength> {
     if SEGMENT_LENGTHS.contains(&bytes) {
         SegmentLength::new(bytes)
     } else {

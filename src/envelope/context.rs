@@ -109,7 +109,7 @@ impl Context {
     }
 
     // FORMAT §7: changes of recipients demand exactly the labels that the caller expects.
-    pub(super) fn check_exact_labels(&self, header: &Header<'_>) -> Result<()> {
+    pub(crate) fn check_exact_labels(&self, header: &Header<'_>) -> Result<()> {
         if self.encoded_labels() == header.labels() {
             Ok(())
         } else {

@@ -242,10 +242,7 @@ impl<'a> Content<'a> {
     /// a message id of its own.
     fn reseal(&self) -> Result<Vec<u8>> {
         let header = self.opened.header();
-        let mut slots = SlotList::default();
-        for slot in header.slots() {
-            slots.keep(&slot)?;
-        }
+        let slots = SlotList::keeping(header.slots())?;
         let draw = random::message()?;
         seal_message(
             self.opened.data(),

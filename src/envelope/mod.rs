@@ -15,12 +15,14 @@ mod session;
 mod stream;
 mod text;
 
+pub(crate) use cipher::checked_segment_length;
 pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};
 pub use context::Context;
 pub use inspect::{Inspection, inspect};
 pub use keyring_file::{KeyringFile, KeyringFileOptions};
 pub(crate) use recipients::Change;
 pub use session::{Session, SessionLimits};
+pub(crate) use stream::stream_key;
 pub use stream::{DecryptReader, EncryptWriter, HeaderDamage};
 pub use text::Envelope;
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::cache::CacheKey;
+use super::seal::relength_header;
 use super::{Context, EnvelopeCipher};
 use crate::crypto::derive;
 use crate::crypto::mac::Mac256;
-use crate::error::{Authenticated, ContextMismatch, Error, Result};
+use crate::error::{Authenticated, ContextMismatch, Error, Malformed, Result};
 use crate::format::header::Header;
 use crate::format::slot::Slot;
 use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext};
@@ -51,6 +52,12 @@ impl<'a> Verified<'a> {
         &self.state
     }
 
+    /// The header for blocks of another length.
+    pub(crate) fn with_block_length(&self, bytes: usize) -> Result<Vec<u8>> {
+        let bytes = u32::try_from(bytes).map_err(|_| Malformed::BlockLength)?;
+        relength_header(&self.state.mac, &self.header, bytes)
+    }
+
     // FORMAT §3 (labels), §5 (the bindings tag, in constant time, before the payload key).
     pub(super) fn admit(self, context: &Context) -> Result<Opened<'a>> {
         context.check_presence(&self.header)?;
@@ -79,7 +86,7 @@ impl<'a> Opened<'a> {
         )
     }
 
-    pub(super) fn header(&self) -> &Header<'a> {
+    pub(crate) fn header(&self) -> &Header<'a> {
         &self.0.header
     }
 
@@ -91,7 +98,7 @@ impl<'a> Opened<'a> {
 
 impl EnvelopeCipher {
     /// Opens a header for a reader who presents `context`.
-    pub(super) fn open_header<'a>(
+    pub(crate) fn open_header<'a>(
         &self,
         header: Header<'a>,
         context: &Context,

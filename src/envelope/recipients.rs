@@ -147,10 +147,7 @@ impl EnvelopeCipher {
                 {
                     return Err(Error::Misuse("the recipient has a slot already"));
                 }
-                let mut slots = SlotList::default();
-                for slot in header.slots() {
-                    slots.keep(&slot)?;
-                }
+                let mut slots = SlotList::keeping(header.slots())?;
                 slots.push(wrap(verified, recipient)?)?;
                 Some(slots)
             }
@@ -275,6 +272,9 @@ fn replaced(
     let mut found = false;
     for slot in verified.header().slots() {
         if !old.recognize(&slot).is_mine() {
+            if new.recognize(&slot).is_mine() {
+                return Err(Error::Misuse("the recipient has a slot already"));
+            }
             slots.keep(&slot)?;
         } else if !std::mem::replace(&mut found, true) {
             slots.push(wrap(verified, new)?)?;

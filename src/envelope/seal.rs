@@ -106,6 +106,22 @@ pub(super) fn reseal_header(
     Ok(out)
 }
 
+/// The bytes of the verified `header` for blocks of another length, a generation later.
+pub(super) fn relength_header(
+    data: &Mac256,
+    header: &Header<'_>,
+    block_length: u32,
+) -> Result<Vec<u8>> {
+    let slots = SlotList::keeping(header.slots())?;
+    let draft = Draft {
+        block_length,
+        ..Draft::next_generation_of(header)?
+    };
+    let mut out = Vec::with_capacity(draft.len(&slots));
+    seal_draft(data, &draft, &slots, &mut out)?;
+    Ok(out)
+}
+
 fn seal_draft(
     data: &Mac256,
     draft: &Draft<'_>,

@@ -75,6 +75,9 @@ pub enum Error {
     /// A bug in the calling code; never caused by input.
     #[error("misuse: {0}")]
     Misuse(&'static str),
+    /// The caller's progress callback ended the operation. Nothing was left behind.
+    #[error("cancelled")]
+    Cancelled,
     /// A key provider from outside failed.
     #[error("key provider: {source}")]
     Provider {
@@ -133,7 +136,9 @@ impl From<Error> for io::Error {
                 io::ErrorKind::PermissionDenied
             }
             Error::Misuse(_) => io::ErrorKind::InvalidInput,
-            Error::LimitExceeded(_) | Error::Provider { .. } => io::ErrorKind::Other,
+            Error::LimitExceeded(_) | Error::Cancelled | Error::Provider { .. } => {
+                io::ErrorKind::Other
+            }
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use crate::disk::{Disk, Lock};
 use crate::envelope::inline::{self, Current};
-use crate::envelope::{Change, EnvelopeCipher};
+use crate::envelope::{Change, Context, EnvelopeCipher};
 use crate::error::{Error, Malformed, Result};
 use crate::format::blocks;
 use crate::format::header::{Header, Kind};
 use crate::format::limits::MAX_HEADER;
+use crate::keys::KeyProvider;
 
 /// Bytes that a record's payload has at least: IV and tag.
 const LEAST_PAYLOAD: u64 = 28;
@@ -46,6 +47,50 @@ pub enum Rewrapped {
 /// ```
 pub fn rewrap_file(cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<Rewrapped> {
     change_file(&Disk::default(), cipher, path.as_ref(), Change::Rewrap)
+}
+
+/// Gives a recipient a slot in a file's header, as [`EnvelopeCipher::add_recipient`] does for bytes in memory.
+///
+/// # Errors
+/// As there and as [`rewrap_file`].
+pub fn add_recipient_file(
+    cipher: &EnvelopeCipher,
+    path: impl AsRef<Path>,
+    recipient: &dyn KeyProvider,
+    labels: &Context,
+) -> Result<()> {
+    let change = Change::Add(recipient, labels);
+    change_file(&Disk::default(), cipher, path.as_ref(), change).map(drop)
+}
+
+/// Takes a recipient's slots out of a file's header, as [`EnvelopeCipher::remove_recipient`] does for bytes in memory.
+///
+/// # Errors
+/// As there and as [`rewrap_file`].
+pub fn remove_recipient_file(
+    cipher: &EnvelopeCipher,
+    path: impl AsRef<Path>,
+    recipient: &dyn KeyProvider,
+    labels: &Context,
+) -> Result<()> {
+    let change = Change::Remove(recipient, labels);
+    change_file(&Disk::default(), cipher, path.as_ref(), change).map(drop)
+}
+
+/// Puts a slot of `new` in the place of `old`'s in a file's header, as [`EnvelopeCipher::replace_recipient`] does for bytes in
+/// memory.
+///
+/// # Errors
+/// As there and as [`rewrap_file`].
+pub fn replace_recipient_file(
+    cipher: &EnvelopeCipher,
+    path: impl AsRef<Path>,
+    old: &dyn KeyProvider,
+    new: &dyn KeyProvider,
+    labels: &Context,
+) -> Result<()> {
+    let change = Change::Replace(old, new, labels);
+    change_file(&Disk::default(), cipher, path.as_ref(), change).map(drop)
 }
 
 pub(super) fn change_file(

@@ -49,12 +49,12 @@ impl SegmentLength {
     }
 
     /// [`get`](Self::get), as a length in memory.
-    pub(super) fn sealed_len(self) -> usize {
+    pub(crate) fn sealed_len(self) -> usize {
         in_memory(self.0)
     }
 
     /// [`plaintext`](Self::plaintext), as a length in memory.
-    pub(super) fn plain_len(self) -> usize {
+    pub(crate) fn plain_len(self) -> usize {
         in_memory(self.plaintext())
     }
 }

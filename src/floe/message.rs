@@ -98,6 +98,11 @@ impl fmt::Debug for Message {
     }
 }
 
+/// The segment length that a message's header states. Nothing is verified.
+pub(crate) fn stated_segment_length(header: &[u8; HEADER_LEN]) -> Result<SegmentLength> {
+    decode(header)
+}
+
 fn find(kept: &VecDeque<(u64, Arc<GcmKey>)>, group: u64) -> Option<Arc<GcmKey>> {
     let (_, key) = kept.iter().find(|(of, _)| *of == group)?;
     Some(Arc::clone(key))

@@ -42,8 +42,13 @@ mod tests;
 mod whole;
 mod writer;
 
+pub(crate) use batch::Threads;
 pub use key::Key;
+pub(crate) use layout::Layout;
 pub use length::SegmentLength;
+pub(crate) use message::{HEADER_LEN, stated_segment_length};
+pub(crate) use open::Opener;
 pub use reader::Reader;
+pub(crate) use seal::Sealer;
 pub use whole::{decrypt, encrypt};
 pub use writer::Writer;

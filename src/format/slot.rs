@@ -186,6 +186,15 @@ impl SlotList {
         Ok(())
     }
 
+    /// All of these, byte for byte.
+    pub(crate) fn keeping<'s>(slots: impl Iterator<Item = Slot<'s>>) -> Result<Self> {
+        let mut list = Self::default();
+        for slot in slots {
+            list.keep(&slot)?;
+        }
+        Ok(list)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Slot<'_>> {
         slots_in(&self.encoded)
     }

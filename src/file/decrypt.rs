@@ -1,0 +1,202 @@
+//! A sealed file opened into another, verified, or sealed anew.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::encrypt::{FileReport, begin, refuse_output};
+use super::options::FileOptions;
+use super::runs;
+use super::sealed::Sealed;
+use crate::disk::{Disk, Lock};
+use crate::envelope::{Context, EnvelopeCipher};
+use crate::error::{Error, Result};
+
+/// Bytes of a pipe's plaintext that are written at once.
+const PIPED: usize = 1 << 18;
+
+/// Opens a sealed file into another, on all cores and in bounded memory.
+///
+/// `output` appears under its name, with mode 0600, only when all of it was authenticated; until then its plaintext has no name
+/// where the system can do so. It is not replaced unless the options say so. A pipe works as `input` too.
+///
+/// # Errors
+/// Those of opening a header and a stream; [`Error::Io`], also where `output` exists or is `input`; [`Error::Cancelled`]. Nothing
+/// is left behind with any of them.
+///
+/// ```no_run
+/// # use phi_envelope::{Context, EnvelopeCipher, FileOptions, Keyring, decrypt_file};
+/// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+/// let context = Context::new().bind("export", "42")?;
+/// decrypt_file(&cipher, "Patient.ndjson.phi", "Patient.ndjson", &context, FileOptions::new())?;
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+pub fn decrypt_file(
+    cipher: &EnvelopeCipher,
+    input: impl AsRef<Path>,
+    output: impl AsRef<Path>,
+    context: &Context,
+    options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let (input, output) = (input.as_ref(), output.as_ref());
+    decrypt(&Disk::default(), cipher, input, output, context, options)
+}
+
+/// Authenticates all of a sealed file and writes nothing.
+///
+/// # Errors
+/// As [`decrypt_file`], without those of the output.
+pub fn verify_file(
+    cipher: &EnvelopeCipher,
+    path: impl AsRef<Path>,
+    context: &Context,
+    options: FileOptions<'_>,
+) -> Result<FileReport> {
+    verify(&Disk::default(), cipher, path.as_ref(), context, options)
+}
+
+/// Seals a file anew, in its place: a new data key and a new payload, for the providers that the cipher writes for. What a leaked
+/// data key or a compromised master key needs, where a rewrap is not enough.
+///
+/// `context` presents the bindings and exactly the file's labels. The plaintext passes through memory alone; the old file stays
+/// until the new one is whole and durable.
+///
+/// # Errors
+/// As [`decrypt_file`] and [`encrypt_file`](crate::encrypt_file), and [`Error::ContextMismatch`] where the labels are not exactly
+/// the file's.
+pub fn reencrypt_file(
+    cipher: &EnvelopeCipher,
+    path: impl AsRef<Path>,
+    context: &Context,
+    options: FileOptions<'_>,
+) -> Result<FileReport> {
+    reencrypt(&Disk::default(), cipher, path.as_ref(), context, options)
+}
+
+pub(super) fn decrypt(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    input: &Path,
+    output: &Path,
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let file = disk.open(input)?;
+    refuse_output(disk, &file, output, options.overwrite)?;
+    if !file.metadata()?.is_file() {
+        return decrypt_piped(disk, cipher, (file, output), context, options);
+    }
+    let header = options.detached_header.take();
+    let sealed = Sealed::of(disk, cipher, file, header.as_deref(), context)?;
+    let new = disk.new_file(output)?;
+    let target = new.file()?;
+    runs::for_each(
+        sealed.layout(),
+        sealed.segment_length(),
+        &mut options,
+        |run, buffers| {
+            let mut plain = std::mem::take(&mut buffers.plain);
+            plain.resize(run.len, 0);
+            sealed.read_at(&mut plain, run.offset, buffers)?;
+            disk.write_all_at(target, &plain, run.offset)?;
+            buffers.plain = plain;
+            Ok(())
+        },
+    )?;
+    new.publish(None, options.overwrite)?;
+    Ok(report(&sealed))
+}
+
+pub(super) fn verify(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let header = options.detached_header.take();
+    let sealed = Sealed::open(disk, cipher, path, header.as_deref(), context)?;
+    runs::for_each(
+        sealed.layout(),
+        sealed.segment_length(),
+        &mut options,
+        |run, buffers| {
+            let mut plain = std::mem::take(&mut buffers.plain);
+            plain.resize(run.len, 0);
+            sealed.read_at(&mut plain, run.offset, buffers)?;
+            buffers.plain = plain;
+            Ok(())
+        },
+    )?;
+    Ok(report(&sealed))
+}
+
+pub(super) fn reencrypt(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
+    if options.detached_header.is_some() {
+        return Err(Error::Misuse(
+            "a detached header and its payload cannot be replaced at one stroke",
+        ));
+    }
+    let path = disk.resolve(path)?;
+    let file = disk.open_locked(&path, Lock::Exclusive)?;
+    let (sealed, block_length) = Sealed::with_exact_labels(disk, cipher, file, context)?;
+    options
+        .segment_length
+        .get_or_insert(sealed.segment_length());
+    options.block_length.get_or_insert(block_length);
+    let new = disk.new_file(&path)?;
+    let (_, message) = begin(disk, cipher, &new, context, &options)?;
+    message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
+        sealed.read_at(plain, offset, buffers).map(drop)
+    })?;
+    new.publish(Some(sealed.metadata()?.permissions()), true)?;
+    Ok(report(&sealed))
+}
+
+fn decrypt_piped(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    (input, output): (std::fs::File, &Path),
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
+    if options.detached_header.is_some() {
+        return Err(Error::Misuse(
+            "a detached header needs a payload with a length",
+        ));
+    }
+    let mut reader = cipher.decrypt_reader(input, context)?;
+    let new = disk.new_file(output)?;
+    let mut buffer = Zeroizing::new(vec![0; PIPED]);
+    let mut done = 0_u64;
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        disk.write_all_at(new.file()?, buffer.get(..read).unwrap_or_default(), done)?;
+        done = done.saturating_add(read as u64);
+        options.report(done, 0)?;
+    }
+    new.publish(None, options.overwrite)?;
+    Ok(FileReport {
+        plaintext_bytes: done,
+        header_damage: reader.header_damage(),
+    })
+}
+
+fn report(sealed: &Sealed) -> FileReport {
+    FileReport {
+        plaintext_bytes: sealed.len(),
+        header_damage: sealed.damage(),
+    }
+}

@@ -1,0 +1,254 @@
+//! A plain file sealed into another.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+
+use super::options::FileOptions;
+use super::runs;
+use crate::disk::{Disk, NewFile, same_file};
+use crate::envelope::{Context, EnvelopeCipher, HeaderDamage};
+use crate::error::{Error, Malformed, Result};
+use crate::floe::{self, Layout, Sealer, SegmentLength, Threads};
+use crate::format::blocks;
+use crate::format::header::Kind;
+
+/// Bytes of a pipe that are read at once.
+const PIPED: usize = 1 << 18;
+
+/// What an operation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileReport {
+    /// Bytes of plaintext.
+    pub plaintext_bytes: u64,
+    /// What is wrong with the header blocks of the file that was read, where it opened all the same.
+    pub header_damage: Option<HeaderDamage>,
+}
+
+/// Seals a file into another, on all cores and in bounded memory.
+///
+/// `output` appears under its name when it is whole and durable, with the permissions of `input`; it is not replaced unless the
+/// options say so. A pipe works as `input` too.
+///
+/// # Errors
+/// [`Error::Io`], also where `output` exists or is `input`; what a provider reports; [`Error::Cancelled`].
+/// Nothing is left behind with any of them.
+///
+/// ```no_run
+/// use phi_envelope::{Context, EnvelopeCipher, FileOptions, KeyringFile, Passphrase, encrypt_file};
+///
+/// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
+/// let cipher = EnvelopeCipher::new(file.keyring());
+/// let context = Context::new().bind("export", "42")?;
+/// encrypt_file(&cipher, "Patient.ndjson", "Patient.ndjson.phi", &context, FileOptions::new())?;
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+pub fn encrypt_file(
+    cipher: &EnvelopeCipher,
+    input: impl AsRef<Path>,
+    output: impl AsRef<Path>,
+    context: &Context,
+    options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let (input, output) = (input.as_ref(), output.as_ref());
+    encrypt(&Disk::default(), cipher, input, output, context, options)
+}
+
+pub(super) fn encrypt(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    input: &Path,
+    output: &Path,
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let file = disk.open(input)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(Error::Io(io::ErrorKind::IsADirectory.into()));
+    }
+    let header_path = options.detached_header.clone();
+    if header_path.is_some() && options.overwrite {
+        return Err(Error::Misuse(
+            "a detached header and its payload cannot be replaced at one stroke",
+        ));
+    }
+    refuse_output(disk, &file, output, options.overwrite)?;
+    if let Some(path) = &header_path {
+        refuse_output(disk, &file, path, false)?;
+    }
+    let new = disk.new_file(output)?;
+    let (header, message) = begin(disk, cipher, &new, context, &options)?;
+    let plaintext_bytes = if metadata.is_file() {
+        let len = metadata.len();
+        message.seal(len, &mut options, |buffer, offset, _| {
+            match disk.read_up_to_at(&file, buffer, offset)? {
+                read if read == buffer.len() => Ok(()),
+                _ => Err(changed_while_read()),
+            }
+        })?;
+        if file.metadata()?.len() != len {
+            return Err(changed_while_read());
+        }
+        len
+    } else {
+        message.seal_piped(&file, &mut options)?
+    };
+    let permissions = metadata.is_file().then(|| metadata.permissions());
+    new.publish(permissions.clone(), options.overwrite)?;
+    if let (Some(path), Some(header)) = (header_path, header) {
+        disk.put(&path, &header, permissions, false)?;
+    }
+    Ok(FileReport {
+        plaintext_bytes,
+        header_damage: None,
+    })
+}
+
+/// A message on its way into a new file.
+pub(super) struct NewMessage<'a> {
+    disk: &'a Disk,
+    file: &'a File,
+    key: floe::Key,
+    aad: Vec<u8>,
+    at: u64,
+    length: SegmentLength,
+}
+
+/// Writes the header blocks of a new file, or returns the header that is to stand apart.
+pub(super) fn begin<'a>(
+    disk: &'a Disk,
+    cipher: &EnvelopeCipher,
+    new: &'a NewFile,
+    context: &Context,
+    options: &FileOptions<'_>,
+) -> Result<(Option<Vec<u8>>, NewMessage<'a>)> {
+    let file = new.file()?;
+    let length = options.segment_length.unwrap_or(cipher.segment_length());
+    let detached = options.detached_header.is_some();
+    let block_length = options.block_length.unwrap_or(cipher.block_length());
+    let (kind, stated) = if detached {
+        (Kind::StreamDetached, 0)
+    } else {
+        (Kind::StreamInline, block_length)
+    };
+    let stated = u32::try_from(stated).map_err(|_| Malformed::BlockLength)?;
+    let (header, key, aad) = cipher.begin_stream(kind, stated, context)?;
+    let mut at = 0;
+    if !detached {
+        let block = blocks::write(&header, block_length)?;
+        let blocks = [block.as_slice(), &block].concat();
+        disk.write_all_at(file, &blocks, 0)?;
+        at = u64::try_from(blocks.len()).map_err(|_| Malformed::BlockLength)?;
+    }
+    let message = NewMessage {
+        disk,
+        file,
+        key,
+        aad,
+        at,
+        length,
+    };
+    Ok((detached.then_some(header), message))
+}
+
+impl NewMessage<'_> {
+    /// Seals `len` bytes of plaintext, which `read` brings by their offset, on several threads.
+    pub(super) fn seal(
+        &self,
+        len: u64,
+        options: &mut FileOptions<'_>,
+        read: impl Fn(&mut [u8], u64, &mut runs::Buffers) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let layout = Layout::of_plaintext(self.length, len)?;
+        let sealer = Sealer::new(&self.key, &self.aad, self.length)?;
+        self.disk
+            .write_all_at(self.file, sealer.header(), self.at)?;
+        runs::for_each(&layout, self.length, options, |run, buffers| {
+            let mut plain = std::mem::take(&mut buffers.plain);
+            plain.resize(run.len, 0);
+            read(&mut plain, run.offset, buffers)?;
+            let segments = run.len.div_ceil(self.length.plain_len()).max(1);
+            let mut sealed = std::mem::take(&mut buffers.sealed);
+            sealed.resize(run.len + 32 * segments, 0);
+            let pieces = plain.chunks(self.length.plain_len());
+            sealer.seal(run.position, pieces, run.ends, &mut sealed, Threads::One)?;
+            let at = self.at.saturating_add(layout.offset(run.position));
+            self.disk.write_all_at(self.file, &sealed, at)?;
+            (buffers.plain, buffers.sealed) = (plain, sealed);
+            Ok(())
+        })
+    }
+
+    /// Seals what comes out of something without a length, and returns how much it was.
+    fn seal_piped(&self, mut input: &File, options: &mut FileOptions<'_>) -> Result<u64> {
+        let out = Appender {
+            disk: self.disk,
+            file: self.file,
+            at: self.at,
+        };
+        let mut writer = floe::Writer::new(out, &self.key, &self.aad, self.length)?;
+        let mut buffer = zeroize::Zeroizing::new(vec![0; PIPED]);
+        let mut done = 0_u64;
+        loop {
+            let read = match input.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            writer.write_all(buffer.get(..read).unwrap_or_default())?;
+            done = done.saturating_add(read as u64);
+            options.report(done, 0)?;
+        }
+        writer.finish()?;
+        Ok(done)
+    }
+}
+
+/// A new file as a `Write`, through the seam.
+struct Appender<'a> {
+    disk: &'a Disk,
+    file: &'a File,
+    at: u64,
+}
+
+impl Write for Appender<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk.write_all_at(self.file, bytes, self.at)?;
+        self.at = self.at.saturating_add(bytes.len() as u64);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn changed_while_read() -> Error {
+    Error::Io(io::Error::other(
+        "the input changed its length while it was read",
+    ))
+}
+
+/// Refuses an output that is the input, or that is there and is not to be replaced.
+pub(super) fn refuse_output(
+    disk: &Disk,
+    input: &File,
+    output: &Path,
+    overwrite: bool,
+) -> Result<()> {
+    match disk.metadata(output) {
+        Ok(there) if same_file(&input.metadata()?, &there) => Err(Error::Io(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "input and output are the same file",
+        ))),
+        Ok(_) if !overwrite => Err(Error::Io(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the output exists and is not to be overwritten",
+        ))),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,120 @@
+//! Disjoint runs of segments, each read, worked on and written by one thread.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use zeroize::Zeroizing;
+
+use super::FileOptions;
+use crate::error::{Error, Result};
+use crate::floe::{Layout, SegmentLength};
+
+/// Bytes of a run, about: two buffers of it stay in a core's own cache.
+const RUN: usize = 1 << 18;
+
+/// One thread's buffers, kept from run to run.
+#[derive(Default)]
+pub(super) struct Buffers {
+    /// Plaintext; erased when dropped.
+    pub(super) plain: Zeroizing<Vec<u8>>,
+    pub(super) sealed: Vec<u8>,
+}
+
+impl std::fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Buffers(redacted)")
+    }
+}
+
+/// A run of whole segments, the last of which may be the message's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    /// The position of its first segment.
+    pub(super) position: u64,
+    /// Where its plaintext begins.
+    pub(super) offset: u64,
+    /// Bytes of its plaintext.
+    pub(super) len: usize,
+    /// Whether it ends the message.
+    pub(super) ends: bool,
+}
+
+/// Does `work` on every run of a message of this layout, on as many threads as the options say; the caller's thread is one of
+/// them and tells the progress. The first error ends all.
+pub(super) fn for_each(
+    layout: &Layout,
+    length: SegmentLength,
+    options: &mut FileOptions<'_>,
+    work: impl Fn(Run, &mut Buffers) -> Result<()> + Sync,
+) -> Result<()> {
+    let segments = (RUN / length.sealed_len()).max(1);
+    let runs = layout.segments().div_ceil(segments as u64);
+    let queue = Queue {
+        next: AtomicU64::new(0),
+        done: AtomicU64::new(0),
+        stopped: AtomicBool::new(false),
+    };
+    let run_of = |index: u64| {
+        let len = (segments * length.plain_len()) as u64;
+        let offset = index.saturating_mul(len);
+        Run {
+            position: index.saturating_mul(segments as u64),
+            offset,
+            len: usize::try_from(layout.plaintext().saturating_sub(offset).min(len)).unwrap_or(0),
+            ends: index + 1 == runs,
+        }
+    };
+    let share = |tell: &mut dyn FnMut(u64) -> Result<()>| {
+        let mut buffers = Buffers::default();
+        while let Some(index) = queue.take(runs) {
+            let run = run_of(index);
+            let worked = work(run, &mut buffers).and_then(|()| tell(queue.count(run.len)));
+            if let Err(error) = worked {
+                queue.stopped.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    let helpers = options
+        .thread_count()
+        .min(usize::try_from(runs).unwrap_or(usize::MAX))
+        - 1;
+    let total = layout.plaintext();
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = (0..helpers)
+            .map(|_| scope.spawn(|| share(&mut |_| Ok(()))))
+            .collect();
+        let mut outcome = share(&mut |done| options.report(done, total));
+        for helper in helpers {
+            let theirs = helper
+                .join()
+                .unwrap_or(Err(Error::Misuse("a worker thread panicked")));
+            outcome = outcome.and(theirs);
+        }
+        outcome
+    })
+}
+
+struct Queue {
+    next: AtomicU64,
+    done: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl Queue {
+    fn take(&self, runs: u64) -> Option<u64> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        // At most one step too far for each thread, so it cannot wrap: there are at most 2^40 runs.
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < runs).then_some(index)
+    }
+
+    fn count(&self, len: usize) -> u64 {
+        let len = len as u64;
+        self.done
+            .fetch_add(len, Ordering::Relaxed)
+            .saturating_add(len)
+    }
+}

@@ -1,0 +1,244 @@
+//! A sealed file, opened for reading at any place.
+
+use std::fs::{File, Metadata};
+use std::path::Path;
+
+use zeroize::Zeroize as _;
+
+use super::change::At;
+use super::runs::Buffers;
+use crate::disk::Disk;
+use crate::envelope::inline;
+use crate::envelope::{Context, EnvelopeCipher, HeaderDamage, checked_segment_length, stream_key};
+use crate::error::{Error, Malformed, Result};
+use crate::floe::{self, HEADER_LEN, Layout, Opener, SegmentLength, Threads};
+use crate::format::header::{Header, Kind};
+use crate::format::limits::MAX_HEADER;
+
+/// A stream whose header and last segment were authenticated, so that its length is known.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    disk: Disk,
+    file: File,
+    /// Where in the file the FLOE message begins.
+    payload_at: u64,
+    opener: Opener,
+    layout: Layout,
+    damage: Option<HeaderDamage>,
+}
+
+impl Sealed {
+    pub(super) fn open(
+        disk: &Disk,
+        cipher: &EnvelopeCipher,
+        path: &Path,
+        detached_header: Option<&Path>,
+        context: &Context,
+    ) -> Result<Self> {
+        let file = disk.open(path)?;
+        Self::of(disk, cipher, file, detached_header, context)
+    }
+
+    pub(super) fn of(
+        disk: &Disk,
+        cipher: &EnvelopeCipher,
+        file: File,
+        detached_header: Option<&Path>,
+        context: &Context,
+    ) -> Result<Self> {
+        let (key, aad, payload_at, damage) = match detached_header {
+            None => inline_key(disk, cipher, &file, context)?,
+            Some(path) => detached_key(disk, cipher, path, context)?,
+        };
+        let mut header = [0; HEADER_LEN];
+        disk.read_exact_at(&file, &mut header, payload_at)?;
+        let opener = Opener::new(&key, &aad, &header)?;
+        checked_segment_length(opener.length().get())?;
+        let body = file
+            .metadata()?
+            .len()
+            .checked_sub(payload_at)
+            .and_then(|message| message.checked_sub(HEADER_LEN as u64))
+            .ok_or(Error::Truncated)?;
+        let layout = Layout::of_body(opener.length(), body)?;
+        let sealed = Self {
+            disk: disk.clone(),
+            file,
+            payload_at,
+            opener,
+            layout,
+            damage,
+        };
+        // A length read off the size of a file is believed only after the last segment was authenticated.
+        sealed.open_segments(layout.last(), 1, &mut Vec::new(), &mut [])?;
+        Ok(sealed)
+    }
+
+    /// Opens an inline stream that is to be sealed anew: demands exactly its labels, and says how long its blocks are.
+    pub(super) fn with_exact_labels(
+        disk: &Disk,
+        cipher: &EnvelopeCipher,
+        file: File,
+        context: &Context,
+    ) -> Result<(Self, usize)> {
+        let head = inline::read_head(&mut At::new(disk, &file, 0))?;
+        let candidates = inline::candidates(&head)?;
+        let (opened, _) = cipher.open_inline(&candidates, context)?;
+        context.check_exact_labels(opened.header())?;
+        let block_length = candidates.block_length;
+        Ok((Self::of(disk, cipher, file, None, context)?, block_length))
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.layout.plaintext()
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn segment_length(&self) -> SegmentLength {
+        self.opener.length()
+    }
+
+    pub(super) fn damage(&self) -> Option<HeaderDamage> {
+        self.damage
+    }
+
+    pub(super) fn metadata(&self) -> Result<Metadata> {
+        Ok(self.file.metadata()?)
+    }
+
+    /// Fills `out` with the plaintext from `offset` on, as far as there is any, and returns how much that is.
+    pub(super) fn read_at(
+        &self,
+        out: &mut [u8],
+        offset: u64,
+        buffers: &mut Buffers,
+    ) -> Result<usize> {
+        let left = self.len().saturating_sub(offset);
+        let len = usize::try_from(left).map_or(out.len(), |left| left.min(out.len()));
+        let segment = self.segment_length().plain_len();
+        let mut done = 0;
+        while done < len {
+            let at = offset.saturating_add(done as u64);
+            let position = at / segment as u64;
+            let within = usize::try_from(at % segment as u64).map_err(|_| Error::Truncated)?;
+            let rest = out.get_mut(done..len).unwrap_or_default();
+            // Whole segments go straight to where they are wanted; so does the message's last.
+            let whole = rest.len() / segment + usize::from(self.ends_with(position, rest.len()));
+            if within == 0 && whole > 0 {
+                let straight = rest.len().min(whole * segment);
+                let rest = rest.get_mut(..straight).unwrap_or_default();
+                self.open_segments(position, whole, &mut buffers.sealed, rest)?;
+                done += straight;
+            } else {
+                let filled = self.plain_len(position);
+                buffers.plain.resize(filled, 0);
+                self.open_segments(position, 1, &mut buffers.sealed, &mut buffers.plain)?;
+                let part = buffers.plain.get(within..).unwrap_or_default();
+                let len = rest.len().min(part.len());
+                rest.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+                done += len;
+            }
+        }
+        Ok(len)
+    }
+
+    /// Whether `len` bytes of plaintext from the segment at `position` end within the message's last, which is not full.
+    fn ends_with(&self, position: u64, len: usize) -> bool {
+        let segment = self.segment_length().plain_len();
+        let last = position.saturating_add((len / segment) as u64);
+        last == self.layout.last() && len % segment == self.plain_len(last) && len % segment > 0
+    }
+
+    /// Bytes of plaintext in a segment.
+    fn plain_len(&self, position: u64) -> usize {
+        let full = self.segment_length().plain_len();
+        let before = position.saturating_mul(full as u64);
+        usize::try_from(self.len().saturating_sub(before)).map_or(full, |left| left.min(full))
+    }
+
+    /// Opens whole segments into `out`, which has room for their plaintext; with none, they are authenticated alone.
+    fn open_segments(
+        &self,
+        position: u64,
+        count: usize,
+        sealed: &mut Vec<u8>,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let length = self.segment_length().sealed_len();
+        let ends = position.saturating_add(count as u64) > self.layout.last();
+        let bytes = if ends {
+            let last = usize::try_from(self.layout.last_len()).map_err(|_| Error::Truncated)?;
+            count
+                .saturating_sub(1)
+                .saturating_mul(length)
+                .saturating_add(last)
+        } else {
+            count.saturating_mul(length)
+        };
+        sealed.resize(bytes, 0);
+        let at = self.payload_at.saturating_add(self.layout.offset(position));
+        self.disk.read_exact_at(&self.file, sealed, at)?;
+        let opened = if out.is_empty() {
+            let opened = self
+                .opener
+                .open_in_place(position, sealed, ends, Threads::One);
+            sealed.zeroize();
+            opened
+        } else {
+            self.opener.open(position, sealed, ends, out, Threads::One)
+        };
+        Ok(opened?)
+    }
+}
+
+type StreamKey = (floe::Key, Vec<u8>, u64, Option<HeaderDamage>);
+
+// FORMAT §7: a lock-free reader that finds no candidate reads once more before it gives up: a rewrap may be under way.
+fn inline_key(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    file: &File,
+    context: &Context,
+) -> Result<StreamKey> {
+    let look = || {
+        let head = inline::read_head(&mut At::new(disk, file, 0))?;
+        let candidates = inline::candidates(&head)?;
+        let (opened, damage) = cipher.open_inline(&candidates, context)?;
+        let (key, aad) = stream_key(&opened);
+        let payload_at = u64::try_from(2 * candidates.block_length);
+        Ok((
+            key,
+            aad,
+            payload_at.map_err(|_| Malformed::BlockLength)?,
+            damage,
+        ))
+    };
+    match look() {
+        Err(Error::Malformed(_) | Error::AuthenticationFailed(_) | Error::NotAnEnvelope) => look(),
+        outcome => outcome,
+    }
+}
+
+fn detached_key(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    context: &Context,
+) -> Result<StreamKey> {
+    let file = disk.open(path)?;
+    let mut bytes = vec![0; MAX_HEADER + 1];
+    let len = disk.read_up_to_at(&file, &mut bytes, 0)?;
+    bytes.truncate(len);
+    let (header, rest) = Header::parse(&bytes)?;
+    if header.kind() != Kind::StreamDetached {
+        return Err(Malformed::OtherKind.into());
+    }
+    if !rest.is_empty() {
+        return Err(Malformed::TrailingBytes.into());
+    }
+    let (key, aad) = stream_key(&cipher.open_header(header, context)?);
+    Ok((key, aad, 0, None))
+}
