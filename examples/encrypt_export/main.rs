@@ -8,15 +8,16 @@ mod files;
 mod report;
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use indicatif::ProgressBar;
 use phi_envelope::{
-    Context, DecryptReader, EnvelopeCipher, Error, KeyringFile, Passphrase, Rewrapped, inspect,
-    rewrap_file,
+    Context, EnvelopeCipher, Error, FileOptions, KeyringFile, Passphrase, Rewrapped, encrypt_file,
+    inspect_file, open_range, rewrap_file, verify_file,
 };
 use rand::TryRng as _;
 
@@ -122,37 +123,26 @@ impl Export {
         Ok(public.bind("export", &self.id)?.bind("file", &item.name)?)
     }
 
-    fn open(&self, cipher: &EnvelopeCipher, item: &Item) -> Result<DecryptReader<File>> {
-        Ok(cipher.decrypt_reader(File::open(&item.sealed)?, &self.context(item)?)?)
-    }
-
     fn encrypt(&self, cipher: &EnvelopeCipher) -> Result<()> {
         self.each("encrypt", |item, bar| {
             fs::create_dir_all(item.sealed.parent().unwrap_or(Path::new(".")))?;
-            let sealed = File::create_new(&item.sealed)?;
-            let mut out = cipher.encrypt_writer(sealed, &self.context(item)?)?;
-            io::copy(&mut bar.wrap_read(File::open(&item.plain)?), &mut out)?;
-            out.finish()?;
+            let context = self.context(item)?;
+            encrypt_file(cipher, &item.plain, &item.sealed, &context, shown_on(bar))?;
             Ok(())
         })?;
-        if let Some(item) = self.items.first() {
-            let mut head = Vec::new();
-            File::open(&item.sealed)?
-                .take(131_072)
-                .read_to_end(&mut head)?;
-            let seen = inspect(&head)?;
+        for item in self.items.iter().take(1) {
+            let seen = inspect_file(&item.sealed)?.header;
+            let [name, labels] = [&item.name, &format!("{:?}", seen.labels)];
             note(format_args!(
-                "{}.phi shows without a key: {:?}",
-                item.name, seen.labels
+                "{name} shows, without a key, its labels {labels}"
             ));
         }
         Ok(())
     }
 
     fn verify(&self, cipher: &EnvelopeCipher) -> Result<()> {
-        self.each("verify: read to the end", |item, bar| {
-            let mut opened = self.open(cipher, item)?;
-            io::copy(&mut opened, &mut bar.wrap_write(io::sink()))?;
+        self.each("verify to the end", |item, bar| {
+            verify_file(cipher, &item.sealed, &self.context(item)?, shown_on(bar))?;
             Ok(())
         })
     }
@@ -163,15 +153,19 @@ impl Export {
         };
         let at = item.bytes / 2;
         let range = step("read 4 KiB from the middle", &[], |_| {
-            let (mut opened, mut range) = (self.open(cipher, item)?, Vec::new());
-            opened.seek(SeekFrom::Start(at))?;
-            opened.take(4096).read_to_end(&mut range)?;
-            Ok(range)
+            let sealed = open_range(
+                cipher,
+                &item.sealed,
+                &self.context(item)?,
+                FileOptions::new(),
+            )?;
+            read_at(sealed, at)
         })?;
-        let (mut original, mut same) = (File::open(&item.plain)?, Vec::new());
-        original.seek(SeekFrom::Start(at))?;
-        original.take(4096).read_to_end(&mut same)?;
-        ensure!(range == same, "{} differs at {at}", item.name);
+        ensure!(
+            range == read_at(File::open(&item.plain)?, at)?,
+            "{} differs at {at}",
+            item.name
+        );
         note(format_args!(
             "of {}, from byte {at}: as in the original",
             item.name
@@ -190,7 +184,12 @@ impl Export {
     fn refused_to(&self, cipher: &EnvelopeCipher) -> Result<()> {
         let mut said = String::new();
         self.each("try the retired key alone", |item, _| {
-            match cipher.decrypt_reader(File::open(&item.sealed)?, &self.context(item)?) {
+            match open_range(
+                cipher,
+                &item.sealed,
+                &self.context(item)?,
+                FileOptions::new(),
+            ) {
                 Err(error @ Error::NoMatchingKey { .. }) => said = error.to_string(),
                 Err(error) => return Err(error.into()),
                 Ok(_) => bail!("the retired key still opens it"),
@@ -204,7 +203,8 @@ impl Export {
     fn compare(&self, cipher: &EnvelopeCipher) -> Result<()> {
         self.each("decrypt with the new key and compare", |item, bar| {
             let mut original = Compare::with(&item.plain)?;
-            let mut opened = self.open(cipher, item)?;
+            let sealed = File::open(&item.sealed)?;
+            let mut opened = cipher.decrypt_reader(sealed, &self.context(item)?)?;
             io::copy(&mut opened, &mut bar.wrap_write(&mut original))?;
             original.finish()
         })
@@ -222,6 +222,23 @@ impl Export {
                 .try_for_each(|item| run(item, bar).with_context(|| item.name.clone()))
         })
     }
+}
+
+/// Shows an operation's progress on the bar, from where it stands.
+fn shown_on(bar: &ProgressBar) -> FileOptions<'_> {
+    let before = bar.position();
+    FileOptions::new().progress(move |done, _| {
+        bar.set_position(before + done);
+        ControlFlow::Continue(())
+    })
+}
+
+/// 4 KiB from `at` on.
+fn read_at(mut file: impl Read + Seek, at: u64) -> Result<Vec<u8>> {
+    let mut range = Vec::new();
+    file.seek(SeekFrom::Start(at))?;
+    file.take(4096).read_to_end(&mut range)?;
+    Ok(range)
 }
 
 /// 128 random bits, which nobody has to remember: it is printed at the end.
