@@ -16,8 +16,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
 use indicatif::ProgressBar;
 use phi_envelope::{
-    Context, EnvelopeCipher, Error, FileOptions, KeyringFile, Passphrase, Rewrapped, encrypt_file,
-    inspect_file, open_range, rewrap_file, verify_file,
+    Context, EnvelopeCipher, Error, FileOptions, FileReport, KeyringFile, Passphrase, Rewrapped,
+    encrypt_file, inspect_file, open_range, rewrap_file, verify_file,
 };
 use rand::TryRng as _;
 
@@ -127,8 +127,9 @@ impl Export {
         self.each("encrypt", |item, bar| {
             fs::create_dir_all(item.sealed.parent().unwrap_or(Path::new(".")))?;
             let context = self.context(item)?;
-            encrypt_file(cipher, &item.plain, &item.sealed, &context, shown_on(bar))?;
-            Ok(())
+            shown(bar, |options| {
+                encrypt_file(cipher, &item.plain, &item.sealed, &context, options)
+            })
         })?;
         for item in self.items.iter().take(1) {
             let seen = inspect_file(&item.sealed)?.header;
@@ -142,8 +143,10 @@ impl Export {
 
     fn verify(&self, cipher: &EnvelopeCipher) -> Result<()> {
         self.each("verify to the end", |item, bar| {
-            verify_file(cipher, &item.sealed, &self.context(item)?, shown_on(bar))?;
-            Ok(())
+            let context = self.context(item)?;
+            shown(bar, |options| {
+                verify_file(cipher, &item.sealed, &context, options)
+            })
         })
     }
 
@@ -225,12 +228,17 @@ impl Export {
 }
 
 /// Shows an operation's progress on the bar, from where it stands.
-fn shown_on(bar: &ProgressBar) -> FileOptions<'_> {
+fn shown<'a>(
+    bar: &'a ProgressBar,
+    operation: impl FnOnce(FileOptions<'a>) -> phi_envelope::Result<FileReport>,
+) -> Result<()> {
     let before = bar.position();
-    FileOptions::new().progress(move |done, _| {
+    let report = operation(FileOptions::new().progress(move |done, _| {
         bar.set_position(before + done);
         ControlFlow::Continue(())
-    })
+    }))?;
+    bar.set_position(before + report.plaintext_bytes);
+    Ok(())
 }
 
 /// 4 KiB from `at` on.

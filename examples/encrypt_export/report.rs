@@ -21,18 +21,14 @@ pub(crate) fn step<T>(
     items: &[Item],
     run: impl FnOnce(&ProgressBar) -> Result<T>,
 ) -> Result<T> {
-    let bytes: u64 = items.iter().map(|item| item.bytes).sum();
+    let bytes = items.iter().map(|item| item.bytes).sum();
     let style = "{msg:42} {bar:30} {binary_bytes_per_sec}";
     let bar = ProgressBar::new(bytes).with_message(what.to_owned());
     bar.set_style(ProgressStyle::with_template(style)?);
     let started = Instant::now();
-    let out = run(&bar).with_context(|| format!("cannot {what}"));
+    let out = run(&bar).with_context(|| format!("failed to {what}"));
     let seconds = started.elapsed().as_secs_f64();
-    // The bar is told of pieces, and not of the last one.
-    let done = match bar.position() {
-        0 => 0.0,
-        shown => bytes.max(shown) as f64 / 1e6,
-    };
+    let done = bar.position() as f64 / 1e6;
     bar.finish_and_clear();
     let out = out?;
     let or_blank = |is: bool, text: String| if is { text } else { String::new() };
