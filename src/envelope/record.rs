@@ -21,8 +21,8 @@ const HEADER_GUESS: usize = 180;
 impl EnvelopeCipher {
     /// Seals a record under a data key of its own.
     ///
-    /// At most 2^36 − 32 bytes. The envelope is about 170 bytes longer than the plaintext, plus its labels and 81 bytes for
-    /// each further keyring recipient.
+    /// At most 2^36 − 32 bytes. The envelope is 175 bytes longer than the plaintext, 207 with bindings, plus its labels (each
+    /// takes 3 bytes beside its text) and 81 bytes for each further keyring recipient.
     ///
     /// # Errors
     /// [`Limit::RecordLength`], what a provider reports, or [`Error::Misuse`] without a provider to write for.
@@ -65,7 +65,7 @@ impl EnvelopeCipher {
     /// The envelopes come in the order of the records.
     ///
     /// # Errors
-    /// As [`encrypt`](Self::encrypt); the first error ends the batch.
+    /// As [`encrypt`](Self::encrypt): the first error in the order of the records, and no envelope.
     ///
     /// ```
     /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
@@ -114,8 +114,8 @@ impl EnvelopeCipher {
         })
     }
 
-    /// Seals a record in the caller's buffer, which comes back as the envelope. Room for the header and tag (200 bytes and the
-    /// labels) in its capacity saves an allocation.
+    /// Seals a record in the caller's buffer, which comes back as the envelope. Room in its capacity for what the envelope is
+    /// longer, as [`encrypt`](Self::encrypt) says, saves an allocation.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt); the buffer is then erased and dropped.
@@ -147,7 +147,7 @@ impl EnvelopeCipher {
     /// Opens a record in the caller's buffer, which comes back as the plaintext. What the buffer held beside it is erased.
     ///
     /// # Errors
-    /// As [`decrypt`](Self::decrypt); the buffer is then erased and dropped.
+    /// As [`decrypt`](Self::decrypt); the buffer is then dropped, without any plaintext in it.
     pub fn decrypt_in_place(&self, envelope: Vec<u8>, context: &Context) -> Result<Plaintext> {
         let (header, payload) = parse(&envelope)?;
         let (iv, tag) = (*payload.iv, *payload.tag);

@@ -1,5 +1,6 @@
 //! A keyring's keys and the rules by which their states change (NIST SP 800-57 part 1, §7).
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,14 +14,14 @@ pub(crate) type Unknown = serde_json::Map<String, serde_json::Value>;
 /// The keys of a keyring while they are changed: what [`KeyringFile::update`](crate::KeyringFile::update) hands to its closure.
 ///
 /// Nothing can be sealed with it, so that no envelope is ever under a key that is not stored yet.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KeyringEdit {
     entries: Vec<Entry>,
     pub(crate) unknown: Unknown,
 }
 
 /// One key of a keyring.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) info: KeyInfo,
     /// None once destroyed.
@@ -231,6 +232,13 @@ impl KeyringEdit {
             key: Some(Arc::new(key)),
             unknown: Unknown::new(),
         });
+    }
+}
+
+impl fmt::Debug for KeyringEdit {
+    /// Not the fields that this version does not know: they may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys()).finish()
     }
 }
 

@@ -97,7 +97,7 @@ impl MasterKey {
     pub(super) fn wrap(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
         let mut ciphertext = [0; 32];
         let sealed = self.gcm(context.data_key_id()).seal_into(
-            context.iv(),
+            context.iv()?,
             context.aad(),
             key.as_bytes(),
             &mut ciphertext,
