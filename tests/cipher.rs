@@ -632,7 +632,7 @@ fn a_key_that_may_no_longer_be_used_opens_nothing_although_it_was_cached() {
     assert_eq!(counted.asked(), 0);
     assert!(shut(KeyState::Suspended));
     counted.asked();
-    // What other keys wrapped stays.
+    // What other keys wrapped is still there.
     open(&other).unwrap();
     assert_eq!(counted.asked(), 0);
 
