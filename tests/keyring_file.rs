@@ -1172,37 +1172,3 @@ fn every_update_is_a_message_of_its_own_under_the_same_data_key() {
         assert!(ids.insert(now.message_id.unwrap()));
     }
 }
-
-#[test]
-fn an_older_file_put_back_is_refused_by_who_knows_better() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ehr.keyring");
-    let file = KeyringFile::create(&path, "2026", passphrase("pass")).unwrap();
-    let before = fs::read(&path).unwrap();
-    let key = file.keyring().active().unwrap();
-    file.update(|keyring| keyring.mark_compromised(key))
-        .unwrap();
-    fs::write(&path, before).unwrap();
-    let older = |error| {
-        matches!(
-            error,
-            Error::Malformed(Malformed::Keyring(KeyringRule::Older))
-        )
-    };
-    assert!(older(file.reload().unwrap_err()));
-    assert!(older(
-        file.update(|keyring| keyring.rotate("2027")).unwrap_err()
-    ));
-    assert_ne!(file.keyring().active().unwrap(), key);
-}
-
-#[test]
-fn a_file_is_not_sealed_under_its_own_keys_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ehr.keyring");
-    let file = KeyringFile::create(&path, "2026", passphrase("pass")).unwrap();
-    let before = fs::read(&path).unwrap();
-    let refused = file.protect_with(file.keyring());
-    assert!(matches!(refused, Err(Error::Misuse(_))));
-    assert_eq!(fs::read(&path).unwrap(), before);
-}
