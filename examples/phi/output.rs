@@ -93,8 +93,10 @@ impl Console {
             // Draws on a terminal only.
             ProgressDrawTarget::stderr()
         };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(style("{decimal_bytes} {decimal_bytes_per_sec}"));
         Meter {
-            bar: ProgressBar::with_draw_target(None, target),
+            bar,
             started: Instant::now(),
         }
     }
@@ -127,12 +129,9 @@ impl Meter {
     pub(crate) fn tell(&self, done: u64, total: u64) {
         if total > 0 && self.bar.length() != Some(total) {
             self.bar.set_length(total);
-            // The template is a constant: it parses or the first run shows that it does not.
-            if let Ok(style) =
-                ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}")
-            {
-                self.bar.set_style(style);
-            }
+            self.bar.set_style(style(
+                "{wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}",
+            ));
         }
         self.bar.set_position(done);
     }
@@ -145,6 +144,11 @@ impl Meter {
             took: self.started.elapsed(),
         }
     }
+}
+
+/// The style of a template of this file's, which parses.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// Bytes in a time.

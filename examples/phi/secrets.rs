@@ -13,10 +13,8 @@ use zeroize::Zeroizing;
 use crate::failure::usage;
 use crate::options::SecretArgs;
 
-const VARIABLE: &str = "PHI_PASSPHRASE";
-const NEW_VARIABLE: &str = "PHI_NEW_PASSPHRASE";
 /// Bytes of a secret at most, so that a wrong path is noticed.
-const LONGEST: u64 = 1 << 16;
+const LONGEST: usize = 1 << 16;
 
 /// What opens a keyring's file, or a sealed file by itself.
 pub(crate) enum Secret {
@@ -40,12 +38,10 @@ impl Secret {
         if let Some(path) = &args.passphrase_file {
             return Self::from_passphrase_file(path);
         }
-        let passphrase = match variable(VARIABLE) {
+        let from = "--passphrase-file, --master-key-file or PHI_PASSPHRASE";
+        let passphrase = match variable("PHI_PASSPHRASE") {
             Some(passphrase) => passphrase,
-            None => prompt(&format!("Passphrase of {what}"), asked).map_err(or_else_from(
-                "--passphrase-file, --master-key-file",
-                VARIABLE,
-            ))?,
+            None => prompt(&format!("Passphrase of {what}"), asked, from)?,
         };
         Ok(Self::Passphrase(passphrase))
     }
@@ -62,11 +58,10 @@ impl Secret {
         if let Some(path) = passphrase_file {
             return Self::from_passphrase_file(path);
         }
-        let passphrase = match variable(NEW_VARIABLE) {
+        let from = "--new-passphrase-file, --new-master-key-file or PHI_NEW_PASSPHRASE";
+        let passphrase = match variable("PHI_NEW_PASSPHRASE") {
             Some(passphrase) => passphrase,
-            None => prompt(&format!("New passphrase of {what}"), Asked::Twice).map_err(
-                or_else_from("--new-passphrase-file, --new-master-key-file", NEW_VARIABLE),
-            )?,
+            None => prompt(&format!("New passphrase of {what}"), Asked::Twice, from)?,
         };
         Ok(Self::Passphrase(passphrase))
     }
@@ -103,11 +98,11 @@ impl Secret {
 pub(crate) fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let read = || {
         // Room for all of it at once: a buffer that grows leaves copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
         File::open(path)?
-            .take(LONGEST + 1)
+            .take(LONGEST as u64 + 1)
             .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LONGEST {
+        if bytes.len() > LONGEST {
             return Err(io::Error::other("longer than any secret or bindings"));
         }
         Ok(bytes)
@@ -119,9 +114,12 @@ fn variable(name: &str) -> Option<Zeroizing<Vec<u8>>> {
     env::var_os(name).map(|value| Zeroizing::new(value.into_encoded_bytes()))
 }
 
-fn prompt(text: &str, asked: Asked) -> Result<Zeroizing<Vec<u8>>> {
+/// Asks on the terminal; where there is none, says where else the passphrase can come `from`.
+fn prompt(text: &str, asked: Asked, from: &str) -> Result<Zeroizing<Vec<u8>>> {
     if !io::stdin().is_terminal() && !io::stderr().is_terminal() {
-        return Err(usage("no passphrase, and no terminal to ask for one"));
+        return Err(usage(format_args!(
+            "no terminal to ask for a passphrase: give it by {from}"
+        )));
     }
     let ask = |text: &str| {
         let answer = rpassword::prompt_password(format!("{text}: "))
@@ -133,9 +131,4 @@ fn prompt(text: &str, asked: Asked) -> Result<Zeroizing<Vec<u8>>> {
         return Err(usage("the two passphrases differ"));
     }
     Ok(passphrase)
-}
-
-fn or_else_from(options: &str, variable: &str) -> impl FnOnce(anyhow::Error) -> anyhow::Error {
-    let elsewhere = format!("it can come from {options} or {variable}");
-    move |error| usage(format_args!("{error}; {elsewhere}"))
 }

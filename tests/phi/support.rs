@@ -142,7 +142,9 @@ impl Shell {
 
     /// Writes a file of so many bytes that follow no short period.
     pub(crate) fn plaintext(&self, name: &str, len: usize) -> Vec<u8> {
-        let bytes: Vec<u8> = (0..len).map(|at| (at * at / 7 % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..len)
+            .map(|at| u8::try_from(at * at / 7 % 251).unwrap())
+            .collect();
         self.write(name, &bytes);
         bytes
     }
