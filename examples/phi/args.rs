@@ -53,6 +53,7 @@ pub(crate) enum Command {
     Cat(Cat),
     /// Say what a file claims about itself; needs no key, and nothing of it is verified
     Inspect {
+        /// Sealed files, detached headers, keyrings
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     Reencrypt(Reencrypt),
     /// Copy a file, in its place, with header blocks of another length
     Repack {
+        /// The sealed file
         file: PathBuf,
         #[command(flatten)]
         key: KeyArgs,
@@ -80,6 +82,7 @@ pub(crate) enum Command {
 pub(crate) enum KeyringCommand {
     /// Make a keyring's file with one new random master key
     New {
+        /// The keyring's file
         file: PathBuf,
         /// What to call the key
         #[arg(long)]
@@ -89,6 +92,7 @@ pub(crate) enum KeyringCommand {
     },
     /// Make a new random master key the active one
     Rotate {
+        /// The keyring's file
         file: PathBuf,
         /// What to call the new key
         #[arg(long)]
@@ -98,6 +102,7 @@ pub(crate) enum KeyringCommand {
     },
     /// List the keys and their states
     List {
+        /// The keyring's file
         file: PathBuf,
         #[command(flatten)]
         secret: SecretArgs,
@@ -106,7 +111,9 @@ pub(crate) enum KeyringCommand {
     ///
     /// Marking the active key as compromised makes a new key of the same label first.
     SetState {
+        /// The keyring's file
         file: PathBuf,
+        /// As `phi keyring list` shows it
         key_id: KeyId,
         state: NewState,
         #[command(flatten)]
@@ -114,7 +121,9 @@ pub(crate) enum KeyringCommand {
     },
     /// Destroy a key for ever: whatever it alone can open is lost
     Destroy {
+        /// The keyring's file
         file: PathBuf,
+        /// As `phi keyring list` shows it
         key_id: KeyId,
         /// Say that you mean it
         #[arg(long, required = true)]
@@ -124,6 +133,7 @@ pub(crate) enum KeyringCommand {
     },
     /// Seal the keyring's file under a new passphrase: from a prompt, a file or PHI_NEW_PASSPHRASE
     Passwd {
+        /// The keyring's file
         file: PathBuf,
         #[command(flatten)]
         secret: SecretArgs,
@@ -186,6 +196,7 @@ pub(crate) struct Decrypt {
 
 #[derive(Args)]
 pub(crate) struct Verify {
+    /// The sealed files; - is stdin
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -213,6 +224,7 @@ pub(crate) struct Cat {
 
 #[derive(Args)]
 pub(crate) struct Rewrap {
+    /// The sealed files, or detached headers
     #[arg(required_unless_present = "detached")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -224,6 +236,7 @@ pub(crate) struct Rewrap {
 
 #[derive(Args)]
 pub(crate) struct Reencrypt {
+    /// The sealed file
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
