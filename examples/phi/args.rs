@@ -14,7 +14,7 @@ use crate::streams::ByteRange;
 /// A file is sealed for a keyring (--keyring) or, without one, for the passphrase or the master key itself. The passphrase comes
 /// from --passphrase-file, from the variable PHI_PASSPHRASE, or from a prompt; a master key from --master-key-file.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(name = "phi", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// Answer with one JSON object on stdout; on stderr where the data itself goes to stdout
     #[arg(long, global = true)]
