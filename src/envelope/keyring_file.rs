@@ -1,6 +1,6 @@
 //! A keyring in a file that is itself a record envelope (FORMAT §9).
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
@@ -39,6 +39,7 @@ pub struct KeyringFile {
     keyring: Keyring,
     protection: RwLock<EnvelopeCipher>,
     options: KeyringFileOptions,
+    disk: Disk,
 }
 
 /// How a keyring's file is opened.
@@ -64,27 +65,38 @@ impl KeyringFileOptions {
         path: impl AsRef<Path>,
         protection: impl Into<EnvelopeCipher>,
     ) -> Result<KeyringFile> {
-        let (path, protection) = (path.as_ref().to_owned(), protection.into());
-        let (_locked, bytes) = self.read(&path, Lock::Shared)?;
+        self.open_on(Disk::default(), path.as_ref(), protection.into())
+    }
+
+    pub(super) fn open_on(
+        self,
+        disk: Disk,
+        path: &Path,
+        protection: EnvelopeCipher,
+    ) -> Result<KeyringFile> {
+        let (_locked, bytes) = self.read(&disk, path, Lock::Shared)?;
         let keys = Content::open(&protection, &bytes)?.keys;
         Ok(KeyringFile {
-            path,
+            path: path.to_owned(),
             keyring: Keyring::in_file(keys),
             protection: RwLock::new(protection),
             options: self,
+            disk,
         })
     }
 
-    fn read(self, path: &Path, lock: Lock) -> Result<(File, Vec<u8>)> {
-        let file = disk().open_locked(path, lock)?;
+    fn read(self, disk: &Disk, path: &Path, lock: Lock) -> Result<(File, Vec<u8>)> {
+        let file = disk.open_locked(path, lock)?;
         if !self.allow_others {
-            refuse_access_by_others(&file)?;
+            refuse_access_by_others(&disk.metadata_of(&file)?)?;
         }
         // Covers a writer that was killed between its rename and its sync. Where the folder may not be opened or cannot be
         // synced, nothing is lost that a writer had not made durable itself.
-        let _ = disk().sync_folder(&folder_of(path));
+        let _ = disk.sync_folder(&folder_of(path));
         let mut bytes = Vec::new();
-        (&file).take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        disk.reader(&file)
+            .take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(Limit::KeyringFile.into());
         }
@@ -118,15 +130,24 @@ impl KeyringFile {
         label: &str,
         protection: impl Into<EnvelopeCipher>,
     ) -> Result<Self> {
-        let (path, protection) = (path.as_ref().to_owned(), protection.into());
         let keys = Keyring::from_master_key(key, label).snapshot();
+        Self::create_on(Disk::default(), path.as_ref(), keys, protection.into())
+    }
+
+    pub(super) fn create_on(
+        disk: Disk,
+        path: &Path,
+        keys: KeyringEdit,
+        protection: EnvelopeCipher,
+    ) -> Result<Self> {
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
-        disk().put(&path, &sealed, None, false)?;
+        disk.put_new(path, &sealed)?;
         Ok(Self {
-            path,
+            path: path.to_owned(),
             keyring: Keyring::in_file(keys),
             protection: RwLock::new(protection),
             options: KeyringFileOptions::default(),
+            disk,
         })
     }
 
@@ -156,14 +177,14 @@ impl KeyringFile {
     /// # Errors
     /// What `change` returns, and those of [`open`](Self::open).
     pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
-        let path = disk().resolve(&self.path)?;
-        let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
+        let path = self.disk.resolve(&self.path)?;
+        let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
         let protection = self.protection();
         let mut content = Content::open(&protection, &bytes)?;
         let out = change(&mut content.keys)?;
         let sealed = content.reseal()?;
-        let permissions = locked.metadata()?.permissions();
-        let _new = disk().put(&path, &sealed, Some(permissions), true)?;
+        let old = self.disk.metadata_of(&locked)?;
+        let _new = self.disk.put_in_place(&path, &sealed, &old)?;
         self.keyring.publish(content.keys);
         Ok(out)
     }
@@ -173,7 +194,7 @@ impl KeyringFile {
     /// # Errors
     /// As [`open`](Self::open); the keyring then stays as it is.
     pub fn reload(&self) -> Result<()> {
-        let (_locked, bytes) = self.options.read(&self.path, Lock::Shared)?;
+        let (_locked, bytes) = self.options.read(&self.disk, &self.path, Lock::Shared)?;
         let keys = Content::open(&self.protection(), &bytes)?.keys;
         self.keyring.publish(keys);
         Ok(())
@@ -188,14 +209,14 @@ impl KeyringFile {
     /// As [`open`](Self::open).
     pub fn protect_with(&self, protection: impl Into<EnvelopeCipher>) -> Result<()> {
         let protection = protection.into();
-        let path = disk().resolve(&self.path)?;
-        let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
+        let path = self.disk.resolve(&self.path)?;
+        let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
         let keys = Content::open(&self.protection(), &bytes)?.keys;
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
         // Whoever could not open it again would lose the keyring.
         Content::open(&protection, &sealed)?;
-        let permissions = locked.metadata()?.permissions();
-        let _new = disk().put(&path, &sealed, Some(permissions), true)?;
+        let old = self.disk.metadata_of(&locked)?;
+        let _new = self.disk.put_in_place(&path, &sealed, &old)?;
         *self
             .protection
             .write()
@@ -254,18 +275,14 @@ impl<'a> Content<'a> {
     }
 }
 
-fn disk() -> Disk {
-    Disk::default()
-}
-
 fn labels() -> Result<Context> {
     Context::new().label("phi-envelope", "keyring/1")
 }
 
 #[cfg(unix)]
-fn refuse_access_by_others(file: &File) -> Result<()> {
+fn refuse_access_by_others(metadata: &Metadata) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = file.metadata()?.permissions().mode();
+    let mode = metadata.permissions().mode();
     if mode & 0o077 == 0 {
         return Ok(());
     }
@@ -279,6 +296,6 @@ fn refuse_access_by_others(file: &File) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn refuse_access_by_others(_: &File) -> Result<()> {
+fn refuse_access_by_others(_: &Metadata) -> Result<()> {
     Ok(())
 }

@@ -179,7 +179,7 @@ pub enum Limit {
     #[error("a header of 16,384 bytes")]
     Header,
     /// A header that does not fit its block.
-    #[error("a header that does not fit its block; repack the file with longer blocks")]
+    #[error("a header that does not fit its block; `repack_file` gives the file longer ones")]
     HeaderBlock,
     /// A slot's key id (512 bytes) or wrapped key (4,096 bytes).
     #[error("a slot's key id of 512 bytes or wrapped key of 4,096 bytes")]

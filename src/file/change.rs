@@ -182,7 +182,7 @@ fn replace(
     change: Change<'_>,
 ) -> Result<Rewrapped> {
     let file = disk.open_locked(path, Lock::Exclusive)?;
-    let metadata = file.metadata()?;
+    let metadata = disk.metadata_of(&file)?;
     let mut head = vec![0; MAX_HEADER];
     let len = disk.read_up_to_at(&file, &mut head, 0)?;
     head.truncate(len);
@@ -206,7 +206,7 @@ fn replace(
     disk.write_all_at(new.file()?, &changed, 0)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     copy(disk, (&file, header_len), (new.file()?, to), payload)?;
-    new.publish(Some(metadata.permissions()), true)?;
+    new.replace(&metadata)?;
     Ok(Rewrapped::Done)
 }
 
