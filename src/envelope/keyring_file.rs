@@ -14,7 +14,7 @@ use crate::error::{ContextMismatch, Error, KeyringRule, Limit, Malformed, Result
 use crate::format::slot::SlotList;
 use crate::keys::{Keyring, KeyringEdit, MasterKey};
 
-/// Bytes of the longest keyring's file that is read.
+/// Bytes of the longest keyring's file that is read, and so of the longest that is written.
 const MAX_FILE: u64 = 16 << 20;
 
 /// A keyring in a file, sealed under a passphrase, under a master key from elsewhere, or under either.
@@ -85,9 +85,7 @@ impl KeyringFileOptions {
         let _ = disk().sync_folder(&folder_of(path));
         let mut bytes = Vec::new();
         (&file).take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(Limit::KeyringFile.into());
-        }
+        check_length(&bytes)?;
         Ok((file, bytes))
     }
 }
@@ -99,7 +97,7 @@ impl KeyringFile {
     /// that writes for several.
     ///
     /// # Errors
-    /// [`Error::Io`], also where the path exists, and what the protection's providers report.
+    /// [`Error::Io`], also where the path exists, [`Limit::KeyringFile`], and what the protection's providers report.
     pub fn create(
         path: impl AsRef<Path>,
         label: &str,
@@ -121,6 +119,7 @@ impl KeyringFile {
         let (path, protection) = (path.as_ref().to_owned(), protection.into());
         let keys = Keyring::from_master_key(key, label).snapshot();
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
+        check_length(&sealed)?;
         disk().put(&path, &sealed, None, false)?;
         Ok(Self {
             path,
@@ -154,7 +153,7 @@ impl KeyringFile {
     /// see it. Where `change` fails, nothing changes.
     ///
     /// # Errors
-    /// What `change` returns, and those of [`open`](Self::open).
+    /// What `change` returns, those of [`open`](Self::open), and [`Limit::KeyringFile`] where the file would grow too long.
     pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
         let path = disk().resolve(&self.path)?;
         let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
@@ -162,6 +161,7 @@ impl KeyringFile {
         let mut content = Content::open(&protection, &bytes)?;
         let out = change(&mut content.keys)?;
         let sealed = content.reseal()?;
+        check_length(&sealed)?;
         let permissions = locked.metadata()?.permissions();
         let _new = disk().put(&path, &sealed, Some(permissions), true)?;
         self.keyring.publish(content.keys);
@@ -193,6 +193,7 @@ impl KeyringFile {
         let keys = Content::open(&self.protection(), &bytes)?.keys;
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
         // Whoever could not open it again would lose the keyring.
+        check_length(&sealed)?;
         Content::open(&protection, &sealed)?;
         let permissions = locked.metadata()?.permissions();
         let _new = disk().put(&path, &sealed, Some(permissions), true)?;
@@ -256,6 +257,13 @@ impl<'a> Content<'a> {
 
 fn disk() -> Disk {
     Disk::default()
+}
+
+fn check_length(bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Limit::KeyringFile.into());
+    }
+    Ok(())
 }
 
 fn labels() -> Result<Context> {
