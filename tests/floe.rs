@@ -1,5 +1,7 @@
 //! FLOE messages, from outside: against a foreign implementation, against an attacker, and through every trait.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests, which may fail loudly
+
 use std::io::{self, BufRead as _, Cursor, Read, Seek, SeekFrom, Write};
 
 use phi_envelope::floe::{self, Key, Reader, SegmentLength, Writer};
@@ -243,7 +245,8 @@ fn bytes_after_the_end_are_noticed() {
             assert_refused(&longer, &format!("{more} bytes after {size}"));
         }
         let twice = [&message[..], &message[74..]].concat();
-        for error in assert_refused(&twice, "the body twice") {
+        // Where all of it is in memory, a last segment that cannot be one is seen first.
+        for error in assert_refused(&twice, "the body twice").into_iter().take(4) {
             assert!(
                 matches!(error, Error::Malformed(Malformed::TrailingBytes)),
                 "{error}"
@@ -370,7 +373,7 @@ impl<T> Choppy<T> {
 
     fn turn(&mut self, len: usize) -> io::Result<usize> {
         self.step += 1;
-        if self.step % 3 == 0 {
+        if self.step.is_multiple_of(3) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let most = [1, 7, 100, 3000][self.step % 4].min(len);

@@ -130,6 +130,16 @@ impl Disk {
     }
 }
 
+/// A folder for one run, in memory where there is such a place: thousands of files are made durable in them.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 fn killed() -> io::Error {
     io::Error::other("killed")
 }

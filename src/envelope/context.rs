@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::error::{ContextMismatch, Result};
+use crate::error::{ContextMismatch, Limit, Result};
 use crate::format::header::Header;
 use crate::format::pairs::{self, BINDINGS, LABELS};
 
@@ -47,11 +47,11 @@ impl Context {
     /// Adds a public label, which is stored in clear: never PHI.
     ///
     /// # Errors
-    /// [`Limit::Labels`](crate::Limit::Labels), or [`Error::Misuse`](crate::Error::Misuse) where the key is there already.
+    /// [`Limit::Labels`], or [`Error::Misuse`](crate::Error::Misuse) where the key is there already.
     pub fn label(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
         let mut pairs = self.label_pairs().to_vec();
         pairs::insert(&mut pairs, LABELS, key.as_ref(), value.as_ref())?;
-        let len = u16::try_from(pairs.len()).map_err(|_| crate::Limit::Labels)?;
+        let len = u16::try_from(pairs.len()).map_err(|_| Limit::Labels)?;
         self.labels = [&len.to_be_bytes(), pairs.as_slice()].concat();
         Ok(self)
     }
@@ -59,7 +59,7 @@ impl Context {
     /// Adds a private binding, which is stored nowhere and must be presented again.
     ///
     /// # Errors
-    /// [`Limit::Bindings`](crate::Limit::Bindings), or [`Error::Misuse`](crate::Error::Misuse) where the key is there already.
+    /// [`Limit::Bindings`], or [`Error::Misuse`](crate::Error::Misuse) where the key is there already.
     pub fn bind(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
         pairs::insert(&mut self.bindings, BINDINGS, key.as_ref(), value.as_ref())?;
         Ok(self)

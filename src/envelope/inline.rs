@@ -8,7 +8,7 @@ use super::{Context, EnvelopeCipher};
 use crate::error::{Error, Malformed, Result};
 use crate::format::blocks::{self, Candidates};
 use crate::format::header::{Header, Kind};
-use crate::format::limits::{MAX_BLOCK, MAX_HEADER};
+use crate::format::limits::MAX_BLOCK;
 
 /// Bytes that tell how long the header blocks are.
 const FIXED_HEAD: usize = 16;
@@ -88,13 +88,16 @@ fn speaks_against_candidate(error: &Error) -> bool {
 /// The candidates in the head of an inline stream.
 pub(crate) fn candidates(head: &[u8]) -> Result<Candidates<'_>> {
     // Only where the head does not parse as another kind are blocks sought.
-    let stated = Header::parse(head.get(..head.len().min(MAX_HEADER)).unwrap_or_default());
+    let stated = Header::parse(head);
     if let Ok((header, _)) = &stated
         && header.kind() != Kind::StreamInline
     {
         return Err(Malformed::OtherKind.into());
     }
+    let block_length = blocks::stated_length(head);
     blocks::find(head).ok_or_else(|| match stated {
+        // The header is there and the end of its block is not.
+        Ok(_) if block_length.is_some_and(|length| head.len() < length) => Error::Truncated,
         Ok(_) => Malformed::NoHeaderBlock.into(),
         Err(error) => error,
     })

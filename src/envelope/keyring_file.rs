@@ -14,7 +14,7 @@ use crate::error::{ContextMismatch, Error, KeyringRule, Limit, Malformed, Result
 use crate::format::slot::SlotList;
 use crate::keys::{Keyring, KeyringEdit, MasterKey};
 
-/// Bytes of the longest keyring's file that is read.
+/// Bytes of the longest keyring's file that is read, and so of the longest that is written.
 const MAX_FILE: u64 = 16 << 20;
 
 /// A keyring in a file, sealed under a passphrase, under a master key from elsewhere, or under either.
@@ -97,9 +97,7 @@ impl KeyringFileOptions {
         disk.reader(&file)
             .take(MAX_FILE + 1)
             .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(Limit::KeyringFile.into());
-        }
+        check_length(&bytes)?;
         Ok((file, bytes))
     }
 }
@@ -111,7 +109,7 @@ impl KeyringFile {
     /// that writes for several.
     ///
     /// # Errors
-    /// [`Error::Io`], also where the path exists, and what the protection's providers report.
+    /// [`Error::Io`], also where the path exists, [`Limit::KeyringFile`], and what the protection's providers report.
     pub fn create(
         path: impl AsRef<Path>,
         label: &str,
@@ -141,6 +139,7 @@ impl KeyringFile {
         protection: EnvelopeCipher,
     ) -> Result<Self> {
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
+        check_length(&sealed)?;
         disk.put_new(path, &sealed)?;
         Ok(Self {
             path: path.to_owned(),
@@ -175,7 +174,7 @@ impl KeyringFile {
     /// see it. Where `change` fails, nothing changes.
     ///
     /// # Errors
-    /// What `change` returns, and those of [`open`](Self::open).
+    /// What `change` returns, those of [`open`](Self::open), and [`Limit::KeyringFile`] where the file would grow too long.
     pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
         let path = self.disk.resolve(&self.path)?;
         let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
@@ -183,6 +182,7 @@ impl KeyringFile {
         let mut content = Content::open(&protection, &bytes)?;
         let out = change(&mut content.keys)?;
         let sealed = content.reseal()?;
+        check_length(&sealed)?;
         let old = self.disk.metadata_of(&locked)?;
         let _new = self.disk.put_in_place(&path, &sealed, &old)?;
         self.keyring.publish(content.keys);
@@ -214,6 +214,7 @@ impl KeyringFile {
         let keys = Content::open(&self.protection(), &bytes)?.keys;
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
         // Whoever could not open it again would lose the keyring.
+        check_length(&sealed)?;
         Content::open(&protection, &sealed)?;
         let old = self.disk.metadata_of(&locked)?;
         let _new = self.disk.put_in_place(&path, &sealed, &old)?;
@@ -273,6 +274,13 @@ impl<'a> Content<'a> {
             (&keyring_json::write(&self.keys)?, draw.iv),
         )
     }
+}
+
+fn check_length(bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Limit::KeyringFile.into());
+    }
+    Ok(())
 }
 
 fn labels() -> Result<Context> {

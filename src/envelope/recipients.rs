@@ -272,6 +272,9 @@ fn replaced(
     let mut found = false;
     for slot in verified.header().slots() {
         if !old.recognize(&slot).is_mine() {
+            if new.recognize(&slot).is_mine() {
+                return Err(Error::Misuse("the recipient has a slot already"));
+            }
             slots.keep(&slot)?;
         } else if !std::mem::replace(&mut found, true) {
             slots.push(wrap(verified, new)?)?;

@@ -21,8 +21,8 @@ const HEADER_GUESS: usize = 180;
 impl EnvelopeCipher {
     /// Seals a record under a data key of its own.
     ///
-    /// At most 2^36 − 32 bytes. The envelope is about 170 bytes longer than the plaintext, plus its labels and 81 bytes for
-    /// each further keyring recipient.
+    /// At most 2^36 − 32 bytes. The envelope is 175 bytes longer than the plaintext, 207 with bindings, plus its labels (each
+    /// takes 3 bytes beside its text) and 81 bytes for each further keyring recipient.
     ///
     /// # Errors
     /// [`Limit::RecordLength`], what a provider reports, or [`Error::Misuse`] without a provider to write for.
@@ -114,8 +114,8 @@ impl EnvelopeCipher {
         })
     }
 
-    /// Seals a record in the caller's buffer, which comes back as the envelope. Room for the header and tag (200 bytes and the
-    /// labels) in its capacity saves an allocation.
+    /// Seals a record in the caller's buffer, which comes back as the envelope. Room in its capacity for what the envelope is
+    /// longer, as [`encrypt`](Self::encrypt) says, saves an allocation.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt); the buffer is then erased and dropped.

@@ -75,10 +75,11 @@ pub(super) fn encrypt(
         ));
     }
     refuse_output(disk, &file, output, options.overwrite)?;
+    let new = disk.new_file(output)?;
+    // Once what a dead writer left of the payload is gone: its header may have got its name.
     if let Some(path) = &header_path {
         refuse_output(disk, &file, path, false)?;
     }
-    let new = disk.new_file(output)?;
     let (header, message) = begin(disk, cipher, &new, context, &options)?;
     let plaintext_bytes = if metadata.is_file() {
         let len = metadata.len();
@@ -118,7 +119,8 @@ fn publish_detached(
     disk.write_all_at(new.file()?, header, 0)?;
     let _locked = new.publish(permissions.clone(), false)?;
     let published = payload.publish(permissions, false);
-    if published.is_err() && matches!(disk.metadata(output), Err(error) if error.kind() == io::ErrorKind::NotFound)
+    if published.is_err()
+        && matches!(disk.metadata(output), Err(error) if error.kind() == io::ErrorKind::NotFound)
     {
         disk.remove(header_path)?;
     }
@@ -260,10 +262,12 @@ pub(super) fn refuse_output(
     overwrite: bool,
 ) -> Result<()> {
     match disk.metadata(output) {
-        Ok(there) if same_file(&disk.metadata_of(input)?, &there) => Err(Error::Io(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "input and output are the same file",
-        ))),
+        Ok(there) if same_file(&disk.metadata_of(input)?, &there) => {
+            Err(Error::Io(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "input and output are the same file",
+            )))
+        }
         Ok(_) if !overwrite => Err(Error::Io(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "the output exists and is not to be overwritten",

@@ -2,8 +2,12 @@
 
 use super::length::SegmentLength;
 
-/// Bytes of segments that are sealed or opened together, about.
-const BATCH: usize = 1 << 20;
+/// Bytes of segments that are sealed or opened together, for one thread: what its cache holds, plaintext and all.
+const ONE: usize = 1 << 17;
+
+/// For each of several threads, which meet after every batch, and for all of them.
+const EACH: usize = 1 << 18;
+const MOST: usize = 1 << 20;
 
 /// Work for one thread that is worth handing it.
 #[cfg(feature = "parallel")]
@@ -19,13 +23,15 @@ pub(crate) enum Threads {
 }
 
 impl Threads {
-    /// Segments of a batch: 1 MiB of them, or one for each thread where that is more.
+    /// Segments of a batch: at most 1 MiB of them, or one for each thread where that is more.
     pub(crate) fn batch(self, length: SegmentLength) -> usize {
+        let threads = self.count();
+        let bytes = match threads {
+            1 => ONE,
+            more => EACH.saturating_mul(more).min(MOST),
+        };
         let most = isize::MAX.unsigned_abs() / length.sealed_len();
-        (BATCH / length.sealed_len())
-            .max(self.count())
-            .min(most)
-            .max(1)
+        (bytes / length.sealed_len()).max(threads).min(most).max(1)
     }
 
     #[cfg(feature = "parallel")]

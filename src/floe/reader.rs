@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::length::SegmentLength;
 use super::message::HEADER_LEN;
 use super::open::{Opener, Stopped};
-use super::segment::CONTENT_AT;
+use super::segment::{CONTENT_AT, states_more};
 use super::source::{Run, Source};
 use crate::error::{Error, Result};
 
@@ -134,7 +134,19 @@ impl<R: Read> Reader<R> {
         self.opened = 0;
         self.taken = 0;
         let want = self.batch.saturating_mul(self.opener.length().sealed_len());
-        self.source.fetch(want)
+        let mut run = self.source.fetch(want)?;
+        // A full segment at the end of the stream that is not the message's last is as good as those before it. The
+        // next fetch then finds that its successor is missing.
+        if run.ends && self.ends_in_a_segment_that_states_more(run.len) {
+            run.ends = false;
+        }
+        Ok(run)
+    }
+
+    fn ends_in_a_segment_that_states_more(&self, run: usize) -> bool {
+        let full = self.opener.length().sealed_len();
+        let fetched = self.source.bytes().get(..run).unwrap_or_default();
+        run.is_multiple_of(full) && fetched.rchunks(full).next().is_some_and(states_more)
     }
 
     /// Takes note of how opening a run went, and says how much plaintext came of it.

@@ -73,7 +73,7 @@ impl Sealer {
         threads: Threads,
     ) -> Result<()> {
         let sealed_len = self.length().sealed_len();
-        if !ends && run.len() % sealed_len != 0 {
+        if !ends && !run.len().is_multiple_of(sealed_len) {
             return Err(WRONG_LENGTH);
         }
         let count = run.len().div_ceil(sealed_len);

@@ -9,9 +9,12 @@ const NOT_LAST: u32 = u32::MAX;
 /// Bytes of a segment before its content.
 pub(super) const CONTENT_AT: usize = 4 + 12;
 
+/// A segment taken apart.
+pub(super) type Parts<'a> = (&'a [u8; 4], &'a [u8; 12], &'a [u8], &'a [u8; 16]);
+
 // FORMAT §6: segment = u32 length ‖ iv[12] ‖ ciphertext ‖ tag[16]
 /// The word, IV, content and tag of a segment, or nothing below 32 bytes.
-pub(super) fn parts(segment: &[u8]) -> Option<(&[u8; 4], &[u8; 12], &[u8], &[u8; 16])> {
+pub(super) fn parts(segment: &[u8]) -> Option<Parts<'_>> {
     let (word, rest) = segment.split_first_chunk()?;
     let (iv, rest) = rest.split_first_chunk()?;
     let (content, tag) = rest.split_last_chunk()?;
@@ -47,6 +50,11 @@ pub(super) fn word(len: usize, last: bool) -> [u8; 4] {
         Ok(len) if last => len.to_be_bytes(),
         _ => NOT_LAST.to_be_bytes(),
     }
+}
+
+/// Whether a segment states that another one follows it.
+pub(super) fn states_more(segment: &[u8]) -> bool {
+    segment.starts_with(&NOT_LAST.to_be_bytes())
 }
 
 /// Checks a length word against the place of its segment: `len` bytes, at the end of the message or not.
