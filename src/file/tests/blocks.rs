@@ -3,9 +3,10 @@
 use super::{Folder, Keys, disk, labels, opened, sealed};
 use crate::disk::Disk;
 use crate::disk::faults::{Fault, Faults};
-use crate::envelope::Change;
-use crate::file::change::change_file;
-use crate::{EnvelopeCipher, Error, Keyring, Result, Rewrapped, inspect};
+use crate::envelope::{Change, EnvelopeCipher, inspect};
+use crate::error::{Error, Result};
+use crate::file::change::{Rewrapped, change_file};
+use crate::keys::Keyring;
 
 const BLOCK: usize = 4096;
 const SECTOR: usize = 512;

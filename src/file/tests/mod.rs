@@ -3,6 +3,8 @@
 mod blocks;
 mod operations;
 mod order;
+#[cfg(target_os = "linux")]
+mod pipes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +13,10 @@ use std::path::PathBuf;
 
 use crate::disk::Disk;
 use crate::disk::faults::{self, Fault, Faults};
-use crate::{Context, EnvelopeCipher, Error, FileOptions, Keyring, Result};
+use crate::envelope::{Context, EnvelopeCipher};
+use crate::error::{Error, Result};
+use crate::file::FileOptions;
+use crate::keys::Keyring;
 
 /// What all plaintext is made of, to be sought in what must hold none.
 const CANARY: &[u8] = b"CANARY-OF-A-MRN-";

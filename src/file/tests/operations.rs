@@ -1,14 +1,16 @@
 //! Every operation, with files made nameless and with a name, on one thread and on two.
 
 use super::{Folder, Keys, Operation, context, disk, labels, opened, options, plaintext, sealed};
-use crate::disk::faults::Faults;
-use crate::envelope::Change;
-use crate::file::change::change_file;
+use crate::disk::faults::{Fault, Faults};
+use crate::disk::{Call, Disk};
+use crate::envelope::{Change, EnvelopeCipher, inspect};
+use crate::error::{Error, Result};
+use crate::file::change::{Rewrapped, change_file};
 use crate::file::decrypt::{decrypt, reencrypt};
 use crate::file::encrypt::encrypt;
 use crate::file::inspect_file;
 use crate::file::repack::repack;
-use crate::{EnvelopeCipher, Error, Keyring, Rewrapped, inspect};
+use crate::keys::Keyring;
 
 /// What an output holds that is to be overwritten.
 const OLD_OUTPUT: &[u8] = b"what was here before";
@@ -94,7 +96,7 @@ fn decryption(keys: &Keys, overwrite: bool, threads: usize) -> Operation<'_> {
 /// An operation that puts another file in the place of `phi`: `is_new` says so of its bytes, or panics.
 fn replacement<'a>(
     before: Vec<u8>,
-    run: impl Fn(&crate::disk::Disk, &Folder) -> crate::Result<()> + 'a,
+    run: impl Fn(&Disk, &Folder) -> Result<()> + 'a,
     is_new: impl Fn(&[u8]) + 'a,
 ) -> Operation<'a> {
     Operation {
@@ -117,7 +119,7 @@ fn replacement<'a>(
 /// An operation that changes the header of an inline stream in place. Until it is done, some block opens.
 fn in_place<'a>(
     keys: &'a Keys,
-    change: impl Fn(&crate::disk::Disk, &Folder) -> crate::Result<()> + 'a,
+    change: impl Fn(&Disk, &Folder) -> Result<()> + 'a,
     refusal: fn(&Error) -> bool,
 ) -> Operation<'a> {
     let before = sealed(&keys.old, &plaintext());
@@ -186,7 +188,7 @@ fn an_error_leaves_no_header_without_a_payload() {
     let keys = Keys::new();
     for at in 0.. {
         let folder = Folder::of(&[("plain", plaintext())]);
-        let faults = Faults::at(at, crate::disk::faults::Fault::Errno(super::ENOSPC));
+        let faults = Faults::at(at, Fault::Errno(super::ENOSPC));
         let options = options(1).detached_header(folder.path("header"));
         let (from, to) = (folder.path("plain"), folder.path("out"));
         let disk = disk(&faults, false);
@@ -197,7 +199,7 @@ fn an_error_leaves_no_header_without_a_payload() {
         let both = [folder.read("header"), folder.read("out")];
         // Both, where only making their names durable failed.
         let is_alone = both[0].is_some() && both[1].is_none();
-        let synced = faults.calls().contains(&crate::disk::Call::SyncFolder);
+        let synced = faults.calls().contains(&Call::SyncFolder);
         assert!(!is_alone || synced, "call {at}");
     }
 }
@@ -297,7 +299,7 @@ fn repack_in_its_place() {
 fn add_a_recipient_in_place() {
     let (keys, other) = (Keys::new(), Keyring::generate("backup").unwrap());
     let labels = labels();
-    let change = |disk: &crate::disk::Disk, folder: &Folder| {
+    let change = |disk: &Disk, folder: &Folder| {
         let change = Change::Add(&other, &labels);
         change_file(disk, &keys.new, &folder.path("phi"), change).map(drop)
     };
@@ -318,7 +320,7 @@ fn replace_a_recipient_in_place() {
             .unwrap(),
         keyring: keys.keyring.clone(),
     };
-    let change = |disk: &crate::disk::Disk, folder: &Folder| {
+    let change = |disk: &Disk, folder: &Folder| {
         let change = Change::Replace(&keys.keyring, &other, &labels);
         change_file(disk, &reads.new, &folder.path("phi"), change).map(drop)
     };
@@ -354,7 +356,7 @@ fn what_the_next_run_repairs_is_reported_as_done() {
     let folder = Folder::of(&[("phi", sealed(&keys.old, b"note"))]);
     let path = folder.path("phi");
     // Dies before the second block's write: after it, the header of the new generation stands in one block alone.
-    let faults = Faults::at(1, crate::disk::faults::Fault::Torn(0));
+    let faults = Faults::at(1, Fault::Torn(0));
     assert!(change_file(&disk(&faults, false), &keys.new, &path, Change::Rewrap).is_err());
     assert!(!inspect_file(&path).unwrap().blocks_alike);
     let disk = disk(&Faults::none(), false);
