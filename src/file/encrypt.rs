@@ -117,12 +117,24 @@ fn publish_detached(
 ) -> Result<()> {
     let new = disk.new_file(header_path)?;
     disk.write_all_at(new.file()?, header, 0)?;
-    let _locked = new.publish(permissions.clone(), false)?;
-    let published = payload.publish(permissions, false);
-    if published.is_err()
-        && matches!(disk.metadata(output), Err(error) if error.kind() == io::ErrorKind::NotFound)
-    {
-        disk.remove(header_path)?;
+    let header_file = disk.metadata_of(new.file()?)?;
+    let payload_file = disk.metadata_of(payload.file()?)?;
+    let published = new
+        .publish(permissions.clone(), false)
+        .and_then(|_locked| payload.publish(permissions, false));
+    if published.is_err() {
+        // Either has its name all the same where only making that durable failed.
+        let no_payload = match disk.metadata(output) {
+            Ok(there) => !same_file(&there, &payload_file),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if no_payload
+            && disk
+                .metadata(header_path)
+                .is_ok_and(|there| same_file(&there, &header_file))
+        {
+            let _ = disk.remove(header_path);
+        }
     }
     published?;
     Ok(())
