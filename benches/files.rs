@@ -3,7 +3,11 @@
 //! `cargo bench --bench files [-- FOLDER]`, where `FOLDER` is on the disk to be measured; `target` unless said. `PHI_BENCH_MIB`
 //! makes the files another size than 1024 MiB, `PHI_BENCH_RUNS` the runs another number than 5.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_precision_loss)] // a benchmark may fail loudly
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss
+)] // a benchmark may fail loudly
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -14,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use phi_envelope::floe::{self, SegmentLength};
 use phi_envelope::{
-    Context, EnvelopeCipher, FileOptions, Keyring, decrypt_file, encrypt_file, open_range,
-    rewrap_file,
+    Context, EnvelopeCipher, FileOptions, Keyring, Rewrapped, decrypt_file, encrypt_file,
+    open_range, rewrap_file,
 };
 
 const MIB: usize = 1 << 20;
@@ -141,13 +145,15 @@ fn copies(place: &str, folder: &Path, mib: usize, runs: usize, durable: bool) {
 /// 4 KiB out of the file, beside one segment of 64 KiB opened in memory.
 fn ranges(folder: &Path, mib: usize, runs: usize) {
     const READS: usize = 1000;
+    /// Plaintext of a segment of 64 KiB.
+    const SEGMENT: usize = 65_536 - 32;
     let bench = Bench::at(folder);
     bench.plain(mib);
     bench.encrypt();
     let options = FileOptions::new();
     let file = open_range(&bench.cipher, bench.path("phi"), &bench.context, options).unwrap();
     let key = floe::Key::from_bytes([7; 32]);
-    let plain = vec![0; SegmentLength::DEFAULT.plain_len()];
+    let plain = vec![0; SEGMENT];
     let message = floe::encrypt(&key, b"", SegmentLength::DEFAULT, &plain).unwrap();
     let mut out = vec![0; 4096];
     let mut times = Times::default();
@@ -174,7 +180,10 @@ fn rewraps(folder: &Path, runs: usize) {
     let bench = Bench::at(folder);
     bench.sparse("long", 4 << 30);
     bench.sparse("short", 4 << 20);
-    let rewrap = |name: &str| drop(rewrap_file(&bench.cipher, bench.path(name)).unwrap());
+    let rewrap = |name: &str| {
+        let outcome = rewrap_file(&bench.cipher, bench.path(name)).unwrap();
+        assert_eq!(outcome, Rewrapped::Done);
+    };
     let mut times = Times::default();
     for run in 0..runs * 20 {
         bench.keyring.rotate(&run.to_string()).unwrap();

@@ -361,7 +361,7 @@ fn memory_is_bounded_at_64_mib() {
 }
 
 #[test]
-#[ignore = "writes 15 GiB"]
+#[ignore = "writes 30 GiB"]
 fn memory_is_bounded_at_5_gib() {
     memory_is_bounded(5 * GIB + 1, 1);
     memory_is_bounded(5 * GIB, 16);
