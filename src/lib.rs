@@ -1,4 +1,10 @@
-//! Client-side envelope encryption of patient health information.
+//! [envelope format]: manual::format
+//! [threat model]: manual::threat_model
+//! [architecture]: manual::architecture
+//! [rotation runbook]: manual::rotation
+//! [why]: manual::why
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod crypto;
 mod disk;
@@ -8,6 +14,7 @@ mod file;
 pub mod floe;
 mod format;
 mod keys;
+pub mod manual;
 mod secret;
 
 pub use envelope::{
@@ -15,8 +22,8 @@ pub use envelope::{
     HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, Session, SessionLimits, inspect,
 };
 pub use error::{
-    Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed, Result,
-    SlotId,
+    Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed,
+    Recipients, Result, SlotId,
 };
 pub use file::{
     FileInspection, FileOptions, FileReport, RangeReader, Rewrapped, add_recipient_file,

@@ -27,7 +27,7 @@ impl<const N: usize> Secret<N> {
 
     /// Takes the bytes over and erases the caller's.
     pub(crate) fn taken_from(bytes: &mut [u8; N]) -> Self {
-        let secret = Self(Box::new(*bytes));
+        let secret = Self::filled(|to| to.copy_from_slice(bytes));
         bytes.zeroize();
         secret
     }

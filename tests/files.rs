@@ -1,5 +1,5 @@
 //! Files: sealed, opened, verified, read in part, sealed anew, repacked; and what is refused.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::fs;
 use std::num::NonZeroUsize;

@@ -234,6 +234,7 @@ fn the_end_is_reported_only_after_the_last_segment_was_authenticated() {
         Error::AuthenticationFailed(Authenticated::Segment(2))
     ));
     assert!(reader.seek(SeekFrom::End(0)).is_err());
+    assert!(reader.seek(SeekFrom::Start(4 * PLAIN as u64)).is_err()); // nor is there one beyond it
     let mut first = vec![0; PLAIN];
     reader.read_exact(&mut first).unwrap();
     assert!(first == sample(PLAIN));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::open::DataKeyState;
+use crate::format::slot::Slot;
 
 /// Bounded by entries and by age. Filled only after a header's tag has verified.
 pub(super) struct Cache {
@@ -27,8 +28,19 @@ pub(super) struct CacheKey(Arc<[u8]>);
 
 impl CacheKey {
     /// Of a provider's number among a cipher's readers, an encoded slot (its lengths stand in it) and a wrap aad.
-    pub(super) fn new(provider: usize, slot: &[u8], aad: &[u8]) -> Self {
-        Self([&provider.to_be_bytes(), slot, aad].concat().into())
+    pub(super) fn new(provider: usize, slot: &Slot<'_>, aad: &[u8]) -> Self {
+        Self(
+            [&provider.to_be_bytes(), slot.encoded(), aad]
+                .concat()
+                .into(),
+        )
+    }
+
+    /// Whether the data key was unwrapped under the key that wrapped this slot.
+    fn is_under(&self, provider: usize, slot: &Slot<'_>) -> bool {
+        self.0
+            .strip_prefix(&provider.to_be_bytes())
+            .is_some_and(|encoded| encoded.starts_with(slot.encoded_id()))
     }
 }
 
@@ -53,6 +65,7 @@ impl Cache {
         }
         let now = Instant::now();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.expire(self.age);
         while kept.order.len() >= self.entries {
             kept.drop_oldest();
         }
@@ -60,8 +73,11 @@ impl Cache {
         kept.keys.insert(key, (now, Arc::clone(state)));
     }
 
-    pub(super) fn clear(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+    /// Drops what was unwrapped under the key that wrapped this slot.
+    pub(super) fn forget(&self, provider: usize, slot: &Slot<'_>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keys.retain(|key, _| !key.is_under(provider, slot));
+        kept.order.retain(|(_, key)| !key.is_under(provider, slot));
     }
 }
 

@@ -56,7 +56,6 @@ impl EnvelopeCipher {
     ///     .build()?;
     /// # Ok::<(), phi_envelope::Error>(())
     /// ```
-    #[must_use]
     pub fn builder() -> EnvelopeCipherBuilder {
         Builder::default()
     }
@@ -122,8 +121,8 @@ impl EnvelopeCipherBuilder {
     /// Keeps up to `entries` unwrapped data keys, each for `age`, so that opening the same data key again costs no unwrap.
     /// Off unless asked for.
     ///
-    /// The keys stay in memory for that long. When a key's state forbids its use, the whole cache is emptied at the next
-    /// envelope that names the key, and that envelope does not open.
+    /// What is older is erased at the next use of the cache. When a master key's state forbids its use, nothing that it wrapped
+    /// opens out of the cache any more, and its data keys are erased at the next envelope that names it.
     pub fn cache(mut self, entries: usize, age: Duration) -> Self {
         self.cache = Some((entries, age));
         self

@@ -81,7 +81,12 @@ fn current<'a>(
 fn speaks_against_candidate(error: &Error) -> bool {
     !matches!(
         error,
-        Error::NoMatchingKey { .. } | Error::Provider { .. } | Error::Io(_)
+        Error::NoMatchingKey { .. }
+            | Error::Provider {
+                retryable: true,
+                ..
+            }
+            | Error::Io(_)
     )
 }
 

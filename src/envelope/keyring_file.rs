@@ -11,7 +11,7 @@ use super::{Context, EnvelopeCipher, keyring_json, record};
 use crate::crypto::random;
 use crate::disk::{Disk, Lock, folder_of};
 use crate::error::{ContextMismatch, Error, KeyringRule, Limit, Malformed, Result};
-use crate::format::slot::SlotList;
+use crate::format::slot::{KEYRING, SlotList};
 use crate::keys::{Keyring, KeyringEdit, MasterKey};
 
 /// Bytes of the longest keyring's file that is read, and so of the longest that is written.
@@ -74,7 +74,7 @@ impl KeyringFileOptions {
         path: &Path,
         protection: EnvelopeCipher,
     ) -> Result<KeyringFile> {
-        let (_locked, bytes) = self.read(&disk, path, Lock::Shared)?;
+        let (_locked, bytes) = self.read(&disk, &disk.resolve(path)?, Lock::Shared)?;
         let keys = Content::open(&protection, &bytes)?.keys;
         Ok(KeyringFile {
             path: path.to_owned(),
@@ -90,9 +90,11 @@ impl KeyringFileOptions {
         if !self.allow_others {
             refuse_access_by_others(&disk.metadata_of(&file)?)?;
         }
-        // Covers a writer that was killed between its rename and its sync. Where the folder may not be opened or cannot be
-        // synced, nothing is lost that a writer had not made durable itself.
-        let _ = disk.sync_folder(&folder_of(path));
+        // A writer that was killed between its rename and its sync left a file that is not durable yet.
+        match disk.sync_folder(&folder_of(path)) {
+            Err(error) if !cannot_sync(&error) => return Err(error.into()),
+            _ => {}
+        }
         let mut bytes = Vec::new();
         disk.reader(&file)
             .take(MAX_FILE + 1)
@@ -171,7 +173,8 @@ impl KeyringFile {
     }
 
     /// Changes the keyring: locks the file, reloads it, lets `change` work, makes the result durable, and only then lets ciphers
-    /// see it. Where `change` fails, nothing changes.
+    /// see it. Where `change` fails, nothing changes. The file's recipients stay as they are: where the key that protects it was
+    /// rotated or compromised, [`protect_with`](Self::protect_with) moves the file off it. `change` must not use this file again.
     ///
     /// # Errors
     /// What `change` returns, those of [`open`](Self::open), and [`Limit::KeyringFile`] where the file would grow too long.
@@ -179,7 +182,7 @@ impl KeyringFile {
         let path = self.disk.resolve(&self.path)?;
         let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
         let protection = self.protection();
-        let mut content = Content::open(&protection, &bytes)?;
+        let mut content = self.open_content(&protection, &bytes)?;
         let out = change(&mut content.keys)?;
         let sealed = content.reseal()?;
         check_length(&sealed)?;
@@ -194,8 +197,9 @@ impl KeyringFile {
     /// # Errors
     /// As [`open`](Self::open); the keyring then stays as it is.
     pub fn reload(&self) -> Result<()> {
-        let (_locked, bytes) = self.options.read(&self.disk, &self.path, Lock::Shared)?;
-        let keys = Content::open(&self.protection(), &bytes)?.keys;
+        let path = self.disk.resolve(&self.path)?;
+        let (_locked, bytes) = self.options.read(&self.disk, &path, Lock::Shared)?;
+        let keys = self.open_content(&self.protection(), &bytes)?.keys;
         self.keyring.publish(keys);
         Ok(())
     }
@@ -211,11 +215,15 @@ impl KeyringFile {
         let protection = protection.into();
         let path = self.disk.resolve(&self.path)?;
         let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
-        let keys = Content::open(&self.protection(), &bytes)?.keys;
+        let keys = self.open_content(&self.protection(), &bytes)?.keys;
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
         // Whoever could not open it again would lose the keyring.
         check_length(&sealed)?;
-        Content::open(&protection, &sealed)?;
+        if Content::open(&protection, &sealed)?.is_under_its_own_keys() {
+            return Err(Error::Misuse(
+                "a keyring's file cannot be sealed under its own keys alone",
+            ));
+        }
         let old = self.disk.metadata_of(&locked)?;
         let _new = self.disk.put_in_place(&path, &sealed, &old)?;
         *self
@@ -224,6 +232,21 @@ impl KeyringFile {
             .unwrap_or_else(PoisonError::into_inner) = protection;
         self.keyring.publish(keys);
         Ok(())
+    }
+
+    /// The file's content, which must not be older than what this process knows: whoever writes the storage could put a key back
+    /// that was marked compromised.
+    fn open_content<'a>(
+        &self,
+        protection: &EnvelopeCipher,
+        bytes: &'a [u8],
+    ) -> Result<Content<'a>> {
+        let content = Content::open(protection, bytes)?;
+        if content.keys.follows(&self.keyring.snapshot()) {
+            Ok(content)
+        } else {
+            Err(Malformed::Keyring(KeyringRule::Older).into())
+        }
     }
 
     fn protection(&self) -> EnvelopeCipher {
@@ -260,6 +283,13 @@ impl<'a> Content<'a> {
         Ok(Self { keys, opened })
     }
 
+    /// Whether all its slots are of keys that only the file itself holds.
+    fn is_under_its_own_keys(&self) -> bool {
+        let own = |id: &[u8]| self.keys.keys().any(|key| key.id.as_bytes() == id);
+        let mut slots = self.opened.header().slots();
+        slots.all(|slot| slot.scheme() == KEYRING && own(slot.key_id()))
+    }
+
     /// The file's bytes for the keys as they are now: the same data key and slots, so that whoever could open it still can, and
     /// a message id of its own.
     fn reseal(&self) -> Result<Vec<u8>> {
@@ -274,6 +304,17 @@ impl<'a> Content<'a> {
             (&keyring_json::write(&self.keys)?, draw.iv),
         )
     }
+}
+
+/// Whether a folder cannot be synced by this process or on its file system, where no writer of this system is at work either.
+fn cannot_sync(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::Unsupported
+    )
 }
 
 fn check_length(bytes: &[u8]) -> Result<()> {

@@ -15,8 +15,8 @@ const ENTRY_ROOM: usize = 1024;
 
 /// The keyring that JSON describes. Fields that this version does not know are kept.
 pub(super) fn parse(json: &[u8]) -> Result<KeyringEdit> {
-    let mut fields: Map<String, Value> =
-        serde_json::from_slice(json).map_err(|_| rule(KeyringRule::Json))?;
+    let mut fields = Erased(serde_json::from_slice(json).map_err(|_| rule(KeyringRule::Json))?);
+    let fields = &mut fields.0;
     match fields
         .remove("version")
         .and_then(|version| version.as_u64())
@@ -25,38 +25,37 @@ pub(super) fn parse(json: &[u8]) -> Result<KeyringEdit> {
         Some(_) => return Err(rule(KeyringRule::Version).into()),
         None => return Err(rule(KeyringRule::Json).into()),
     }
-    let Some(Value::Array(keys)) = fields.remove("keys") else {
+    let Some(Value::Array(keys)) = fields.get_mut("keys") else {
         return Err(rule(KeyringRule::Json).into());
     };
-    let entries = keys.into_iter().map(parse_entry).collect::<Result<_>>()?;
-    KeyringEdit::from_entries(entries, fields)
+    let entries = keys.iter_mut().map(parse_entry).collect::<Result<_>>()?;
+    fields.remove("keys");
+    KeyringEdit::from_entries(entries, std::mem::take(fields))
 }
 
 /// The JSON of a keyring.
 pub(super) fn write(keyring: &KeyringEdit) -> Result<Zeroizing<Vec<u8>>> {
-    let mut keys: Vec<Value> = keyring.entries().iter().map(write_entry).collect();
-    let mut fields = keyring.unknown.clone();
-    fields.insert("version".to_owned(), json!(1));
-    fields.insert("keys".to_owned(), Value::Array(std::mem::take(&mut keys)));
+    let mut fields = Erased(keyring.unknown.clone());
+    let keys = keyring.entries().iter().map(write_entry).collect();
+    fields.0.insert("version".to_owned(), json!(1));
+    fields.0.insert("keys".to_owned(), Value::Array(keys));
     // Room enough that the bytes are never moved, which would leave a copy behind.
     let room = serde_json::to_vec(&keyring.unknown).map_or(0, |unknown| unknown.len())
         + keyring.entries().iter().map(room_of).sum::<usize>()
         + ENTRY_ROOM;
     let mut json = Zeroizing::new(Vec::with_capacity(room));
-    let written = serde_json::to_writer(&mut *json, &fields);
-    erase_keys(&mut fields);
-    written.map_err(|_| rule(KeyringRule::Json))?;
+    serde_json::to_writer(&mut *json, &fields.0).map_err(|_| rule(KeyringRule::Json))?;
     Ok(json)
 }
 
-fn parse_entry(value: Value) -> Result<Entry> {
-    let Value::Object(mut fields) = value else {
+fn parse_entry(value: &mut Value) -> Result<Entry> {
+    let Value::Object(fields) = value else {
         return Err(rule(KeyringRule::Json).into());
     };
     let key_text = match fields.remove("key") {
         Some(Value::String(text)) => Some(Zeroizing::new(text)),
-        Some(Value::Null) | None => None,
-        Some(_) => return Err(rule(KeyringRule::Json).into()),
+        Some(Value::Null) => None,
+        _ => return Err(rule(KeyringRule::Json).into()),
     };
     let mut text = |name: &str| match fields.remove(name) {
         Some(Value::String(text)) => Ok(text),
@@ -91,7 +90,7 @@ fn parse_entry(value: Value) -> Result<Entry> {
     Ok(Entry {
         info,
         key,
-        unknown: fields,
+        unknown: std::mem::take(fields),
     })
 }
 
@@ -119,13 +118,18 @@ fn room_of(entry: &Entry) -> usize {
     ENTRY_ROOM + 6 * entry.info.label.len() + unknown
 }
 
-fn erase_keys(fields: &mut Map<String, Value>) {
-    let Some(Value::Array(keys)) = fields.get_mut("keys") else {
-        return;
-    };
-    for key in keys {
-        if let Some(Value::String(text)) = key.get_mut("key") {
-            text.zeroize();
+/// The fields of a keyring's content, whose keys are erased when it is dropped.
+struct Erased(Map<String, Value>);
+
+impl Drop for Erased {
+    fn drop(&mut self) {
+        let Some(Value::Array(keys)) = self.0.get_mut("keys") else {
+            return;
+        };
+        for key in keys {
+            if let Some(Value::String(text)) = key.get_mut("key") {
+                text.zeroize();
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ mod seal;
 mod session;
 mod stream;
 mod text;
+#[cfg(test)]
+mod vectors;
 
 pub(crate) use cipher::checked_segment_length;
 pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};

@@ -158,11 +158,11 @@ impl EnvelopeCipher {
             return unwrap_and_verify(header, slot, provider, context);
         };
         if recognition == Recognition::Restricted {
-            // A key changed its state: what it once opened is not to stay open.
-            cache.clear();
+            // The key changed its state: what it once opened is not to stay open.
+            cache.forget(number, slot);
             return unwrap_and_verify(header, slot, provider, context);
         }
-        let key = CacheKey::new(number, slot.encoded(), context.aad());
+        let key = CacheKey::new(number, slot, context.aad());
         if let Some(state) = cache.find(&key) {
             state.verify_tag(header)?;
             return Ok(state);

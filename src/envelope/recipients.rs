@@ -5,7 +5,7 @@ use super::seal::reseal_header;
 use super::{Context, EnvelopeCipher};
 use crate::crypto::derive;
 use crate::crypto::random::SharedIv;
-use crate::error::{Authenticated, Error, Malformed, Result};
+use crate::error::{Authenticated, Malformed, Recipients, Result};
 use crate::format::header::{Header, Kind};
 use crate::format::slot::{Slot, SlotList, WrappedKey};
 use crate::keys::{KeyProvider, Recognition, WrapContext};
@@ -56,8 +56,8 @@ impl EnvelopeCipher {
     /// another's; its bindings are not looked at. Takes a record, or the detached header of a stream.
     ///
     /// # Errors
-    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`] for other labels, and [`Error::Misuse`] where the recipient has a
-    /// slot already.
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`Recipients::Present`] where the
+    /// recipient has a slot already.
     pub fn add_recipient(
         &self,
         envelope: impl AsRef<[u8]>,
@@ -69,11 +69,12 @@ impl EnvelopeCipher {
 
     /// Takes a recipient's slots away. `labels` as for [`add_recipient`](Self::add_recipient).
     ///
-    /// Whoever opened the envelope before may have kept its data key: re-encrypt where that matters.
+    /// Whoever opened the envelope before may have kept its data key: re-encrypt where that matters. An envelope has one passphrase
+    /// slot at most, and any [`Passphrase`](crate::Passphrase) names it, whatever it says.
     ///
     /// # Errors
-    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`] for other labels, and [`Error::Misuse`] where the recipient has
-    /// no slot or the only one.
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`Recipients::Absent`] or
+    /// [`Recipients::Last`] where the recipient has no slot or the only one.
     pub fn remove_recipient(
         &self,
         envelope: impl AsRef<[u8]>,
@@ -87,8 +88,8 @@ impl EnvelopeCipher {
     /// [`add_recipient`](Self::add_recipient).
     ///
     /// # Errors
-    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`] for other labels, and [`Error::Misuse`] where `old` has no slot
-    /// or `new` has one already.
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`Recipients::Absent`] where `old`
+    /// has no slot, [`Recipients::Present`] where `new` has one already.
     pub fn replace_recipient(
         &self,
         envelope: impl AsRef<[u8]>,
@@ -105,7 +106,7 @@ impl EnvelopeCipher {
     /// `context` presents the bindings and exactly the envelope's labels.
     ///
     /// # Errors
-    /// Those of [`decrypt`](Self::decrypt) and [`encrypt`](Self::encrypt), and [`Error::ContextMismatch`] where the labels are not
+    /// Those of [`decrypt`](Self::decrypt) and [`encrypt`](Self::encrypt), and [`Error::ContextMismatch`](crate::Error::ContextMismatch) where the labels are not
     /// exactly the envelope's.
     pub fn reencrypt(&self, envelope: impl AsRef<[u8]>, context: &Context) -> Result<Vec<u8>> {
         let envelope = envelope.as_ref();
@@ -118,7 +119,9 @@ impl EnvelopeCipher {
     fn change(&self, envelope: &[u8], change: Change<'_>) -> Result<Vec<u8>> {
         let (header, payload) = Header::parse(envelope)?;
         match header.kind() {
-            Kind::Record => drop(super::record::parse(envelope)?),
+            Kind::Record => {
+                super::record::parse(envelope)?;
+            }
             Kind::StreamDetached if payload.is_empty() => {}
             Kind::StreamDetached => return Err(Malformed::TrailingBytes.into()),
             Kind::StreamInline => return Err(Malformed::OtherKind.into()),
@@ -145,7 +148,7 @@ impl EnvelopeCipher {
                     .slots()
                     .any(|slot| recipient.recognize(&slot).is_mine())
                 {
-                    return Err(Error::Misuse("the recipient has a slot already"));
+                    return Err(Recipients::Present.into());
                 }
                 let mut slots = SlotList::keeping(header.slots())?;
                 slots.push(wrap(verified, recipient)?)?;
@@ -255,10 +258,10 @@ fn without(header: &Header<'_>, recipient: &dyn KeyProvider) -> Result<SlotList>
         }
     }
     if !found {
-        return Err(Error::Misuse("the recipient has no slot"));
+        return Err(Recipients::Absent.into());
     }
     if slots.count() == 0 {
-        return Err(Error::Misuse("the last recipient cannot be removed"));
+        return Err(Recipients::Last.into());
     }
     Ok(slots)
 }
@@ -273,7 +276,7 @@ fn replaced(
     for slot in verified.header().slots() {
         if !old.recognize(&slot).is_mine() {
             if new.recognize(&slot).is_mine() {
-                return Err(Error::Misuse("the recipient has a slot already"));
+                return Err(Recipients::Present.into());
             }
             slots.keep(&slot)?;
         } else if !std::mem::replace(&mut found, true) {
@@ -283,6 +286,6 @@ fn replaced(
     if found {
         Ok(slots)
     } else {
-        Err(Error::Misuse("the recipient to be replaced has no slot"))
+        Err(Recipients::Absent.into())
     }
 }

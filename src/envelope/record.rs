@@ -65,7 +65,7 @@ impl EnvelopeCipher {
     /// The envelopes come in the order of the records.
     ///
     /// # Errors
-    /// As [`encrypt`](Self::encrypt); the first error ends the batch.
+    /// As [`encrypt`](Self::encrypt): the first error in the order of the records, and no envelope.
     ///
     /// ```
     /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
@@ -147,7 +147,7 @@ impl EnvelopeCipher {
     /// Opens a record in the caller's buffer, which comes back as the plaintext. What the buffer held beside it is erased.
     ///
     /// # Errors
-    /// As [`decrypt`](Self::decrypt); the buffer is then erased and dropped.
+    /// As [`decrypt`](Self::decrypt); the buffer is then dropped, without any plaintext in it.
     pub fn decrypt_in_place(&self, envelope: Vec<u8>, context: &Context) -> Result<Plaintext> {
         let (header, payload) = parse(&envelope)?;
         let (iv, tag) = (*payload.iv, *payload.tag);

@@ -117,7 +117,7 @@ impl Session {
     /// Seals many records on all cores and with one call for randomness. The envelopes come in the order of the records.
     ///
     /// # Errors
-    /// As [`encrypt`](Self::encrypt); the first error ends the batch.
+    /// As [`encrypt`](Self::encrypt): the first error in the order of the records, and no envelope.
     pub fn encrypt_batch<P, C>(&self, records: &[(P, C)]) -> Result<Vec<Vec<u8>>>
     where
         P: AsRef<[u8]> + Sync,
@@ -155,17 +155,19 @@ impl Session {
     /// An epoch that has room for this record, which now counts in it.
     fn reserve(&self, len: usize) -> Result<Arc<Epoch>> {
         let len = u64::try_from(len).map_err(|_| Limit::RecordLength)?;
-        loop {
-            let epoch = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
-            if epoch.is_current(&self.cipher, &self.limits) && epoch.admit(len, &self.limits) {
-                return Ok(epoch);
-            }
-            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-            // Another thread may have gone over meanwhile.
-            if Arc::ptr_eq(&current, &epoch) {
-                *current = Arc::new(Epoch::start(&self.cipher, &self.labels)?);
-            }
+        let epoch = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        if epoch.is_current(&self.cipher, &self.limits) && epoch.admit(len, &self.limits) {
+            return Ok(epoch);
         }
+        // Without a lock: a provider may take its time, and what it calls may come back here.
+        let fresh = Arc::new(Epoch::start(&self.cipher, &self.labels)?);
+        fresh.admit(len, &self.limits);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Where another thread has gone over meanwhile, this record has a data key alone.
+        if Arc::ptr_eq(&current, &epoch) {
+            *current = Arc::clone(&fresh);
+        }
+        Ok(fresh)
     }
 }
 
@@ -186,8 +188,7 @@ impl Epoch {
     /// Whether the data key is young enough and still wrapped under each provider's current key.
     fn is_current(&self, cipher: &EnvelopeCipher, limits: &SessionLimits) -> bool {
         let writers = cipher.0.writers.iter();
-        // A new epoch serves one record whatever its age, so that an age of zero is a data key each.
-        (self.messages.load(Ordering::Relaxed) == 0 || self.started.elapsed() < limits.age)
+        self.started.elapsed() < limits.age
             && self
                 .slots
                 .iter()
@@ -195,7 +196,8 @@ impl Epoch {
                 .all(|(slot, provider)| provider.recognize(&slot) == Recognition::Current)
     }
 
-    /// Counts a record in, or says that a limit is reached. A record longer than the limit of bytes gets in alone.
+    /// Counts a record in, or says that a limit is reached. A new epoch admits any: a record longer than the limit of bytes gets in
+    /// alone.
     fn admit(&self, len: u64, limits: &SessionLimits) -> bool {
         let message = |count: u64| {
             count

@@ -1,10 +1,9 @@
 //! A record envelope as a value of its own: text where a format is for humans, bytes elsewhere (FORMAT §8).
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Visitor};
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::record;
@@ -101,21 +100,35 @@ impl Serialize for Envelope {
 impl<'de> Deserialize<'de> for Envelope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = Cow::<'de, str>::deserialize(deserializer)?;
-            text.parse().map_err(de::Error::custom)
+            deserializer.deserialize_str(Form::Text)
         } else {
-            deserializer.deserialize_byte_buf(Bytes)
+            deserializer.deserialize_byte_buf(Form::Bytes)
         }
     }
 }
 
-struct Bytes;
+/// What a format is to hold. What it holds instead may be a plaintext that was never sealed: no error of this visitor repeats
+/// it. (A deserializer that refuses by itself, as `serde_json` does a number, says what it likes.)
+enum Form {
+    Text,
+    Bytes,
+}
 
-impl Visitor<'_> for Bytes {
+impl Visitor<'_> for Form {
     type Value = Envelope;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bytes of a record envelope")
+        f.write_str(match self {
+            Self::Text => "a record envelope as base64url text",
+            Self::Bytes => "the bytes of a record envelope",
+        })
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Envelope, E> {
+        match self {
+            Self::Text => text.parse().map_err(E::custom),
+            Self::Bytes => Err(self.instead("text")),
+        }
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Envelope, E> {
@@ -123,6 +136,27 @@ impl Visitor<'_> for Bytes {
     }
 
     fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Envelope, E> {
-        Envelope::from_bytes(bytes).map_err(E::custom)
+        match self {
+            Self::Text => Err(self.instead("bytes")),
+            Self::Bytes => Envelope::from_bytes(bytes).map_err(E::custom),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Envelope, E> {
+        Err(self.instead("a number"))
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Envelope, E> {
+        Err(self.instead("a number"))
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Envelope, E> {
+        Err(self.instead("a number"))
+    }
+}
+
+impl Form {
+    fn instead<E: de::Error>(&self, found: &str) -> E {
+        E::invalid_type(Unexpected::Other(found), self)
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 
 use names::Listed;
 pub use names::{KeyId, KeyState, SlotId};
-pub use rules::{Authenticated, ContextMismatch, KeyringRule, Limit, Malformed};
+pub use rules::{Authenticated, ContextMismatch, KeyringRule, Limit, Malformed, Recipients};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -72,6 +72,9 @@ pub enum Error {
     /// A limit was reached.
     #[error("limit exceeded: {0}")]
     LimitExceeded(Limit),
+    /// The envelope's recipients are not as the change presumes; nothing was changed.
+    #[error("recipients: {0}")]
+    Recipients(Recipients),
     /// A bug in the calling code; never caused by input.
     #[error("misuse: {0}")]
     Misuse(&'static str),
@@ -112,6 +115,21 @@ impl Error {
         Self::Provider {
             retryable,
             source: source.into(),
+        }
+    }
+}
+
+impl Error {
+    /// The same error once more, for a reader or writer that has failed for good.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Malformed(rule) => Self::Malformed(*rule),
+            Self::Truncated => Self::Truncated,
+            Self::AuthenticationFailed(part) => Self::AuthenticationFailed(*part),
+            Self::LimitExceeded(limit) => Self::LimitExceeded(*limit),
+            Self::Misuse(what) => Self::Misuse(what),
+            Self::Io(error) => Self::Io(io::Error::new(error.kind(), error.to_string())),
+            error => Self::Io(io::Error::other(error.to_string())),
         }
     }
 }
@@ -160,6 +178,12 @@ impl From<Limit> for Error {
 impl From<ContextMismatch> for Error {
     fn from(mismatch: ContextMismatch) -> Self {
         Self::ContextMismatch(mismatch)
+    }
+}
+
+impl From<Recipients> for Error {
+    fn from(recipients: Recipients) -> Self {
+        Self::Recipients(recipients)
     }
 }
 

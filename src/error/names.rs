@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Error, Result};
+use super::{Error, Malformed, Result};
 
 /// The id of a master key: 16 bytes, shown in hexadecimal.
 ///
@@ -47,7 +47,7 @@ impl std::str::FromStr for KeyId {
 
     /// Reads the 32 hexadecimal digits that `Display` writes.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::Misuse("a key id is 32 hexadecimal digits");
+        let wrong = || Error::from(Malformed::KeyIdText);
         let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
             return Err(wrong());
         };

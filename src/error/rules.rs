@@ -91,6 +91,12 @@ pub enum Malformed {
     /// The text's last character has bits that belong to no byte.
     #[error("base64url text with non-zero trailing bits")]
     TextTrailingBits,
+    /// A key id's text is not 32 hexadecimal digits.
+    #[error("a key id's text is not 32 hexadecimal digits")]
+    KeyIdText,
+    /// A passphrase is empty.
+    #[error("an empty passphrase")]
+    EmptyPassphrase,
     /// A master key's text is not the base64 of 32 bytes.
     #[error("a master key's text is not the base64 of 32 bytes")]
     MasterKeyText,
@@ -118,6 +124,9 @@ pub enum KeyringRule {
     /// A key that is not destroyed has no material, or a destroyed one has some.
     #[error("a key's material does not fit its state")]
     Material,
+    /// The content is older than what this process has read before: a key is missing, or its state went back.
+    #[error("older than what was read before")]
+    Older,
     /// The envelope is not labelled as a keyring.
     #[error("not labelled as a keyring")]
     Label,
@@ -162,6 +171,21 @@ pub enum ContextMismatch {
     LabelsDiffer,
 }
 
+/// Why a change of recipients does not apply to an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Recipients {
+    /// The recipient has a slot already.
+    #[error("the recipient has a slot already")]
+    Present,
+    /// The recipient has no slot.
+    #[error("the recipient has no slot")]
+    Absent,
+    /// The recipient is the only one.
+    #[error("the last recipient cannot be removed")]
+    Last,
+}
+
 /// The limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -179,7 +203,9 @@ pub enum Limit {
     #[error("a header of 16,384 bytes")]
     Header,
     /// A header that does not fit its block.
-    #[error("a header that does not fit its block; `repack_file` gives the file longer ones")]
+    #[error(
+        "a header that does not fit its block; set a longer block_length, or repack_file what exists"
+    )]
     HeaderBlock,
     /// A slot's key id (512 bytes) or wrapped key (4,096 bytes).
     #[error("a slot's key id of 512 bytes or wrapped key of 4,096 bytes")]

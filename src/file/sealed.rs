@@ -149,7 +149,9 @@ impl Sealed {
     fn ends_with(&self, position: u64, len: usize) -> bool {
         let segment = self.segment_length().plain_len();
         let last = position.saturating_add((len / segment) as u64);
-        last == self.layout.last() && len % segment == self.plain_len(last) && len % segment > 0
+        last == self.layout.last()
+            && len % segment == self.plain_len(last)
+            && !len.is_multiple_of(segment)
     }
 
     /// Bytes of plaintext in a segment.

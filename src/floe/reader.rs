@@ -226,7 +226,7 @@ impl<R> Reader<R> {
     pub(super) fn lost(&mut self, error: &Error) {
         let position = self.position();
         self.skip = 0;
-        self.forget(position, State::Failed(again(error)));
+        self.forget(position, State::Failed(error.again()));
     }
 
     fn forget(&mut self, start: u64, state: State) {
@@ -262,7 +262,7 @@ impl<R: Read> BufRead for Reader<R> {
             match &self.state {
                 State::Open => self.refill()?,
                 State::Ended => return Ok(&[]),
-                State::Failed(error) => return Err(again(error).into()),
+                State::Failed(error) => return Err(error.again().into()),
             }
         }
         Ok(self.ready())
@@ -279,18 +279,6 @@ impl<R> fmt::Debug for Reader<R> {
             .field("segment_length", &self.opener.length())
             .field("position", &self.position())
             .finish_non_exhaustive()
-    }
-}
-
-/// The same error once more.
-fn again(error: &Error) -> Error {
-    match error {
-        Error::Malformed(rule) => Error::Malformed(*rule),
-        Error::Truncated => Error::Truncated,
-        Error::AuthenticationFailed(part) => Error::AuthenticationFailed(*part),
-        Error::LimitExceeded(limit) => Error::LimitExceeded(*limit),
-        Error::Io(error) => Error::Io(io::Error::new(error.kind(), error.to_string())),
-        error => Error::Io(io::Error::other(error.to_string())),
     }
 }
 

@@ -50,36 +50,14 @@ impl Sealer {
         threads: Threads,
     ) -> Result<()> {
         let pieces = pieces.chain(iter::repeat(&[][..]));
-        self.seal_run(position, pieces.map(Some), ends, out, threads)
-    }
-
-    /// Seals a run as [`seal`](Self::seal) does, whose plaintext already stands in its segments after their first 16 bytes.
-    pub(crate) fn seal_in_place(
-        &self,
-        position: u64,
-        ends: bool,
-        run: &mut [u8],
-        threads: Threads,
-    ) -> Result<()> {
-        self.seal_run(position, iter::repeat(None), ends, run, threads)
-    }
-
-    fn seal_run<'a>(
-        &self,
-        position: u64,
-        pieces: impl Iterator<Item = Option<&'a [u8]>>,
-        ends: bool,
-        run: &mut [u8],
-        threads: Threads,
-    ) -> Result<()> {
         let sealed_len = self.length().sealed_len();
-        if !ends && !run.len().is_multiple_of(sealed_len) {
+        if !ends && !out.len().is_multiple_of(sealed_len) {
             return Err(WRONG_LENGTH);
         }
-        let count = run.len().div_ceil(sealed_len);
-        check_run(self.length(), position, count, run.len(), ends)?;
+        let count = out.len().div_ceil(sealed_len);
+        check_run(self.length(), position, count, out.len(), ends)?;
         let last = if ends { count.checked_sub(1) } else { None };
-        let jobs = run
+        let jobs = out
             .chunks_mut(sealed_len)
             .zip(pieces)
             .zip(random::ivs(count)?)
@@ -108,8 +86,7 @@ struct Job<'a, 'b> {
     last: bool,
     key: Arc<GcmKey>,
     iv: FreshIv,
-    /// The plaintext, or none where it stands in the segment.
-    piece: Option<&'a [u8]>,
+    piece: &'a [u8],
     segment: &'b mut [u8],
 }
 
@@ -118,13 +95,10 @@ impl Job<'_, '_> {
         let stated = word(self.segment.len(), self.last);
         let aad = aad(self.position, self.last);
         let (word, iv, content, tag) = parts_mut(self.segment).ok_or(WRONG_LENGTH)?;
-        let sealed = match self.piece {
-            None => self.key.seal_in_place(self.iv, &aad, content),
-            Some(piece) if piece.len() == content.len() => {
-                self.key.seal_into(self.iv, &aad, piece, content)
-            }
-            Some(_) => return Err(WRONG_LENGTH),
-        };
+        if self.piece.len() != content.len() {
+            return Err(WRONG_LENGTH);
+        }
+        let sealed = self.key.seal_into(self.iv, &aad, self.piece, content);
         *word = stated;
         *iv = sealed.iv;
         *tag = sealed.tag;

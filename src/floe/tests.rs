@@ -134,7 +134,7 @@ fn a_writer_ends_at_the_last_position_and_not_after_it() {
     let mut over = writer().at_position(MAX_SEGMENTS - 2);
     let error = over.write_all(&vec![1; 2 << 20]).unwrap_err();
     assert!(too_long::<()>(Err(error.into())));
-    assert!(matches!(over.finish(), Err(Error::Misuse(_))));
+    assert!(too_long(over.finish()));
 }
 
 #[test]
@@ -155,18 +155,7 @@ fn runs_seal_and_open_at_any_position_in_place_and_not() {
                 .unwrap();
             assert_eq!(opened, plaintext);
 
-            let mut in_place = vec![0; sealed.len()];
-            for (segment, piece) in in_place.chunks_mut(100).zip(plaintext.chunks(68)) {
-                segment[16..16 + piece.len()].copy_from_slice(piece);
-            }
-            sealer
-                .seal_in_place(position, true, &mut in_place, threads)
-                .unwrap();
-            opened.fill(0);
-            opener
-                .open(position, &in_place, true, &mut opened, threads)
-                .unwrap();
-            assert_eq!(opened, plaintext);
+            let mut in_place = sealed.clone();
             opener
                 .open_in_place(position, &mut in_place, true, threads)
                 .unwrap();

@@ -26,7 +26,8 @@ pub struct Writer<W: Write> {
     pending: Buffer,
     /// Where a batch is sealed before it is written.
     sealed: Vec<u8>,
-    failed: bool,
+    /// Why it failed before.
+    failure: Option<Error>,
 }
 
 impl<W: Write> Writer<W> {
@@ -45,7 +46,7 @@ impl<W: Write> Writer<W> {
             position: 0,
             pending: Buffer::new(),
             sealed: Vec::new(),
-            failed: false,
+            failure: None,
         })
     }
 
@@ -141,13 +142,12 @@ impl<W: Write> Writer<W> {
 
     /// Runs a step that, once it has failed, is never run again: no position is sealed twice.
     fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.failed {
-            return Err(Error::Misuse("this writer has failed before"));
+        if let Some(error) = &self.failure {
+            return Err(error.again());
         }
-        self.failed = true;
-        let done = step(self)?;
-        self.failed = false;
-        Ok(done)
+        let outcome = step(self);
+        self.failure = outcome.as_ref().err().map(Error::again);
+        outcome
     }
 }
 

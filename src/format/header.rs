@@ -218,8 +218,9 @@ impl<'a> Draft<'a> {
 
     /// Appends every byte before the tag to `out`, and says where *immutable* stands there.
     pub(crate) fn write(&self, slots: &SlotList, out: &mut Vec<u8>) -> Result<Immutable> {
-        let flags = u8::from(self.bindings_tag.is_some()) * FLAG_BINDINGS
-            | u8::from(self.message_id.is_some()) * FLAG_MESSAGE_ID;
+        let flag = |present: bool, flag: u8| if present { flag } else { 0 };
+        let flags = flag(self.bindings_tag.is_some(), FLAG_BINDINGS)
+            | flag(self.message_id.is_some(), FLAG_MESSAGE_ID);
         let start = out.len();
         if self.len(slots) > MAX_HEADER {
             return Err(Limit::Header.into());

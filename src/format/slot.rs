@@ -60,6 +60,13 @@ impl<'a> Slot<'a> {
         self.encoded
     }
 
+    /// Scheme and key id as they are encoded.
+    pub(crate) fn encoded_id(&self) -> &'a [u8] {
+        self.encoded
+            .get(..3 + self.key_id.len())
+            .unwrap_or_default()
+    }
+
     fn same_id(&self, other: &Slot<'_>) -> bool {
         self.scheme == other.scheme && self.key_id == other.key_id
     }

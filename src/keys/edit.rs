@@ -1,5 +1,6 @@
 //! A keyring's keys and the rules by which their states change (NIST SP 800-57 part 1, §7).
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,14 +14,14 @@ pub(crate) type Unknown = serde_json::Map<String, serde_json::Value>;
 /// The keys of a keyring while they are changed: what [`KeyringFile::update`](crate::KeyringFile::update) hands to its closure.
 ///
 /// Nothing can be sealed with it, so that no envelope is ever under a key that is not stored yet.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KeyringEdit {
     entries: Vec<Entry>,
     pub(crate) unknown: Unknown,
 }
 
 /// One key of a keyring.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) info: KeyInfo,
     /// None once destroyed.
@@ -184,6 +185,14 @@ impl KeyringEdit {
         Ok(())
     }
 
+    /// Whether this may come after `before`: no key is missing, and none went back to a state that it cannot go back to.
+    pub(crate) fn follows(&self, before: &Self) -> bool {
+        before.entries.iter().all(|old| {
+            self.entry(old.info.id)
+                .is_some_and(|new| may_become(old.info.state, new.info.state))
+        })
+    }
+
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -234,10 +243,27 @@ impl KeyringEdit {
     }
 }
 
+impl fmt::Debug for KeyringEdit {
+    /// Not the fields that this version does not know: they may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys()).finish()
+    }
+}
+
 impl Entry {
     fn change(&mut self, to: KeyState) {
         self.info.state = to;
         self.info.changed = now();
+    }
+}
+
+/// Whether a key may come from one state to another, by one change or several.
+fn may_become(from: KeyState, to: KeyState) -> bool {
+    match from {
+        KeyState::Active => true,
+        KeyState::Deactivated | KeyState::Suspended => to != KeyState::Active,
+        KeyState::Compromised => matches!(to, KeyState::Compromised | KeyState::Destroyed),
+        KeyState::Destroyed => to == KeyState::Destroyed,
     }
 }
 

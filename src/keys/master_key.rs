@@ -44,7 +44,8 @@ impl MasterKey {
     }
 
     /// The key of 32 uniformly random bytes from elsewhere. Its id is derived from it, so that all who import the key agree
-    /// on the id. The caller's bytes are erased.
+    /// on the id: the first 16 bytes of `HMAC-SHA-256(key, "phi-envelope/1 key id" ‖ 0x00 ‖ 0x01)`. The caller's bytes are
+    /// erased.
     pub fn taken_from(bytes: &mut [u8; 32]) -> Self {
         let secret = Secret::taken_from(bytes);
         let id = derive::key_id(&Mac256::new(secret.as_bytes()));
@@ -97,7 +98,7 @@ impl MasterKey {
     pub(super) fn wrap(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
         let mut ciphertext = [0; 32];
         let sealed = self.gcm(context.data_key_id()).seal_into(
-            context.iv(),
+            context.iv()?,
             context.aad(),
             key.as_bytes(),
             &mut ciphertext,

@@ -63,15 +63,26 @@ struct Derived {
     keys: Secret<64>,
 }
 
+impl Derived {
+    fn with<T>(&self, with: impl FnOnce(&[u8; 32], &[u8]) -> Result<T>) -> Result<T> {
+        let (kek, check) = self
+            .keys
+            .as_bytes()
+            .split_first_chunk()
+            .ok_or(Error::Misuse("Argon2id gave fewer bytes than asked"))?;
+        with(kek, check)
+    }
+}
+
 impl Passphrase {
     /// The provider of this passphrase, its bytes taken as they are.
     ///
     /// # Errors
-    /// [`Error::Misuse`] where the passphrase is empty.
+    /// [`Malformed::EmptyPassphrase`].
     pub fn new(passphrase: impl AsRef<[u8]>) -> Result<Self> {
         let passphrase = passphrase.as_ref();
         if passphrase.is_empty() {
-            return Err(Error::Misuse("an empty passphrase"));
+            return Err(Malformed::EmptyPassphrase.into());
         }
         Ok(Self {
             passphrase: Zeroizing::new(passphrase.to_vec()),
@@ -105,24 +116,20 @@ impl Passphrase {
         costs: (u32, u32, u32),
         with: impl FnOnce(&[u8; 32], &[u8]) -> Result<T>,
     ) -> Result<T> {
+        // Held while Argon2id runs, so that its memory is granted once at a time.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let known = last
-            .take()
+            .as_ref()
             .filter(|derived| derived.salt == *salt && derived.costs == costs);
-        let derived = match known {
-            Some(derived) => derived,
-            None => Derived {
-                salt: *salt,
-                costs,
-                keys: derive::passphrase(&self.passphrase, salt, costs)?,
-            },
+        if let Some(derived) = known {
+            return derived.with(with);
+        }
+        let derived = Derived {
+            salt: *salt,
+            costs,
+            keys: derive::passphrase(&self.passphrase, salt, costs)?,
         };
-        let (kek, check) = derived
-            .keys
-            .as_bytes()
-            .split_first_chunk()
-            .ok_or(Error::Misuse("Argon2id gave fewer bytes than asked"))?;
-        let out = with(kek, check)?;
+        let out = derived.with(with)?;
         *last = Some(derived);
         Ok(out)
     }
@@ -149,7 +156,7 @@ impl KeyProvider for Passphrase {
         self.with_keys(&salt, (memory_kib, passes, lanes), |kek, check| {
             let mut ciphertext = [0; 32];
             let sealed = GcmKey::new(kek).seal_into(
-                context.iv(),
+                context.iv()?,
                 context.aad(),
                 key.as_bytes(),
                 &mut ciphertext,

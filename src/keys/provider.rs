@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::DataKey;
 use crate::crypto::derive;
@@ -78,6 +79,7 @@ pub struct WrapContext<'a> {
     labels: &'a [u8],
     aad: &'a [u8],
     iv: &'a SharedIv,
+    iv_taken: AtomicBool,
 }
 
 impl<'a> WrapContext<'a> {
@@ -93,6 +95,7 @@ impl<'a> WrapContext<'a> {
             labels,
             aad,
             iv,
+            iv_taken: AtomicBool::new(false),
         }
     }
 
@@ -121,9 +124,12 @@ impl<'a> WrapContext<'a> {
         random::bytes()
     }
 
-    /// This envelope's IV, for a key that nothing else in this envelope is sealed with.
-    pub(super) fn iv(&self) -> FreshIv {
-        self.iv.for_another_key()
+    /// The draw's IV for the first who asks, one of its own for everyone after: a provider may come back with the same key.
+    pub(super) fn iv(&self) -> Result<FreshIv> {
+        if self.iv_taken.swap(true, Ordering::Relaxed) {
+            return Ok(SharedIv::draw()?.for_another_key());
+        }
+        Ok(self.iv.for_another_key())
     }
 }
 
