@@ -30,6 +30,9 @@ use phi_envelope::{
 
 const MIB: usize = 1 << 20;
 
+/// Puts a forged block into a good file.
+type Place = fn(&[u8], &[u8]) -> Vec<u8>;
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -529,7 +532,7 @@ fn a_header_that_no_longer_fits_is_refused_until_the_file_is_repacked() {
     let (folder, keyring) = (Folder::new(), keyring());
     let cipher = EnvelopeCipher::new(keyring);
     let value = "v".repeat(250);
-    let with_label = |context: Context, number| context.label(&format!("{number}"), &value);
+    let with_label = |context: Context, number| context.label(format!("{number}"), &value);
     let labels = (0..14).try_fold(Context::new(), with_label).unwrap();
     let mut out = cipher.encrypt_writer(Vec::new(), &labels).unwrap();
     out.write_all(b"note").unwrap();
@@ -579,7 +582,7 @@ fn a_forged_block_never_costs_the_good_one() {
     ];
     let stranger = forged_of(&|header| header.slots[0].key_id = vec![9; 16]);
     keyring.rotate("2027").unwrap();
-    let places: [fn(&[u8], &[u8]) -> Vec<u8>; 2] = [
+    let places: [Place; 2] = [
         |forged, good| [forged, &good[BLOCK..]].concat(),
         |forged, good| [&good[..BLOCK], forged, &good[2 * BLOCK..]].concat(),
     ];
