@@ -1,4 +1,11 @@
-//! Client-side envelope encryption of patient health information.
+//! [envelope format]: manual::format
+//! [threat model]: manual::threat_model
+//! [architecture]: manual::architecture
+//! [files and `phi`]: manual::files
+//! [rotation runbook]: manual::rotation
+//! [why]: manual::why
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod crypto;
 mod disk;
@@ -8,6 +15,7 @@ mod file;
 pub mod floe;
 mod format;
 mod keys;
+pub mod manual;
 mod secret;
 
 pub use envelope::{

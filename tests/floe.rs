@@ -487,9 +487,7 @@ fn a_writer_that_failed_takes_no_more_and_leaves_nothing_that_opens() {
         failed |= writer.flush().is_err();
         if failed {
             let again = writer.write_all(b"x").unwrap_err();
-            assert!(matches!(Error::from_io(&again), Some(Error::Misuse(_))));
-            let again = writer.flush().unwrap_err();
-            assert!(matches!(Error::from_io(&again), Some(Error::Misuse(_))));
+            assert_eq!(again.to_string(), writer.flush().unwrap_err().to_string());
         }
         assert!(writer.finish().is_err());
         assert!(kept.len() <= at);

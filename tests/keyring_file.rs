@@ -730,7 +730,60 @@ fn a_protection_that_could_not_open_the_file_again_is_refused() {
     KeyringFile::open(&path, ours()).unwrap();
 }
 
+#[test]
+fn a_file_is_not_sealed_under_its_own_keys_alone() {
+    let (_folder, path) = folder();
+    let file = KeyringFile::create(&path, "first", ours()).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert!(matches!(
+        file.protect_with(file.keyring()),
+        Err(Error::Misuse(_))
+    ));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    // Beside another way in, its own key does no harm.
+    let beside = EnvelopeCipher::builder()
+        .write_for(file.keyring())
+        .write_for(outer(1))
+        .build()
+        .unwrap();
+    file.protect_with(beside).unwrap();
+    KeyringFile::open(&path, outer(1)).unwrap();
+}
+
 // ---- What it holds.
+
+#[test]
+fn an_older_file_put_back_is_refused_by_whoever_knows_a_newer_one() {
+    let (_folder, path) = folder();
+    let file = KeyringFile::create(&path, "first", ours()).unwrap();
+    let first = file.keyring().active().unwrap();
+    let mut older = vec![fs::read(&path).unwrap()];
+    file.update(|keys| keys.rotate("second")).unwrap();
+    older.push(fs::read(&path).unwrap());
+    file.update(|keys| keys.mark_compromised(first)).unwrap();
+    older.push(fs::read(&path).unwrap());
+    file.update(|keys| keys.destroy(first)).unwrap();
+    let (newest, keys) = (fs::read(&path).unwrap(), file.keyring().keys());
+    let is_older = |result| {
+        matches!(
+            result,
+            Err(Error::Malformed(Malformed::Keyring(KeyringRule::Older)))
+        )
+    };
+    for bytes in older {
+        fs::write(&path, &bytes).unwrap();
+        assert!(is_older(file.reload()));
+        assert!(is_older(file.update(|keys| keys.rotate("third")).map(drop)));
+        assert!(is_older(file.protect_with(passphrase("another one"))));
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        assert_eq!(file.keyring().keys(), keys);
+        // A process that starts anew cannot know.
+        KeyringFile::open(&path, ours()).unwrap();
+    }
+    fs::write(&path, newest).unwrap();
+    file.reload().unwrap();
+    file.update(|keys| keys.rotate("third")).unwrap();
+}
 
 #[test]
 fn fields_that_this_version_does_not_know_are_kept() {
@@ -845,7 +898,7 @@ fn a_content_that_is_no_keyring_is_refused_with_its_rule() {
             KeyringRule::Material,
             keyring(&[active(), entry(2, "suspended", None)]),
         ),
-        ("no key field", KeyringRule::Material, without("key")),
+        ("no key field", KeyringRule::Json, without("key")),
         (
             "version 2",
             KeyringRule::Version,

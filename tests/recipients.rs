@@ -13,8 +13,8 @@ use common::{
 };
 use phi_envelope::{
     Argon2Costs, Authenticated, Context, ContextMismatch, DataKey, EnvelopeCipher, Error, KeyId,
-    KeyProvider, KeyState, Keyring, Limit, Malformed, Passphrase, Recognition, Result, Slot,
-    SlotId, UnwrapContext, WrapContext, WrappedKey, inspect,
+    KeyProvider, KeyState, Keyring, Limit, Malformed, Passphrase, Recipients, Recognition, Result,
+    Slot, SlotId, UnwrapContext, WrapContext, WrappedKey, inspect,
 };
 
 const NOTE: &[u8] = b"BP 120/80";
@@ -316,7 +316,10 @@ fn a_recipient_added_goes_last_and_opens_and_the_payload_stays() {
         let twice = cipher
             .add_recipient(&added, &*recipient, &labels())
             .unwrap_err();
-        assert!(matches!(twice, Error::Misuse(_)), "{twice:?}");
+        assert!(
+            matches!(twice, Error::Recipients(Recipients::Present)),
+            "{twice:?}"
+        );
         let removed = cipher
             .remove_recipient(&added, &*recipient, &labels())
             .unwrap();
@@ -327,12 +330,12 @@ fn a_recipient_added_goes_last_and_opens_and_the_payload_stays() {
     let twice = cipher
         .add_recipient(&envelope, &ring, &labels())
         .unwrap_err();
-    assert!(matches!(twice, Error::Misuse(_)));
+    assert!(matches!(twice, Error::Recipients(Recipients::Present)));
     ring.rotate("next").unwrap(); // under an older key, but it has one
     let twice = cipher
         .add_recipient(&envelope, &ring, &labels())
         .unwrap_err();
-    assert!(matches!(twice, Error::Misuse(_)));
+    assert!(matches!(twice, Error::Recipients(Recipients::Present)));
 }
 
 #[test]
@@ -341,16 +344,16 @@ fn the_last_recipient_and_one_who_is_none_cannot_be_removed() {
     let cipher = EnvelopeCipher::new(ring.clone());
     let envelope = seal(&cipher);
     let last = cipher.remove_recipient(&envelope, &ring, &labels());
-    assert!(matches!(last, Err(Error::Misuse(_))));
+    assert!(matches!(last, Err(Error::Recipients(Recipients::Last))));
     let none = cipher.remove_recipient(&envelope, &keyring(), &labels());
-    assert!(matches!(none, Err(Error::Misuse(_))));
+    assert!(matches!(none, Err(Error::Recipients(Recipients::Absent))));
 
     let both = cipher_for([shared(keyring_of(1)), shared(keyring_of(2))]);
     let envelope = seal(&both);
     let owner = keyring_of(1);
     owner.rotate_to(master_key(2), "2").unwrap(); // both slots are its own
     let last = both.remove_recipient(&envelope, &owner, &labels());
-    assert!(matches!(last, Err(Error::Misuse(_))));
+    assert!(matches!(last, Err(Error::Recipients(Recipients::Last))));
 }
 
 #[test]
@@ -471,7 +474,7 @@ fn a_keyring_is_exchanged_for_another_in_its_place() {
 
     let absent =
         EnvelopeCipher::new(new.clone()).replace_recipient(&changed, &old, &keyring(), &labels());
-    assert!(matches!(absent, Err(Error::Misuse(_))));
+    assert!(matches!(absent, Err(Error::Recipients(Recipients::Absent))));
 }
 
 #[test]
@@ -480,13 +483,22 @@ fn a_replacement_that_has_a_slot_already_is_refused() {
     let cipher = cipher_for([shared(old.clone()), shared(keyring_of(2))]);
     let envelope = seal(&cipher);
     let same_key = cipher.replace_recipient(&envelope, &old, &keyring_of(2), &labels());
-    assert!(matches!(same_key, Err(Error::Misuse(_))));
+    assert!(matches!(
+        same_key,
+        Err(Error::Recipients(Recipients::Present))
+    ));
     let rotated = keyring_of(2);
     rotated.rotate_to(master_key(3), "next").unwrap();
     let older_key = cipher.replace_recipient(&envelope, &old, &rotated, &labels());
-    assert!(matches!(older_key, Err(Error::Misuse(_))));
+    assert!(matches!(
+        older_key,
+        Err(Error::Recipients(Recipients::Present))
+    ));
     let swapped_order = cipher.replace_recipient(&envelope, &keyring_of(2), &old, &labels());
-    assert!(matches!(swapped_order, Err(Error::Misuse(_))));
+    assert!(matches!(
+        swapped_order,
+        Err(Error::Recipients(Recipients::Present))
+    ));
 }
 
 #[test]
@@ -498,7 +510,10 @@ fn a_second_passphrase_is_refused() {
     ));
     let cipher = EnvelopeCipher::new(passphrase("one"));
     let second = cipher.add_recipient(seal(&cipher), &passphrase("two"), &labels());
-    assert!(matches!(second, Err(Error::Misuse(_))));
+    assert!(matches!(
+        second,
+        Err(Error::Recipients(Recipients::Present))
+    ));
     let twice = cipher_for([shared(keyring_of(1)), shared(keyring_of(1))]);
     assert!(matches!(
         twice.encrypt(NOTE, &context()),

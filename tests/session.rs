@@ -534,3 +534,42 @@ fn debug_shows_labels_and_limits_alone() {
     );
     assert!(shown.ends_with(".. }") && shown.len() < 250, "{shown}");
 }
+
+/// Wraps with a keyring and never calls a slot current, as a provider may that only wraps or that learns late.
+struct Cautious(Keyring);
+
+impl phi_envelope::KeyProvider for Cautious {
+    fn recognize(&self, slot: &phi_envelope::Slot<'_>) -> phi_envelope::Recognition {
+        match self.0.recognize(slot) {
+            phi_envelope::Recognition::Current => phi_envelope::Recognition::Outdated,
+            other => other,
+        }
+    }
+
+    fn wrap_key(
+        &self,
+        key: &phi_envelope::DataKey,
+        context: &phi_envelope::WrapContext<'_>,
+    ) -> phi_envelope::Result<phi_envelope::WrappedKey> {
+        self.0.wrap_key(key, context)
+    }
+
+    fn unwrap_key(
+        &self,
+        slot: &phi_envelope::Slot<'_>,
+        context: &phi_envelope::UnwrapContext<'_>,
+    ) -> phi_envelope::Result<phi_envelope::DataKey> {
+        self.0.unwrap_key(slot, context)
+    }
+}
+
+#[test]
+fn a_provider_that_never_calls_its_slot_current_gets_a_data_key_for_each_record() {
+    let cipher = EnvelopeCipher::new(Cautious(Keyring::generate("test").unwrap()));
+    let session = cipher.session(&Context::new()).unwrap();
+    let ids: std::collections::BTreeSet<_> = (0..10)
+        .map(|_| session.encrypt("note", &Context::new()).unwrap())
+        .map(|envelope| phi_envelope::inspect(&envelope).unwrap().data_key_id)
+        .collect();
+    assert_eq!(ids.len(), 10);
+}

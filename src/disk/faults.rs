@@ -1,115 +1,145 @@
 //! Faults that tests make: the n-th call fails, moves less than asked, or is the last of a process that was killed.
 
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use super::Disk;
+use super::{Call, Disk};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The call fails with this error number.
     Errno(i32),
-    /// A read or write moves half of what it should, any other call works.
+    /// A read or write moves half of what it should. Any other call works.
     Short,
-    /// The call and all after it fail, and nothing is cleaned up.
+    /// The process dies before the call: neither it nor any after it happens, and nothing is cleaned up.
     Killed,
     /// A write moves this many bytes, and the process dies.
     Torn(usize),
 }
 
-/// Makes one fault, at the n-th call.
+/// Makes one fault and keeps a list of the calls.
 #[derive(Debug)]
 pub(crate) struct Faults(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    calls: u64,
-    at: u64,
+    calls: Vec<Call>,
+    at: usize,
     fault: Fault,
+    met: bool,
     dead: bool,
-    dies_after_write: bool,
 }
 
 impl Faults {
-    pub(crate) fn at(call: u64, fault: Fault) -> Self {
-        Self(Mutex::new(State {
-            calls: 0,
+    /// The fault at the n-th call, or the n-th write where it is a torn one. Both count from 0.
+    pub(crate) fn at(call: usize, fault: Fault) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State {
+            calls: Vec::new(),
             at: call,
             fault,
+            met: false,
             dead: false,
-            dies_after_write: false,
-        }))
+        })))
+    }
+
+    /// No fault; only the list of calls.
+    pub(crate) fn none() -> Arc<Self> {
+        Self::at(usize::MAX, Fault::Short)
     }
 
     /// Whether the fault was met.
     pub(crate) fn was_met(&self) -> bool {
-        let state = self.0.lock().unwrap();
-        state.calls > state.at
+        self.0.lock().unwrap().met
     }
 
-    fn next(&self) -> io::Result<Option<Fault>> {
+    /// What passed the seam, in order.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.0.lock().unwrap().calls.clone()
+    }
+
+    /// The fault that this call is to meet.
+    fn next(&self, call: Call) -> io::Result<Option<Fault>> {
         let mut state = self.0.lock().unwrap();
         if state.dead {
-            return Err(io::Error::other("killed"));
+            return Err(killed());
         }
-        let now = state.calls == state.at;
-        state.calls += 1;
+        let torn = matches!(state.fault, Fault::Torn(_));
+        let counted = |seen: &Call| !torn || *seen == Call::Write;
+        let now =
+            counted(&call) && state.calls.iter().filter(|seen| counted(seen)).count() == state.at;
+        state.calls.push(call);
         if !now {
             return Ok(None);
         }
+        state.met = true;
         match state.fault {
             Fault::Errno(number) => Err(io::Error::from_raw_os_error(number)),
             Fault::Killed => {
                 state.dead = true;
-                Err(io::Error::other("killed"))
+                Err(killed())
             }
-            Fault::Torn(_) => {
-                state.dies_after_write = true;
-                Ok(Some(state.fault))
-            }
-            Fault::Short => Ok(Some(Fault::Short)),
+            Fault::Short | Fault::Torn(_) => Ok(Some(state.fault)),
         }
+    }
+
+    fn die(&self) {
+        self.0.lock().unwrap().dead = true;
     }
 }
 
 impl Disk {
-    pub(crate) fn with_faults(faults: std::sync::Arc<Faults>) -> Self {
+    pub(crate) fn with_faults(faults: &Arc<Faults>) -> Self {
         Self {
-            faults: Some(faults),
+            faults: Some(faults.clone()),
+            names_all: false,
         }
     }
 
-    pub(super) fn step(&self) -> io::Result<()> {
-        self.faults.as_ref().map_or(Ok(()), |faults| {
-            if let Some(Fault::Torn(_)) = faults.next()? {
-                faults.0.lock().unwrap().dead = true;
-                return Err(io::Error::other("killed"));
-            }
-            Ok(())
-        })
+    /// Without nameless files, as on a system that has none.
+    pub(crate) fn naming_all(mut self) -> Self {
+        self.names_all = true;
+        self
     }
 
-    pub(super) fn limited(&self, len: usize) -> io::Result<usize> {
+    pub(super) fn step(&self, call: Call) -> io::Result<()> {
+        match &self.faults {
+            Some(faults) => faults.next(call).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn moving(
+        &self,
+        call: Call,
+        len: usize,
+        work: &mut impl FnMut(usize) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let Some(faults) = &self.faults else {
-            return Ok(len);
+            return work(len);
         };
-        Ok(match faults.next()? {
-            Some(Fault::Short) => len.div_ceil(2),
-            Some(Fault::Torn(bytes)) => bytes.min(len),
-            _ => len,
-        })
-    }
-
-    /// The end of a process that died in a write.
-    pub(super) fn after_write(&self) -> io::Result<()> {
-        if let Some(faults) = &self.faults {
-            let mut state = faults.0.lock().unwrap();
-            if state.dies_after_write {
-                state.dead = true;
-                return Err(io::Error::other("killed"));
+        match faults.next(call)? {
+            Some(Fault::Short) => work(len.div_ceil(2)),
+            Some(Fault::Torn(bytes)) => {
+                let moved = work(bytes.min(len));
+                faults.die();
+                moved.and(Err(killed()))
             }
+            _ => work(len),
         }
-        Ok(())
     }
+}
+
+/// A folder for one run, in memory where there is such a place: thousands of files are made durable in them.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
+fn killed() -> io::Error {
+    io::Error::other("killed")
 }

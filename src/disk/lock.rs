@@ -1,10 +1,10 @@
 //! Locks that hold for what a path names, not for what it once named.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-use super::{Disk, same_file};
+use super::{Call, Disk, same_file};
 
 /// How often a path that is replaced all the time is tried again.
 const ATTEMPTS: usize = 1000;
@@ -30,12 +30,8 @@ impl Disk {
                 Lock::Shared | Lock::Exclusive => self.open(path)?,
                 Lock::ToChange => self.open_to_change(path)?,
             };
-            self.step()?;
-            match lock {
-                Lock::Shared => file.lock_shared()?,
-                Lock::Exclusive | Lock::ToChange => file.lock()?,
-            }
-            if same_file(&file.metadata()?, &self.metadata(path)?) {
+            self.lock(&file, lock)?;
+            if self.is_named(&file, path)? {
                 return Ok(file);
             }
         }
@@ -43,5 +39,31 @@ impl Disk {
             io::ErrorKind::ResourceBusy,
             "the file is replaced faster than it can be locked",
         ))
+    }
+
+    /// Waits for a lock.
+    pub(super) fn lock(&self, file: &File, lock: Lock) -> io::Result<()> {
+        self.call(Call::Lock, || match lock {
+            Lock::Shared => file.lock_shared(),
+            Lock::Exclusive | Lock::ToChange => file.lock(),
+        })
+    }
+
+    /// Locks a file where nobody else has, and tells whether it did.
+    pub(super) fn try_lock(&self, file: &File) -> io::Result<bool> {
+        self.call(Call::Lock, || match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        })
+    }
+
+    /// Whether a path names an open file; not where it names nothing.
+    pub(super) fn is_named(&self, file: &File, path: &Path) -> io::Result<bool> {
+        match self.metadata(path) {
+            Ok(there) => Ok(same_file(&self.metadata_of(file)?, &there)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -3,13 +3,14 @@
 #[cfg(test)]
 pub(crate) mod faults;
 mod lock;
+mod names;
 mod new_file;
 
 pub(crate) use lock::Lock;
 pub(crate) use new_file::NewFile;
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The file system. Cheap to clone; in tests it carries the faults that it is to make.
@@ -17,49 +18,106 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Disk {
     #[cfg(test)]
     pub(crate) faults: Option<std::sync::Arc<faults::Faults>>,
+    /// Makes no file without a name, as if the system could not.
+    #[cfg(test)]
+    pub(crate) names_all: bool,
+}
+
+/// What passes the seam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Open,
+    Create,
+    Lock,
+    Metadata,
+    Resolve,
+    Read,
+    Write,
+    Owner,
+    Permissions,
+    Sync,
+    SyncFolder,
+    Link,
+    Rename,
+    Remove,
 }
 
 impl Disk {
     pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
-        self.step()?;
-        File::open(path)
+        self.call(Call::Open, || File::open(path))
     }
 
     /// Opens for reading and writing what is there.
     pub(crate) fn open_to_change(&self, path: &Path) -> io::Result<File> {
-        self.step()?;
-        File::options().read(true).write(true).open(path)
+        self.call(Call::Open, || {
+            File::options().read(true).write(true).open(path)
+        })
     }
 
+    /// What a path leads to.
     pub(crate) fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.step()?;
-        fs::metadata(path)
+        self.call(Call::Metadata, || fs::metadata(path))
+    }
+
+    pub(crate) fn metadata_of(&self, file: &File) -> io::Result<Metadata> {
+        self.call(Call::Metadata, || file.metadata())
     }
 
     /// The path without symbolic links, so that a rename replaces what they lead to.
     pub(crate) fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
-        self.step()?;
-        fs::canonicalize(path)
+        self.call(Call::Resolve, || fs::canonicalize(path))
     }
 
     pub(crate) fn set_permissions(&self, file: &File, permissions: Permissions) -> io::Result<()> {
-        self.step()?;
-        file.set_permissions(permissions)
+        self.call(Call::Permissions, || {
+            file.set_permissions(permissions.clone())
+        })
+    }
+
+    /// Gives a file the owner and the group that another has, as far as this process may.
+    #[cfg(unix)]
+    pub(crate) fn set_owner_like(&self, file: &File, like: &Metadata) -> io::Result<()> {
+        use std::os::unix::fs::{MetadataExt as _, fchown};
+
+        let now = self.metadata_of(file)?;
+        let (uid, gid) = (like.uid(), like.gid());
+        if (now.uid(), now.gid()) == (uid, gid) {
+            return Ok(());
+        }
+        // Who may not give a file away may still give it to a group of his own.
+        for owner in [Some(uid), None] {
+            match self.call(Call::Owner, || fchown(file, owner, Some(gid))) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                outcome => return outcome,
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self)] // as above
+    pub(crate) fn set_owner_like(&self, _: &File, _: &Metadata) -> io::Result<()> {
+        Ok(())
     }
 
     /// Makes a file's bytes and length durable.
     pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
-        self.step()?;
-        file.sync_all()
+        self.call(Call::Sync, || file.sync_all())
     }
 
     /// Makes what happened to names in a folder durable.
     pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.step()?;
-        if cfg!(unix) {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        self.call(Call::SyncFolder, || {
+            if cfg!(unix) {
+                File::open(folder)?.sync_all()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A file or a pipe as a `Read` from where it stands.
+    pub(crate) fn reader<'a>(&'a self, file: &'a File) -> Reader<'a> {
+        Reader { disk: self, file }
     }
 
     /// Reads at `offset` until `buffer` is full or the file ends, and returns how much was read.
@@ -71,13 +129,12 @@ impl Disk {
     ) -> io::Result<usize> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let some = self.limited(rest.len());
             let at = offset_plus(offset, done)?;
-            match some.and_then(|len| read_at(file, rest.get_mut(..len).unwrap_or_default(), at)) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            match self.transfer(Call::Read, rest.len(), |len| {
+                read_at(file, rest.get_mut(..len).unwrap_or_default(), at)
+            })? {
+                0 => break,
+                read => done += read,
             }
         }
         Ok(done)
@@ -101,33 +158,75 @@ impl Disk {
     pub(crate) fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let some = self.limited(rest.len());
             let at = offset_plus(offset, done)?;
-            match some.and_then(|len| write_at(file, rest.get(..len).unwrap_or_default(), at)) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => done += written,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            match self.transfer(Call::Write, rest.len(), |len| {
+                write_at(file, rest.get(..len).unwrap_or_default(), at)
+            })? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => done += written,
             }
-            #[cfg(test)]
-            self.after_write()?;
         }
         Ok(())
+    }
+
+    /// Makes a call, again where a signal interrupted it.
+    fn call<T>(&self, call: Call, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match self.step(call).and_then(|()| work()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Reads or writes up to `len` bytes, again where a signal interrupted it.
+    fn transfer(
+        &self,
+        call: Call,
+        len: usize,
+        mut work: impl FnMut(usize) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            match self.moving(call, len, &mut work) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     #[cfg(not(test))]
     #[inline]
     #[allow(clippy::unnecessary_wraps, clippy::unused_self)] // what tests make of it fails
-    fn step(&self) -> io::Result<()> {
+    fn step(&self, _: Call) -> io::Result<()> {
         Ok(())
     }
 
-    /// How much of `len` bytes the next read or write may move.
     #[cfg(not(test))]
     #[inline]
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
-    fn limited(&self, len: usize) -> io::Result<usize> {
-        Ok(len)
+    #[allow(clippy::unused_self)] // as above
+    fn moving(
+        &self,
+        _: Call,
+        len: usize,
+        work: &mut impl FnMut(usize) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        work(len)
+    }
+}
+
+/// A file or a pipe, read through the seam from where it stands.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    disk: &'a Disk,
+    file: &'a File,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut file = self.file;
+        self.disk.transfer(Call::Read, buffer.len(), |len| {
+            file.read(buffer.get_mut(..len).unwrap_or_default())
+        })
     }
 }
 

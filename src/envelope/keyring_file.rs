@@ -1,6 +1,6 @@
 //! A keyring in a file that is itself a record envelope (FORMAT §9).
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
@@ -39,6 +39,7 @@ pub struct KeyringFile {
     keyring: Keyring,
     protection: RwLock<EnvelopeCipher>,
     options: KeyringFileOptions,
+    disk: Disk,
 }
 
 /// How a keyring's file is opened.
@@ -64,29 +65,40 @@ impl KeyringFileOptions {
         path: impl AsRef<Path>,
         protection: impl Into<EnvelopeCipher>,
     ) -> Result<KeyringFile> {
-        let (path, protection) = (path.as_ref().to_owned(), protection.into());
-        let (_locked, bytes) = self.read(&disk().resolve(&path)?, Lock::Shared)?;
+        self.open_on(Disk::default(), path.as_ref(), protection.into())
+    }
+
+    pub(super) fn open_on(
+        self,
+        disk: Disk,
+        path: &Path,
+        protection: EnvelopeCipher,
+    ) -> Result<KeyringFile> {
+        let (_locked, bytes) = self.read(&disk, &disk.resolve(path)?, Lock::Shared)?;
         let keys = Content::open(&protection, &bytes)?.keys;
         Ok(KeyringFile {
-            path,
+            path: path.to_owned(),
             keyring: Keyring::in_file(keys),
             protection: RwLock::new(protection),
             options: self,
+            disk,
         })
     }
 
-    fn read(self, path: &Path, lock: Lock) -> Result<(File, Vec<u8>)> {
-        let file = disk().open_locked(path, lock)?;
+    fn read(self, disk: &Disk, path: &Path, lock: Lock) -> Result<(File, Vec<u8>)> {
+        let file = disk.open_locked(path, lock)?;
         if !self.allow_others {
-            refuse_access_by_others(&file)?;
+            refuse_access_by_others(&disk.metadata_of(&file)?)?;
         }
         // A writer that was killed between its rename and its sync left a file that is not durable yet.
-        match disk().sync_folder(&folder_of(path)) {
+        match disk.sync_folder(&folder_of(path)) {
             Err(error) if !cannot_sync(&error) => return Err(error.into()),
             _ => {}
         }
         let mut bytes = Vec::new();
-        (&file).take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+        disk.reader(&file)
+            .take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)?;
         check_length(&bytes)?;
         Ok((file, bytes))
     }
@@ -118,16 +130,25 @@ impl KeyringFile {
         label: &str,
         protection: impl Into<EnvelopeCipher>,
     ) -> Result<Self> {
-        let (path, protection) = (path.as_ref().to_owned(), protection.into());
         let keys = Keyring::from_master_key(key, label).snapshot();
+        Self::create_on(Disk::default(), path.as_ref(), keys, protection.into())
+    }
+
+    pub(super) fn create_on(
+        disk: Disk,
+        path: &Path,
+        keys: KeyringEdit,
+        protection: EnvelopeCipher,
+    ) -> Result<Self> {
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
         check_length(&sealed)?;
-        disk().put(&path, &sealed, None, false)?;
+        disk.put_new(path, &sealed)?;
         Ok(Self {
-            path,
+            path: path.to_owned(),
             keyring: Keyring::in_file(keys),
             protection: RwLock::new(protection),
             options: KeyringFileOptions::default(),
+            disk,
         })
     }
 
@@ -158,15 +179,15 @@ impl KeyringFile {
     /// # Errors
     /// What `change` returns, those of [`open`](Self::open), and [`Limit::KeyringFile`] where the file would grow too long.
     pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
-        let path = disk().resolve(&self.path)?;
-        let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
+        let path = self.disk.resolve(&self.path)?;
+        let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
         let protection = self.protection();
         let mut content = self.open_content(&protection, &bytes)?;
         let out = change(&mut content.keys)?;
         let sealed = content.reseal()?;
         check_length(&sealed)?;
-        let permissions = locked.metadata()?.permissions();
-        let _new = disk().put(&path, &sealed, Some(permissions), true)?;
+        let old = self.disk.metadata_of(&locked)?;
+        let _new = self.disk.put_in_place(&path, &sealed, &old)?;
         self.keyring.publish(content.keys);
         Ok(out)
     }
@@ -176,8 +197,8 @@ impl KeyringFile {
     /// # Errors
     /// As [`open`](Self::open); the keyring then stays as it is.
     pub fn reload(&self) -> Result<()> {
-        let path = disk().resolve(&self.path)?;
-        let (_locked, bytes) = self.options.read(&path, Lock::Shared)?;
+        let path = self.disk.resolve(&self.path)?;
+        let (_locked, bytes) = self.options.read(&self.disk, &path, Lock::Shared)?;
         let keys = self.open_content(&self.protection(), &bytes)?.keys;
         self.keyring.publish(keys);
         Ok(())
@@ -192,8 +213,8 @@ impl KeyringFile {
     /// As [`open`](Self::open).
     pub fn protect_with(&self, protection: impl Into<EnvelopeCipher>) -> Result<()> {
         let protection = protection.into();
-        let path = disk().resolve(&self.path)?;
-        let (locked, bytes) = self.options.read(&path, Lock::Exclusive)?;
+        let path = self.disk.resolve(&self.path)?;
+        let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
         let keys = self.open_content(&self.protection(), &bytes)?.keys;
         let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
         // Whoever could not open it again would lose the keyring.
@@ -203,8 +224,8 @@ impl KeyringFile {
                 "a keyring's file cannot be sealed under its own keys alone",
             ));
         }
-        let permissions = locked.metadata()?.permissions();
-        let _new = disk().put(&path, &sealed, Some(permissions), true)?;
+        let old = self.disk.metadata_of(&locked)?;
+        let _new = self.disk.put_in_place(&path, &sealed, &old)?;
         *self
             .protection
             .write()
@@ -285,10 +306,6 @@ impl<'a> Content<'a> {
     }
 }
 
-fn disk() -> Disk {
-    Disk::default()
-}
-
 /// Whether a folder cannot be synced by this process or on its file system, where no writer of this system is at work either.
 fn cannot_sync(error: &io::Error) -> bool {
     matches!(
@@ -312,9 +329,9 @@ fn labels() -> Result<Context> {
 }
 
 #[cfg(unix)]
-fn refuse_access_by_others(file: &File) -> Result<()> {
+fn refuse_access_by_others(metadata: &Metadata) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = file.metadata()?.permissions().mode();
+    let mode = metadata.permissions().mode();
     if mode & 0o077 == 0 {
         return Ok(());
     }
@@ -328,6 +345,6 @@ fn refuse_access_by_others(file: &File) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn refuse_access_by_others(_: &File) -> Result<()> {
+fn refuse_access_by_others(_: &Metadata) -> Result<()> {
     Ok(())
 }

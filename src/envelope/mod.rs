@@ -5,6 +5,8 @@ mod cipher;
 mod context;
 pub(crate) mod inline;
 mod inspect;
+#[cfg(test)]
+mod keyring_faults;
 mod keyring_file;
 mod keyring_json;
 mod open;

@@ -129,12 +129,14 @@ fn change_in_place(
         ..
     } = cipher.verify_inline(&candidates)?;
     let length = candidates.block_length;
-    // All that can be refused is refused before the first byte is written.
-    let changed = cipher
-        .changed_header(&verified, change)?
-        .map(|header| blocks::write(&header, length))
-        .transpose()?;
+    let changed = cipher.changed_header(&verified, change).and_then(|header| {
+        header
+            .map(|header| blocks::write(&header, length))
+            .transpose()
+    });
     let (first, second) = (0, length);
+    // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
+    // stand in the other block.
     if !candidates.identical {
         let (good, other) = if is_second {
             (second, first)
@@ -144,7 +146,7 @@ fn change_in_place(
         let block = head.get(good..good + length).unwrap_or_default();
         write_block(disk, &file, block, other)?;
     }
-    let Some(block) = changed else {
+    let Some(block) = changed? else {
         return Ok(if candidates.identical {
             Rewrapped::Current
         } else {
@@ -182,7 +184,7 @@ fn replace(
     change: Change<'_>,
 ) -> Result<Rewrapped> {
     let file = disk.open_locked(path, Lock::Exclusive)?;
-    let metadata = file.metadata()?;
+    let metadata = disk.metadata_of(&file)?;
     let mut head = vec![0; MAX_HEADER];
     let len = disk.read_up_to_at(&file, &mut head, 0)?;
     head.truncate(len);
@@ -206,7 +208,7 @@ fn replace(
     disk.write_all_at(new.file()?, &changed, 0)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     copy(disk, (&file, header_len), (new.file()?, to), payload)?;
-    new.publish(Some(metadata.permissions()), true)?;
+    new.replace(&metadata)?;
     Ok(Rewrapped::Done)
 }
 

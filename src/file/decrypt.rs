@@ -84,7 +84,7 @@ pub(super) fn decrypt(
 ) -> Result<FileReport> {
     let file = disk.open(input)?;
     refuse_output(disk, &file, output, options.overwrite)?;
-    if !file.metadata()?.is_file() {
+    if !disk.metadata_of(&file)?.is_file() {
         return decrypt_piped(disk, cipher, (file, output), context, options);
     }
     let header = options.detached_header.take();
@@ -156,7 +156,7 @@ pub(super) fn reencrypt(
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
         sealed.read_at(plain, offset, buffers).map(drop)
     })?;
-    new.publish(Some(sealed.metadata()?.permissions()), true)?;
+    new.replace(&sealed.metadata()?)?;
     Ok(report(&sealed))
 }
 
@@ -172,7 +172,7 @@ fn decrypt_piped(
             "a detached header needs a payload with a length",
         ));
     }
-    let mut reader = cipher.decrypt_reader(input, context)?;
+    let mut reader = cipher.decrypt_reader(disk.reader(&input), context)?;
     let new = disk.new_file(output)?;
     let mut buffer = Zeroizing::new(vec![0; PIPED]);
     let mut done = 0_u64;

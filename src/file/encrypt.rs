@@ -1,7 +1,7 @@
 //! A plain file sealed into another.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::options::FileOptions;
@@ -64,7 +64,7 @@ pub(super) fn encrypt(
     mut options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let file = disk.open(input)?;
-    let metadata = file.metadata()?;
+    let metadata = disk.metadata_of(&file)?;
     if metadata.is_dir() {
         return Err(Error::Io(io::ErrorKind::IsADirectory.into()));
     }
@@ -75,10 +75,11 @@ pub(super) fn encrypt(
         ));
     }
     refuse_output(disk, &file, output, options.overwrite)?;
+    let new = disk.new_file(output)?;
+    // Once what a dead writer left of the payload is gone: its header may have got its name.
     if let Some(path) = &header_path {
         refuse_output(disk, &file, path, false)?;
     }
-    let new = disk.new_file(output)?;
     let (header, message) = begin(disk, cipher, &new, context, &options)?;
     let plaintext_bytes = if metadata.is_file() {
         let len = metadata.len();
@@ -88,22 +89,55 @@ pub(super) fn encrypt(
                 _ => Err(changed_while_read()),
             }
         })?;
-        if file.metadata()?.len() != len {
+        if disk.metadata_of(&file)?.len() != len {
             return Err(changed_while_read());
         }
         len
     } else {
-        message.seal_piped(&file, &mut options)?
+        message.seal_piped(disk.reader(&file), &mut options)?
     };
     let permissions = metadata.is_file().then(|| metadata.permissions());
-    new.publish(permissions.clone(), options.overwrite)?;
     if let (Some(path), Some(header)) = (header_path, header) {
-        disk.put(&path, &header, permissions, false)?;
+        publish_detached(disk, (&path, &header), (output, new), permissions)?;
+    } else {
+        new.publish(permissions, options.overwrite)?;
     }
     Ok(FileReport {
         plaintext_bytes,
         header_damage: None,
     })
+}
+
+/// Publishes the header, then the payload: where there is a payload, there is its header.
+fn publish_detached(
+    disk: &Disk,
+    (header_path, header): (&Path, &[u8]),
+    (output, payload): (&Path, NewFile),
+    permissions: Option<Permissions>,
+) -> Result<()> {
+    let new = disk.new_file(header_path)?;
+    disk.write_all_at(new.file()?, header, 0)?;
+    let header_file = disk.metadata_of(new.file()?)?;
+    let payload_file = disk.metadata_of(payload.file()?)?;
+    let published = new
+        .publish(permissions.clone(), false)
+        .and_then(|_locked| payload.publish(permissions, false));
+    if published.is_err() {
+        // Either has its name all the same where only making that durable failed.
+        let no_payload = match disk.metadata(output) {
+            Ok(there) => !same_file(&there, &payload_file),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if no_payload
+            && disk
+                .metadata(header_path)
+                .is_ok_and(|there| same_file(&there, &header_file))
+        {
+            let _ = disk.remove(header_path);
+        }
+    }
+    published?;
+    Ok(())
 }
 
 /// A message on its way into a new file.
@@ -182,7 +216,7 @@ impl NewMessage<'_> {
     }
 
     /// Seals what comes out of something without a length, and returns how much it was.
-    fn seal_piped(&self, mut input: &File, options: &mut FileOptions<'_>) -> Result<u64> {
+    fn seal_piped(&self, mut input: impl Read, options: &mut FileOptions<'_>) -> Result<u64> {
         let out = Appender {
             disk: self.disk,
             file: self.file,
@@ -240,10 +274,12 @@ pub(super) fn refuse_output(
     overwrite: bool,
 ) -> Result<()> {
     match disk.metadata(output) {
-        Ok(there) if same_file(&input.metadata()?, &there) => Err(Error::Io(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "input and output are the same file",
-        ))),
+        Ok(there) if same_file(&disk.metadata_of(input)?, &there) => {
+            Err(Error::Io(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "input and output are the same file",
+            )))
+        }
         Ok(_) if !overwrite => Err(Error::Io(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "the output exists and is not to be overwritten",

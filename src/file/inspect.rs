@@ -32,7 +32,7 @@ pub struct FileInspection {
 pub fn inspect_file(path: impl AsRef<Path>) -> Result<FileInspection> {
     let disk = Disk::default();
     let file = disk.open(path.as_ref())?;
-    let file_bytes = file.metadata()?.len();
+    let file_bytes = disk.metadata_of(&file)?.len();
     let head = inline::read_head(&mut At::new(&disk, &file, 0))?;
     let header = inspect(&head)?;
     let mut inspection = FileInspection {

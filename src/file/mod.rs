@@ -9,6 +9,8 @@ mod range;
 mod repack;
 mod runs;
 mod sealed;
+#[cfg(test)]
+mod tests;
 
 pub use change::{
     Rewrapped, add_recipient_file, remove_recipient_file, replace_recipient_file, rewrap_file,

@@ -85,6 +85,9 @@ impl<'a> FileOptions<'a> {
     }
 
     /// The header stands in this file, and the payload alone in the other.
+    ///
+    /// Neither is ever overwritten. The header gets its name first: a payload that is there has one. A process that dies between
+    /// the two leaves a header alone, which is to be removed before the next try.
     pub fn detached_header(mut self, path: impl Into<PathBuf>) -> Self {
         self.detached_header = Some(path.into());
         self

@@ -41,11 +41,11 @@ pub(super) fn repack(
     let block = blocks::write(&header, length)?;
     let in_file = |length: usize| u64::try_from(2 * length).map_err(|_| Malformed::BlockLength);
     let (from, to) = (in_file(candidates.block_length)?, in_file(length)?);
-    let metadata = file.metadata()?;
+    let metadata = disk.metadata_of(&file)?;
     let payload = metadata.len().checked_sub(from).ok_or(Error::Truncated)?;
     let new = disk.new_file(&path)?;
     disk.write_all_at(new.file()?, &[block.as_slice(), &block].concat(), 0)?;
     copy(disk, (&file, from), (new.file()?, to), payload)?;
-    new.publish(Some(metadata.permissions()), true)?;
+    new.replace(&metadata)?;
     Ok(())
 }

@@ -54,8 +54,8 @@ impl Sealed {
         disk.read_exact_at(&file, &mut header, payload_at)?;
         let opener = Opener::new(&key, &aad, &header)?;
         checked_segment_length(opener.length().get())?;
-        let body = file
-            .metadata()?
+        let body = disk
+            .metadata_of(&file)?
             .len()
             .checked_sub(payload_at)
             .and_then(|message| message.checked_sub(HEADER_LEN as u64))
@@ -106,7 +106,7 @@ impl Sealed {
     }
 
     pub(super) fn metadata(&self) -> Result<Metadata> {
-        Ok(self.file.metadata()?)
+        Ok(self.disk.metadata_of(&self.file)?)
     }
 
     /// Fills `out` with the plaintext from `offset` on, as far as there is any, and returns how much that is.

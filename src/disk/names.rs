@@ -1,0 +1,102 @@
+//! Names, given to files and taken from them, through the seam.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::{Call, Disk};
+
+impl Disk {
+    /// A new empty file, mode 0600. There must be none of that name.
+    pub(super) fn create_private(&self, path: &Path) -> io::Result<File> {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        self.call(Call::Create, || options.open(path))
+    }
+
+    /// A file without a name in `folder`, mode 0600; none where the system or the file system cannot make one.
+    #[cfg(target_os = "linux")]
+    pub(super) fn create_nameless(&self, folder: &Path) -> io::Result<Option<File>> {
+        use rustix::fs::{CWD, Mode, OFlags, openat};
+        use rustix::io::Errno;
+
+        #[cfg(test)]
+        if self.names_all {
+            return Ok(None);
+        }
+        // Without /proc there would be no way to name it later.
+        if !Path::new("/proc/self/fd").exists() {
+            return Ok(None);
+        }
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        self.call(Call::Create, || {
+            match openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(file) => Ok(Some(File::from(file))),
+                Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self)] // as on Linux
+    pub(super) fn create_nameless(&self, _: &Path) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+
+    /// Gives a nameless file a name that nothing bears yet.
+    #[cfg(target_os = "linux")]
+    pub(super) fn link_nameless(&self, file: &File, name: &Path) -> io::Result<()> {
+        use std::os::fd::AsRawFd as _;
+
+        use rustix::fs::{AtFlags, CWD, linkat};
+
+        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+        self.call(Call::Link, || {
+            Ok(linkat(CWD, &open, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unused_self)] // as on Linux
+    pub(super) fn link_nameless(&self, _: &File, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Renames over what has the new name.
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call(Call::Rename, || fs::rename(from, to))
+    }
+
+    /// Renames where nothing has the new name yet: at one stroke where the system can, so that a process which dies leaves one
+    /// name and not two.
+    pub(super) fn rename_to_nothing(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            use rustix::io::Errno;
+
+            let at_once = || match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+                Ok(()) => Ok(true),
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+                Err(error) => Err(error.into()),
+            };
+            if self.call(Call::Rename, at_once)? {
+                return Ok(());
+            }
+        }
+        match self.call(Call::Link, || fs::hard_link(from, to)) {
+            Ok(()) => self.remove(from),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // A file system without hard links: nothing closes the moment between the look and the rename there.
+            Err(_) if fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => self.rename(from, to),
+        }
+    }
+
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.call(Call::Remove, || fs::remove_file(path))
+    }
+}

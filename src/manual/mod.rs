@@ -1,0 +1,36 @@
+//! The manual: prose beside the reference.
+//!
+//! * [`rotation`]: what to do with master keys, step by step: a year has passed, a key is stolen, a key is lost, an old backup
+//!   comes back.
+//! * [`files`]: files with the library and with the program `phi`: ranges, crashes, permissions, exit codes.
+//! * [`threat_model`]: what is promised, to whom, and what is left to you.
+//! * [`format`](mod@format): the envelope byte for byte, for another implementation.
+//! * [`architecture`]: for whoever changes the crate.
+//! * [`why`]: the reasons, and what each of them costs.
+
+// A page links to others by names. Here they lead to modules, and below each page, where it is read as a file, to files: of two
+// definitions of one name the first counts.
+
+/// [FORMAT]: crate::manual::format
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("files.md")]
+pub mod files {}
+
+#[doc = include_str!("format.md")]
+pub mod format {}
+
+/// [FORMAT]: crate::manual::format
+/// [threat model]: crate::manual::threat_model
+/// [why]: crate::manual::why
+#[doc = include_str!("rotation.md")]
+pub mod rotation {}
+
+/// [runbook]: crate::manual::rotation
+#[doc = include_str!("threat_model.md")]
+pub mod threat_model {}
+
+/// [FORMAT]: crate::manual::format
+#[doc = include_str!("why.md")]
+pub mod why {}
