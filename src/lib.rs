@@ -1,6 +1,7 @@
 //! [envelope format]: manual::format
 //! [threat model]: manual::threat_model
 //! [architecture]: manual::architecture
+//! [files and `phi`]: manual::files
 //! [rotation runbook]: manual::rotation
 //! [why]: manual::why
 #![doc = include_str!("../README.md")]

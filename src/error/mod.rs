@@ -6,6 +6,7 @@ mod rules;
 use std::io;
 
 use names::Listed;
+pub(crate) use names::split_external;
 pub use names::{KeyId, KeyState, SlotId};
 pub use rules::{Authenticated, ContextMismatch, KeyringRule, Limit, Malformed, Recipients};
 

@@ -87,7 +87,7 @@ pub enum KeyState {
 
 impl fmt::Display for KeyState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Active => "active",
             Self::Deactivated => "deactivated",
             Self::Suspended => "suspended",
@@ -112,10 +112,22 @@ impl fmt::Display for SlotId {
         match self.scheme {
             0x01 => write!(f, "keyring {id}"),
             0x02 => f.write_str("passphrase"),
-            0xF0 => write!(f, "external {id}"),
+            0xF0 => match split_external(&self.key_id) {
+                Some((name, id)) => write!(f, "{name} {}", Hex(id)),
+                None => write!(f, "external {id}"),
+            },
             scheme => write!(f, "scheme {scheme:#04x} {id}"),
         }
     }
+}
+
+// FORMAT §4, scheme 0xF0: u8 len ‖ reverse-DNS name ‖ id
+/// The name and the id of an external provider's key id, where it is one.
+pub(crate) fn split_external(key_id: &[u8]) -> Option<(&str, &[u8])> {
+    let (len, rest) = key_id.split_first()?;
+    let (name, id) = rest.split_at_checked(usize::from(*len))?;
+    let name = std::str::from_utf8(name).ok()?;
+    (!name.is_empty() && name.is_ascii() && !id.is_empty()).then_some((name, id))
 }
 
 struct Hex<'a>(&'a [u8]);

@@ -2,7 +2,7 @@
 
 use super::codec::{Input, before};
 use super::limits::{MAX_KEY_ID, MAX_SLOTS, MAX_WRAPPED};
-use crate::error::{Error, Limit, Malformed, Result, SlotId};
+use crate::error::{Error, Limit, Malformed, Result, SlotId, split_external};
 
 /// Scheme 0x01: a master key of a keyring.
 pub(crate) const KEYRING: u8 = 0x01;
@@ -286,11 +286,4 @@ fn check_scheme(scheme: u8, key_id: &[u8], wrapped: &[u8]) -> Result<()> {
         EXTERNAL if split_external(key_id).is_none() => Err(Malformed::ExternalKeyId.into()),
         _ => Ok(()),
     }
-}
-
-fn split_external(key_id: &[u8]) -> Option<(&str, &[u8])> {
-    let (len, rest) = key_id.split_first()?;
-    let (name, id) = rest.split_at_checked(usize::from(*len))?;
-    let name = std::str::from_utf8(name).ok()?;
-    (!name.is_empty() && name.is_ascii() && !id.is_empty()).then_some((name, id))
 }

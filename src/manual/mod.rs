@@ -2,6 +2,7 @@
 //!
 //! * [`rotation`]: what to do with master keys, step by step: a year has passed, a key is stolen, a key is lost, an old backup
 //!   comes back.
+//! * [`files`]: files with the library and with the program `phi`: ranges, crashes, permissions, exit codes.
 //! * [`threat_model`]: what is promised, to whom, and what is left to you.
 //! * [`format`](mod@format): the envelope byte for byte, for another implementation.
 //! * [`architecture`]: for whoever changes the crate.
@@ -13,6 +14,9 @@
 /// [FORMAT]: crate::manual::format
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
+
+#[doc = include_str!("files.md")]
+pub mod files {}
 
 #[doc = include_str!("format.md")]
 pub mod format {}

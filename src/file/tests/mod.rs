@@ -26,13 +26,13 @@ const EINTR: i32 = 4;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-type Run<'a> = dyn Fn(&Disk, &Folder) -> Result<()> + 'a;
+type Run<'a> = Box<dyn Fn(&Disk, &Folder) -> Result<()> + 'a>;
 
 /// An operation on the files of a folder.
 struct Operation<'a> {
     /// The files before it.
     before: Vec<(&'static str, Vec<u8>)>,
-    run: Box<Run<'a>>,
+    run: Run<'a>,
     /// Whether it is done; panics where a file is neither the whole old nor the whole new one.
     is_done: Box<dyn Fn(&Folder) -> bool + 'a>,
     /// The files that may hold plaintext, once they are there.

@@ -1,0 +1,290 @@
+//! The command line. No secret stands on it: other users of a machine see it.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use phi_envelope::KeyId;
+
+use crate::options::{ContextArgs, FromArgs, KeyArgs, LayoutArgs, SecretArgs, ToArgs, WorkArgs};
+use crate::streams::ByteRange;
+
+/// Seals files before they leave the house, opens them, and keeps the keys.
+///
+/// A file is sealed for a keyring (--keyring) or, without one, for the passphrase or the master key itself. The passphrase comes
+/// from --passphrase-file, from the variable PHI_PASSPHRASE, or from a prompt; a master key from --master-key-file.
+#[derive(Parser)]
+#[command(name = "phi", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Answer with one JSON object on stdout; on stderr where the data itself goes to stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: malformed, truncated, input or output
+  2  wrong usage
+  3  authentication failed, or the context is another
+  4  no usable key, or a wrong passphrase
+Of several files, the highest.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make and change a keyring's file
+    #[command(subcommand)]
+    Keyring(KeyringCommand),
+    /// Seal a file
+    Encrypt(Encrypt),
+    /// Open a sealed file
+    ///
+    /// A file appears under its name only when all of it was authenticated. To stdout, segments go as soon as each is
+    /// authenticated: a consumer must wait for exit code 0 before it believes that it has all of them.
+    Decrypt(Decrypt),
+    /// Authenticate all of one or more files and write nothing
+    Verify(Verify),
+    /// Open a sealed file, or a range of it, to stdout
+    ///
+    /// Of a file, a range reads and authenticates only the segments that it touches and the last one. Segments go out as soon as
+    /// each is authenticated: a consumer must wait for exit code 0.
+    Cat(Cat),
+    /// Say what a file claims about itself; needs no key, and nothing of it is verified
+    Inspect {
+        /// Sealed files, detached headers, keyrings
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Move files to the keyring's current key; the payload is not touched
+    Rewrap(Rewrap),
+    /// Seal a file anew, in its place: new data key, new payload, for the recipients named here and nobody else
+    ///
+    /// Demands exactly the file's labels, and its bindings.
+    Reencrypt(Reencrypt),
+    /// Copy a file, in its place, with header blocks of another length
+    Repack {
+        /// The sealed file
+        file: PathBuf,
+        #[command(flatten)]
+        key: KeyArgs,
+        /// Bytes of a header block: a multiple of 4096 up to 65536
+        #[arg(long, value_name = "BYTES")]
+        block_length: usize,
+    },
+    /// Add, remove or replace who can open a file; all demand exactly the file's labels
+    #[command(subcommand)]
+    Recipient(RecipientCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyringCommand {
+    /// Make a keyring's file with one new random master key
+    New {
+        /// The keyring's file
+        file: PathBuf,
+        /// What to call the key
+        #[arg(long)]
+        label: String,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
+    /// Make a new random master key the active one
+    Rotate {
+        /// The keyring's file
+        file: PathBuf,
+        /// What to call the new key
+        #[arg(long)]
+        label: String,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
+    /// List the keys and their states
+    List {
+        /// The keyring's file
+        file: PathBuf,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
+    /// Change the state of a key
+    ///
+    /// Marking the active key as compromised makes a new key of the same label first.
+    SetState {
+        /// The keyring's file
+        file: PathBuf,
+        /// As `phi keyring list` shows it
+        key_id: KeyId,
+        state: NewState,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
+    /// Destroy a key for ever: whatever it alone can open is lost
+    Destroy {
+        /// The keyring's file
+        file: PathBuf,
+        /// As `phi keyring list` shows it
+        key_id: KeyId,
+        /// Say that you mean it
+        #[arg(long, required = true)]
+        yes_destroy: bool,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
+    /// Seal the keyring's file under a new passphrase: from a prompt, a file or PHI_NEW_PASSPHRASE
+    Passwd {
+        /// The keyring's file
+        file: PathBuf,
+        #[command(flatten)]
+        secret: SecretArgs,
+        /// The new passphrase: all of this file but one newline at its end
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+        /// A master key in place of a passphrase: base64 text
+        #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase_file")]
+        new_master_key_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum NewState {
+    Deactivated,
+    Suspended,
+    Compromised,
+    Resumed,
+}
+
+#[derive(Args)]
+pub(crate) struct Encrypt {
+    /// The file; - is stdin
+    pub(crate) input: PathBuf,
+    /// Where to [default: INPUT.phi, and stdout for stdin]; - is stdout
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) to: ToArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) layout: LayoutArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+    /// Replace the output where it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Decrypt {
+    /// The sealed file; - is stdin
+    pub(crate) input: PathBuf,
+    /// Where to [default: INPUT without .phi, and stdout for stdin]; - is stdout
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+    /// Replace the output where it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// The sealed files; - is stdin
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Cat {
+    /// The sealed file; - is stdin
+    pub(crate) input: PathBuf,
+    /// START..END in bytes of plaintext, END exclusive, either may be missing
+    #[arg(long)]
+    pub(crate) range: Option<ByteRange>,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) work: WorkArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct Rewrap {
+    /// The sealed files, or detached headers
+    #[arg(required_unless_present = "detached")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Work on this header; its payload need not be there
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) detached: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Reencrypt {
+    /// The sealed file
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) to: ToArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) layout: LayoutArgs,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum RecipientCommand {
+    /// Let one more open the file
+    Add {
+        #[command(flatten)]
+        on: RecipientFile,
+        #[command(flatten)]
+        to: ToArgs,
+    },
+    /// Let one no longer open the file; whoever kept its data key still can, until it is re-encrypted
+    Remove {
+        #[command(flatten)]
+        on: RecipientFile,
+        #[command(flatten)]
+        from: FromArgs,
+    },
+    /// Put one in the place of another, at once
+    Replace {
+        #[command(flatten)]
+        on: RecipientFile,
+        #[command(flatten)]
+        from: FromArgs,
+        #[command(flatten)]
+        to: ToArgs,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct RecipientFile {
+    /// The sealed file, or a detached header
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// A label of the file (repeatable); all of them must be given
+    #[arg(long = "label", value_name = "K=V")]
+    pub(crate) labels: Vec<String>,
+}

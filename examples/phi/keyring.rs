@@ -1,0 +1,180 @@
+//! Keyrings made, shown and changed.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile};
+use serde_json::{Value, json};
+
+use crate::args::{KeyringCommand, NewState};
+use crate::keys::open_keyring;
+use crate::options::SecretArgs;
+use crate::output::{Answer, Console, path_json};
+use crate::secrets::{Asked, Secret};
+
+pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer> {
+    match command {
+        KeyringCommand::New {
+            file,
+            label,
+            secret,
+        } => new(console, file, label, secret),
+        KeyringCommand::Rotate {
+            file,
+            label,
+            secret,
+        } => changed(console, "rotate", (file, secret), |keys| keys.rotate(label)),
+        KeyringCommand::List { file, secret } => list(console, file, secret),
+        KeyringCommand::SetState {
+            file,
+            key_id: id,
+            state,
+            secret,
+        } => changed(console, "set-state", (file, secret), |keys| {
+            match state {
+                NewState::Deactivated => keys.deactivate(*id),
+                NewState::Suspended => keys.suspend(*id),
+                NewState::Compromised => keys.mark_compromised(*id),
+                NewState::Resumed => keys.resume(*id),
+            }?;
+            Ok(*id)
+        }),
+        KeyringCommand::Destroy {
+            file,
+            key_id: id,
+            secret,
+            yes_destroy: _, // without it, the command line is refused
+        } => changed(console, "destroy", (file, secret), |keys| {
+            keys.destroy(*id)?;
+            Ok(*id)
+        }),
+        KeyringCommand::Passwd {
+            file,
+            secret,
+            new_passphrase_file,
+            new_master_key_file,
+        } => {
+            let keyring = open(file, secret)?;
+            let new = Secret::read_new(
+                new_passphrase_file.as_deref(),
+                new_master_key_file.as_deref(),
+                &shown(file),
+            )?;
+            let protection = new.provider()?;
+            keyring
+                .protect_with(protection)
+                .with_context(|| shown(file))?;
+            console.say(format_args!(
+                "{}: sealed under the new secret; copies of the old file still open with the old one",
+                shown(file)
+            ))?;
+            Ok(json!({ "command": "keyring passwd", "path": path_json(file) }).into())
+        }
+    }
+}
+
+fn new(console: &Console, path: &Path, label: &str, secret: &SecretArgs) -> Result<Answer> {
+    if path.symlink_metadata().is_ok() {
+        // Said before a passphrase is asked for twice.
+        return Err(anyhow::Error::from(std::io::Error::from(
+            std::io::ErrorKind::AlreadyExists,
+        )))
+        .with_context(|| shown(path));
+    }
+    let secret = Secret::read(secret, &shown(path), Asked::Twice)?;
+    let file = KeyringFile::create(path, label, secret.provider()?).with_context(|| shown(path))?;
+    let keys = file.keyring().keys();
+    console.say(format_args!(
+        "{}: made, with one key; keep a copy elsewhere: whatever is sealed with a lost key is lost\n{}",
+        shown(path),
+        table(&keys)
+    ))?;
+    Ok(answer("new", path, &keys, keys.first()))
+}
+
+fn list(console: &Console, path: &Path, secret: &SecretArgs) -> Result<Answer> {
+    let keys = open(path, secret)?.keyring().keys();
+    console.say(table(&keys))?;
+    Ok(answer("list", path, &keys, None))
+}
+
+/// Changes a keyring, and answers with the key that it was about.
+fn changed(
+    console: &Console,
+    command: &str,
+    (path, secret): (&Path, &SecretArgs),
+    change: impl FnOnce(&mut KeyringEdit) -> phi_envelope::Result<KeyId>,
+) -> Result<Answer> {
+    let file = open(path, secret)?;
+    let id = file.update(change).with_context(|| shown(path))?;
+    let keys = file.keyring().keys();
+    console.say(table(&keys))?;
+    let about = keys.iter().find(|key| key.id == id);
+    Ok(answer(command, path, &keys, about))
+}
+
+fn open(path: &Path, secret: &SecretArgs) -> Result<KeyringFile> {
+    // Said before a passphrase is asked for.
+    path.metadata().with_context(|| shown(path))?;
+    open_keyring(path, &Secret::read(secret, &shown(path), Asked::Once)?)
+}
+
+fn answer(command: &str, path: &Path, keys: &[KeyInfo], about: Option<&KeyInfo>) -> Answer {
+    json!({
+        "command": format!("keyring {command}"),
+        "path": path_json(path),
+        "key": about.map(object),
+        "keys": keys.iter().map(object).collect::<Vec<_>>(),
+    })
+    .into()
+}
+
+fn object(key: &KeyInfo) -> Value {
+    json!({
+        "id": key.id.to_string(),
+        "label": key.label,
+        "state": key.state,
+        "created": seconds(key.created),
+        "changed": seconds(key.changed),
+    })
+}
+
+fn table(keys: &[KeyInfo]) -> String {
+    let lines = keys.iter().map(|key| {
+        format!(
+            "{}  {:<11}  since {}  made {}  {}",
+            key.id,
+            key.state.to_string(),
+            date(key.changed),
+            date(key.created),
+            key.label.escape_debug()
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// The day in UTC, by the proleptic Gregorian calendar.
+fn date(time: SystemTime) -> String {
+    // Counted from 1 March of year 0, so that a leap day is the last of its year.
+    let days = seconds(time) / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = match month {
+        0..=9 => (year, month + 3),
+        _ => (year + 1, month - 9),
+    };
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,200 @@
+//! Ciphers and contexts out of the options.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use phi_envelope::{
+    Context, EnvelopeCipher, EnvelopeCipherBuilder, KeyProvider, KeyringFile, Passphrase,
+};
+
+use crate::failure::{usage, usage_of};
+use crate::options::{ContextArgs, FromArgs, KeyArgs, LayoutArgs, ToArgs};
+use crate::secrets::{self, Asked, Secret};
+
+type Provider = Arc<dyn KeyProvider>;
+
+/// Whose keys a command uses. Asks for the secret when it is first needed, and once.
+pub(crate) struct Keys<'a> {
+    args: &'a KeyArgs,
+    asked: Asked,
+    secret: Option<Secret>,
+}
+
+impl<'a> Keys<'a> {
+    pub(crate) fn new(args: &'a KeyArgs) -> Self {
+        Self {
+            args,
+            asked: Asked::Once,
+            secret: None,
+        }
+    }
+
+    /// The cipher of a command that reads or rewraps.
+    pub(crate) fn reader(&mut self) -> Result<EnvelopeCipher> {
+        Ok(self.builder().write_for(self.main()?).build()?)
+    }
+
+    /// The cipher that seals a new file.
+    pub(crate) fn writer(&mut self, to: &ToArgs, layout: &LayoutArgs) -> Result<EnvelopeCipher> {
+        let mut builder = laid_out(self.builder(), layout)?;
+        if self.is_recipient(to) {
+            if self.args.keyring.is_none() {
+                self.asked = Asked::Twice;
+            }
+            builder = builder.write_for(self.main()?);
+        }
+        self.finish(builder, to)
+    }
+
+    /// The cipher that seals a file anew: it reads with the main key in any case.
+    pub(crate) fn rewriter(&mut self, to: &ToArgs) -> Result<EnvelopeCipher> {
+        let (builder, main) = (self.builder(), self.main()?);
+        let builder = if self.is_recipient(to) {
+            builder.write_for(main)
+        } else {
+            builder.read_with(main)
+        };
+        self.finish(builder, to)
+    }
+
+    /// The one recipient that `to` names.
+    pub(crate) fn one(&mut self, to: &ToArgs) -> Result<Provider> {
+        let mut all = self.recipients(to)?;
+        match (all.pop(), all.is_empty()) {
+            (Some(one), true) => Ok(one),
+            _ => Err(usage(
+                "name one recipient: --to-keyring or --to-passphrase-file",
+            )),
+        }
+    }
+
+    /// The recipient that has a slot.
+    pub(crate) fn holder(&mut self, from: &FromArgs) -> Result<Provider> {
+        let Some(path) = &from.from_keyring else {
+            // A file has one passphrase at most, so its slot is known without it, and nothing is opened with this one.
+            return Ok(Arc::new(Passphrase::new("any")?));
+        };
+        self.keyring(path, from.from_keyring_passphrase_file.as_deref())
+    }
+
+    fn builder(&self) -> EnvelopeCipherBuilder {
+        let builder = EnvelopeCipher::builder();
+        if self.args.allow_compromised {
+            builder.allow_compromised()
+        } else {
+            builder
+        }
+    }
+
+    /// Without a keyring, whoever is named takes the place of the secret.
+    fn is_recipient(&self, to: &ToArgs) -> bool {
+        self.args.keyring.is_some()
+            || (to.to_keyrings.is_empty() && to.to_passphrase_file.is_none())
+    }
+
+    fn finish(&mut self, builder: EnvelopeCipherBuilder, to: &ToArgs) -> Result<EnvelopeCipher> {
+        let recipients = self.recipients(to)?;
+        let add = |builder: EnvelopeCipherBuilder, one| builder.write_for(one);
+        Ok(recipients.into_iter().fold(builder, add).build()?)
+    }
+
+    fn recipients(&mut self, to: &ToArgs) -> Result<Vec<Provider>> {
+        let passphrases = &to.to_keyring_passphrase_files;
+        if ![0, 1, to.to_keyrings.len()].contains(&passphrases.len()) {
+            return Err(usage(
+                "--to-keyring-passphrase-file stands once, or once for each --to-keyring",
+            ));
+        }
+        let mut recipients = Vec::new();
+        for (number, path) in to.to_keyrings.iter().enumerate() {
+            let passphrase = passphrases.get(number).or(passphrases.first());
+            recipients.push(self.keyring(path, passphrase.map(AsRef::as_ref))?);
+        }
+        if let Some(path) = &to.to_passphrase_file {
+            let secret = Secret::from_passphrase_file(path)?;
+            recipients.push(secret.provider()?);
+        }
+        Ok(recipients)
+    }
+
+    /// The provider that the command's own options name.
+    fn main(&mut self) -> Result<Provider> {
+        match &self.args.keyring {
+            Some(path) => self.keyring(path, None),
+            None => self.secret("the file")?.provider(),
+        }
+    }
+
+    fn keyring(&mut self, path: &Path, passphrase_file: Option<&Path>) -> Result<Provider> {
+        // Said before a passphrase is asked for.
+        path.metadata()
+            .with_context(|| path.display().to_string())?;
+        let file = match passphrase_file {
+            Some(passphrase) => open_keyring(path, &Secret::from_passphrase_file(passphrase)?)?,
+            None => open_keyring(path, self.secret(&path.display().to_string())?)?,
+        };
+        Ok(Arc::new(file.keyring()))
+    }
+
+    fn secret(&mut self, what: &str) -> Result<&Secret> {
+        let secret = match self.secret.take() {
+            Some(secret) => secret,
+            None => Secret::read(&self.args.secret, what, self.asked)?,
+        };
+        Ok(self.secret.insert(secret))
+    }
+}
+
+/// Opens a keyring's file.
+pub(crate) fn open_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> {
+    KeyringFile::open(path, secret.provider()?).with_context(|| path.display().to_string())
+}
+
+/// The context that the options present.
+pub(crate) fn context(args: &ContextArgs) -> Result<Context> {
+    let mut context = labels(&args.labels)?;
+    for pair in &args.bindings {
+        context = bind(context, pair)?;
+    }
+    if let Some(path) = &args.bind_file {
+        let bytes = secrets::contents(path)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| usage("--bind-file is not UTF-8"))?;
+        for pair in text.lines().filter(|line| !line.is_empty()) {
+            context = bind(context, pair)?;
+        }
+    }
+    Ok(context)
+}
+
+/// The context of these labels alone.
+pub(crate) fn labels(pairs: &[String]) -> Result<Context> {
+    pairs.iter().try_fold(Context::new(), |context, pair| {
+        let (key, value) = split(pair, "--label")?;
+        context.label(key, value).map_err(usage_of)
+    })
+}
+
+fn bind(context: Context, pair: &str) -> Result<Context> {
+    let (key, value) = split(pair, "--bind")?;
+    context.bind(key, value).map_err(usage_of)
+}
+
+/// Says nothing of a pair that is none: it may be private.
+fn split<'a>(pair: &'a str, option: &str) -> Result<(&'a str, &'a str)> {
+    pair.split_once('=')
+        .ok_or_else(|| usage(format_args!("{option} and --bind-file take KEY=VALUE")))
+}
+
+fn laid_out(
+    mut builder: EnvelopeCipherBuilder,
+    layout: &LayoutArgs,
+) -> Result<EnvelopeCipherBuilder> {
+    if let Some(bytes) = layout.segment_length {
+        builder = builder.segment_length(bytes).map_err(usage_of)?;
+    }
+    if let Some(bytes) = layout.block_length {
+        builder = builder.block_length(bytes).map_err(usage_of)?;
+    }
+    Ok(builder)
+}

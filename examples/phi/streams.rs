@@ -1,0 +1,261 @@
+//! Bytes that pass through: stdin, stdout and pipes.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result};
+use phi_envelope::{Context, DecryptReader, EnvelopeCipher, Error, FileOptions, open_range};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::args::Cat;
+use crate::failure::usage;
+use crate::keys::{self, Keys};
+use crate::options::WorkArgs;
+use crate::output::{Answer, Console, Meter, damage_json, path_json};
+
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 18;
+/// Bytes of a range that are opened at once: the longest segment, so that none is opened over and over.
+const PIECE: usize = 1 << 24;
+/// Bytes of a detached header at most, and one more.
+const HEADER: u64 = (1 << 14) + 1;
+
+/// Some bytes of a plaintext: from `start` to before `end`.
+#[derive(Clone, Copy)]
+pub(crate) struct ByteRange {
+    start: u64,
+    end: Option<u64>,
+}
+
+/// All of a plaintext.
+pub(crate) const ALL: ByteRange = ByteRange {
+    start: 0,
+    end: None,
+};
+
+impl FromStr for ByteRange {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "a range is START..END, in bytes, where either may be missing";
+        let (start, end) = text.split_once("..").ok_or(WRONG)?;
+        let number = |text: &str| match text {
+            "" => Ok(None),
+            digits => digits.parse().map(Some).map_err(|_| WRONG),
+        };
+        let (start, end) = (number(start)?.unwrap_or(0), number(end)?);
+        if end.is_some_and(|end| end < start) {
+            return Err("the range ends before it starts");
+        }
+        Ok(Self { start, end })
+    }
+}
+
+/// Whether a path means stdin or stdout.
+pub(crate) fn is_dash(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Whether something has no places to read at: stdin, a pipe, a socket.
+pub(crate) fn only_flows(path: &Path) -> bool {
+    is_dash(path) || fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
+/// The path by which stdin can be opened, for output that appears whole or not at all.
+pub(crate) fn named(input: &Path) -> Result<PathBuf> {
+    if !is_dash(input) {
+        return Ok(input.to_owned());
+    }
+    if !cfg!(unix) {
+        return Err(usage(
+            "from stdin, the output goes to stdout on this system",
+        ));
+    }
+    #[cfg(unix)]
+    {
+        use std::io::Seek as _;
+        use std::os::fd::AsFd as _;
+
+        // Opened by its path, a file is read from its start, wherever stdin stands.
+        let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        if stdin.stream_position().is_ok_and(|at| at > 0) {
+            return Err(usage(
+                "stdin stands within a file: name the file, or pipe it",
+            ));
+        }
+    }
+    Ok(PathBuf::from("/dev/stdin"))
+}
+
+/// Opens a sealed file to stdout, or a range of it.
+pub(crate) fn cat(console: &Console, args: &Cat) -> Result<Answer> {
+    console.give_stdout_to_data();
+    let cipher = Keys::new(&args.key).reader()?;
+    let context = keys::context(&args.context)?;
+    let (meter, mut out) = (console.meter(), io::stdout().lock());
+    let (with, from) = ((&cipher, &context), (&*args.input, &args.work));
+    let range = args.range.unwrap_or(ALL);
+    let opened = if args.range.is_none() || only_flows(&args.input) {
+        flow(with, from, range, &mut out, &meter)
+    } else {
+        seek(with, from, range, &mut out)
+    };
+    let (bytes, damage) = opened.with_context(|| args.input.display().to_string())?;
+    let pace = meter.stop(bytes);
+    if let Some(damage) = damage {
+        console.warn(&args.input, damage);
+    }
+    Ok(json!({
+        "command": "cat",
+        "input": path_json(&args.input),
+        "start": range.start,
+        "bytes": bytes,
+        "header_damage": damage_json(damage),
+        "seconds": pace.seconds(),
+    })
+    .into())
+}
+
+type Opened = Result<(u64, Option<phi_envelope::HeaderDamage>)>;
+type With<'a> = (&'a EnvelopeCipher, &'a Context);
+type Input<'a> = (&'a Path, &'a WorkArgs);
+
+/// Opens a sealed stream from its start to its end, and writes what of it is in `range`.
+pub(crate) fn flow(
+    (cipher, context): With<'_>,
+    (input, work): Input<'_>,
+    range: ByteRange,
+    out: &mut impl Write,
+    meter: &Meter,
+) -> Opened {
+    let source = source(input)?;
+    let reader = match &work.detached {
+        None => cipher.decrypt_reader(source, context)?,
+        Some(path) => cipher.decrypt_reader_detached(&header(path)?, source, context)?,
+    };
+    let mut reader = threads(reader, work);
+    let mut tell = |done| meter.tell(done, 0);
+    pump(&mut reader, range.start, &mut io::sink(), &mut tell)?;
+    let len = range.end.map_or(u64::MAX, |end| end - range.start);
+    let bytes = pump(&mut reader, len, out, &mut tell)?;
+    // What came out is whole only if the end is there.
+    pump(&mut reader, u64::MAX, &mut io::sink(), &mut tell)?;
+    out.flush()?;
+    Ok((bytes, reader.header_damage()))
+}
+
+/// Opens the segments of a file that `range` touches.
+fn seek(
+    (cipher, context): With<'_>,
+    (input, work): Input<'_>,
+    range: ByteRange,
+    out: &mut impl Write,
+) -> Opened {
+    let mut options = FileOptions::new();
+    if let Some(path) = &work.detached {
+        options = options.detached_header(path);
+    }
+    let file = open_range(cipher, input, context, options)?;
+    let end = range.end.unwrap_or(u64::MAX).min(file.len());
+    let len = end.saturating_sub(range.start);
+    let mut piece = Zeroizing::new(vec![
+        0;
+        usize::try_from(len).map_or(PIECE, |l| l.min(PIECE))
+    ]);
+    let mut done = 0;
+    while done < len {
+        let left = usize::try_from(len - done).unwrap_or(PIECE).min(PIECE);
+        let piece = piece.get_mut(..left).unwrap_or_default();
+        file.read_at(piece, range.start + done)?;
+        out.write_all(piece)?;
+        done += piece.len() as u64;
+    }
+    out.flush()?;
+    Ok((len, file.header_damage()))
+}
+
+/// Seals a stream into stdout, and returns its length.
+pub(crate) fn encrypt_to_stdout(
+    (cipher, context): With<'_>,
+    (input, work): Input<'_>,
+    meter: &Meter,
+) -> Result<u64> {
+    let (source, out) = (source(input)?, io::stdout().lock());
+    let (header, writer) = match &work.detached {
+        None => (None, cipher.encrypt_writer(out, context)?),
+        Some(path) if path.symlink_metadata().is_ok() => {
+            let taken = io::Error::from(io::ErrorKind::AlreadyExists);
+            return Err(taken).with_context(|| path.display().to_string());
+        }
+        Some(path) => {
+            let (header, writer) = cipher.encrypt_writer_detached(out, context)?;
+            (Some((path, header)), writer)
+        }
+    };
+    let mut writer = match work.threads {
+        Some(one) if one.get() == 1 => writer.single_threaded(),
+        _ => writer,
+    };
+    let mut source = BufReader::with_capacity(BUFFER, source);
+    let mut tell = |done| meter.tell(done, 0);
+    let bytes = pump(&mut source, u64::MAX, &mut writer, &mut tell)?;
+    writer.finish()?.flush()?;
+    if let Some((path, header)) = header {
+        File::create_new(path)
+            .and_then(|mut file| file.write_all(&header).and_then(|()| file.sync_all()))
+            .with_context(|| path.display().to_string())?;
+    }
+    Ok(bytes)
+}
+
+fn source(input: &Path) -> Result<Box<dyn io::Read>> {
+    if is_dash(input) {
+        Ok(Box::new(io::stdin().lock()))
+    } else {
+        Ok(Box::new(File::open(input)?))
+    }
+}
+
+fn header(path: &Path) -> Result<Vec<u8>> {
+    let mut header = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(HEADER).read_to_end(&mut header))
+        .with_context(|| path.display().to_string())?;
+    Ok(header)
+}
+
+fn threads<R: io::Read>(reader: DecryptReader<R>, work: &WorkArgs) -> DecryptReader<R> {
+    match work.threads {
+        Some(one) if one.get() == 1 => reader.single_threaded(),
+        _ => reader,
+    }
+}
+
+/// Moves up to `len` bytes and returns how many there were; no copy of them is made on the way.
+fn pump(
+    from: &mut impl BufRead,
+    len: u64,
+    to: &mut impl Write,
+    tell: &mut impl FnMut(u64),
+) -> Result<u64, Error> {
+    let mut done = 0;
+    while done < len {
+        let bytes = match from.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            bytes => bytes?,
+        };
+        let left = usize::try_from(len - done).unwrap_or(usize::MAX);
+        let now = bytes.len().min(left);
+        if now == 0 {
+            break;
+        }
+        to.write_all(bytes.get(..now).unwrap_or_default())?;
+        from.consume(now);
+        done += now as u64;
+        tell(done);
+    }
+    Ok(done)
+}

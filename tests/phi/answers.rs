@@ -1,0 +1,96 @@
+//! The JSON of every command has these fields and no others.
+
+use serde_json::Value;
+
+use crate::support::Shell;
+
+const FILE: &str = "header_damage path plaintext_bytes seconds";
+const INSPECTED: &str = "block_length blocks_alike data_key_id file_bytes generation has_bindings header_bytes kind labels \
+     message_id path plaintext_bytes segment_length slots";
+
+#[test]
+fn every_command_has_stable_fields() {
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 5_000);
+    shell.done("keyring new c --label third");
+    let on_stdout = |call: &str, name: &str, expected: &str| {
+        let ran = shell.done(&format!("{call} --json"));
+        assert!(ran.stderr.is_empty(), "{call}: {}", ran.stderr_text());
+        let json = ran.json();
+        assert_eq!(json["command"], name);
+        assert_eq!(fields(&json), expected, "{call}");
+        json
+    };
+    let key_fields = "changed created id label state";
+    let keyring = "command key keys path";
+    let made = on_stdout("keyring new n --label one", "keyring new", keyring);
+    assert_eq!(fields(&made["key"]), key_fields);
+    let id = made["key"]["id"].as_str().unwrap();
+    assert_eq!(id.len(), 32);
+    let rotated = on_stdout("keyring rotate n --label two", "keyring rotate", keyring);
+    assert_eq!(rotated["key"]["label"], "two");
+    let listed = on_stdout("keyring list n", "keyring list", keyring);
+    assert_eq!(listed["key"], Value::Null);
+    assert_eq!(fields(&listed["keys"][1]), key_fields);
+    assert!(listed["keys"][0]["created"].as_u64().unwrap() > 1_700_000_000);
+    let set = format!("keyring set-state n {id} suspended");
+    on_stdout(&set, "keyring set-state", keyring);
+    let destroy = format!("keyring destroy n {id} --yes-destroy");
+    on_stdout(&destroy, "keyring destroy", keyring);
+    let passwd = "keyring passwd n --new-master-key-file .other-master";
+    on_stdout(passwd, "keyring passwd", "command path");
+
+    let sealed = "command header input output plaintext_bytes seconds";
+    let json = on_stdout("encrypt --keyring k plain", "encrypt", sealed);
+    assert_eq!(json["output"], "plain.phi");
+    let opened = "command header_damage input output plaintext_bytes seconds";
+    on_stdout("decrypt --keyring k plain.phi -o out", "decrypt", opened);
+    let verified = on_stdout("verify --keyring k plain.phi", "verify", "command files");
+    assert_eq!(fields(&verified["files"][0]), FILE);
+    let inspected = on_stdout("inspect plain.phi k", "inspect", "command files verified");
+    assert_eq!(inspected["verified"], false);
+    for file in inspected["files"].as_array().unwrap() {
+        assert_eq!(fields(file), INSPECTED);
+        assert_eq!(fields(&file["slots"][0]), "key_id scheme scheme_number");
+    }
+    assert_eq!(inspected["files"][1]["kind"], "record");
+    let rewrapped = on_stdout("rewrap --keyring k plain.phi", "rewrap", "command files");
+    assert_eq!(fields(&rewrapped["files"][0]), "changed path");
+    let anew = "command header_damage path plaintext_bytes seconds";
+    on_stdout("reencrypt --keyring k plain.phi", "reencrypt", anew);
+    let repack = "repack --keyring k --block-length 8192 plain.phi";
+    on_stdout(repack, "repack", "command path");
+    let add = "recipient add --keyring k --to-keyring c plain.phi";
+    on_stdout(add, "recipient add", "command path");
+    let replace =
+        "recipient replace --keyring k --from-keyring k --to-passphrase-file .master plain.phi";
+    // Read with c from here on.
+    on_stdout(replace, "recipient replace", "command path");
+    let remove = "recipient remove --keyring c --from-passphrase plain.phi";
+    on_stdout(remove, "recipient remove", "command path");
+
+    let cat = shell.done("cat --keyring c --range 5..9 plain.phi --json");
+    let json = cat.stderr_json();
+    assert_eq!(
+        fields(&json),
+        "bytes command header_damage input seconds start"
+    );
+    assert_eq!((&json["bytes"], cat.stdout.len()), (&4.into(), 4));
+    let failed = shell.run("cat --keyring k plain.phi --json");
+    assert_eq!(fields(&failed.stderr_json()), "error");
+    assert_eq!(
+        fields(&failed.stderr_json()["error"]),
+        "exit_code kind message"
+    );
+}
+
+fn fields(object: &Value) -> String {
+    let mut names: Vec<_> = object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names.join(" ")
+}

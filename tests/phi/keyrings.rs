@@ -1,0 +1,149 @@
+//! Keyrings: states, new secrets, and what they protect.
+
+use crate::support::{MASTER_KEY, NEW_PASSPHRASE, PASSPHRASE, Shell};
+
+#[test]
+fn the_life_of_a_key() {
+    let shell = Shell::with_keyring();
+    let plain = shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain");
+    let keys = || shell.json("keyring list k --json")["keys"].clone();
+    let first = keys()[0]["id"].as_str().unwrap().to_owned();
+    let set = |state: &str| shell.run(&format!("keyring set-state k {first} {state} --json"));
+
+    assert_eq!(set("suspended").code, 4); // active: left by rotate alone
+    shell.done("keyring rotate k --label two");
+    assert_eq!(set("suspended").json()["key"]["state"], "suspended");
+    let shut = shell.run("verify --keyring k plain.phi --json");
+    assert_eq!(
+        (shut.code, &shut.json()["error"]["kind"]),
+        (4, &"key-not-usable".into())
+    );
+    assert_eq!(set("resumed").json()["key"]["state"], "deactivated");
+    assert_eq!(set("deactivated").code, 0);
+    assert_eq!(set("compromised").json()["key"]["state"], "compromised");
+    assert_eq!(shell.run("verify --keyring k plain.phi").code, 4);
+    assert_eq!(shell.run("rewrap --keyring k plain.phi").code, 4);
+    shell.done("verify --keyring k --allow-compromised plain.phi");
+    shell.done("rewrap --keyring k --allow-compromised plain.phi");
+    shell.done("verify --keyring k plain.phi");
+
+    assert_eq!(shell.run(&format!("keyring destroy k {first}")).code, 2);
+    assert_eq!(keys()[0]["state"], "compromised");
+    let destroyed = shell.json(&format!("keyring destroy k {first} --yes-destroy --json"));
+    assert_eq!(destroyed["key"]["state"], "destroyed");
+    shell.done("decrypt --keyring k plain.phi -o out");
+    assert_eq!(shell.read("out"), plain);
+
+    // The active key, found out: a new one comes first.
+    let active = keys()[1]["id"].as_str().unwrap().to_owned();
+    let answer = shell.json(&format!("keyring set-state k {active} compromised --json"));
+    assert_eq!(answer["key"]["id"], active.as_str());
+    assert_eq!(answer["keys"][2]["state"], "active");
+    assert_eq!(answer["keys"][2]["label"], "two");
+    let unknown = "00".repeat(16);
+    assert_eq!(
+        shell
+            .run(&format!("keyring set-state k {unknown} suspended"))
+            .code,
+        4
+    );
+    let text = shell.done("keyring list k").stdout_text();
+    assert_eq!(text.lines().count(), 3);
+    assert!(text.contains(" since 20"), "{text}");
+}
+
+#[test]
+fn passwd() {
+    let shell = Shell::new().passphrase(PASSPHRASE);
+    shell.done("keyring new k --label one");
+    assert_eq!(shell.run("keyring new k --label again").code, 1);
+    shell
+        .clone()
+        .new_passphrase(NEW_PASSPHRASE)
+        .done("keyring passwd k");
+    assert_eq!(shell.run("keyring list k").code, 4);
+    // A newline at the end of a file is dropped, and no more.
+    let bare = shell.clone().no_passphrase();
+    bare.write("new", format!("{NEW_PASSPHRASE}\n").as_bytes());
+    bare.done("keyring list k --passphrase-file new");
+    bare.write("new-crlf", format!("{NEW_PASSPHRASE}\r\n").as_bytes());
+    bare.write("two", format!("{NEW_PASSPHRASE}\n\n").as_bytes());
+    assert_eq!(bare.run("keyring list k --passphrase-file two").code, 4);
+    bare.done("keyring passwd k --passphrase-file new-crlf --new-passphrase-file two");
+    bare.done("keyring list k --passphrase-file two");
+    // A passphrase for a master key.
+    bare.write("master", format!("{MASTER_KEY}\n").as_bytes());
+    bare.done("keyring passwd k --passphrase-file two --new-master-key-file master");
+    assert_eq!(bare.run("keyring list k --passphrase-file two").code, 4);
+    bare.done("keyring list k --master-key-file master");
+    bare.write("no-key", b"c2hvcnQ=");
+    assert_eq!(bare.run("keyring list k --master-key-file no-key").code, 1);
+    let both = "keyring list k --master-key-file master --passphrase-file two";
+    assert_eq!(bare.run(both).code, 2);
+}
+
+#[test]
+fn without_a_keyring_the_secret_itself() {
+    let shell = Shell::new().passphrase(PASSPHRASE);
+    let plain = shell.plaintext("plain", 5_000);
+    shell.done("encrypt plain -o by-passphrase");
+    shell.done("decrypt by-passphrase -o one");
+    shell.write("master", MASTER_KEY.as_bytes());
+    shell.done("encrypt --master-key-file master plain -o by-key");
+    shell.done("decrypt --master-key-file master by-key -o two");
+    assert_eq!(
+        (shell.read("one"), shell.read("two")),
+        (plain.clone(), plain)
+    );
+    let slot = |name: &str| {
+        let answer = shell.json(&format!("inspect {name} --json"));
+        answer["files"][0]["slots"][0]["scheme"].clone()
+    };
+    assert_eq!(
+        (slot("by-passphrase"), slot("by-key")),
+        ("passphrase".into(), "keyring".into())
+    );
+    assert_eq!(
+        shell
+            .run("decrypt --master-key-file master by-passphrase -o three")
+            .code,
+        4
+    );
+}
+
+#[test]
+fn a_damaged_block_is_told_and_repaired() {
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain");
+    let mut damaged = shell.read("plain.phi");
+    damaged[40] ^= 1;
+    shell.write("plain.phi", &damaged);
+    let ran = shell.done("decrypt --keyring k plain.phi -o out --json");
+    assert_eq!(ran.json()["header_damage"], "first-block");
+    assert!(
+        ran.stderr_text().contains("first header block"),
+        "{}",
+        ran.stderr_text()
+    );
+    let ran = shell.done("cat --keyring k plain.phi --json");
+    assert_eq!(ran.stderr_json()["header_damage"], "first-block");
+    let ran = shell.done("verify --keyring k plain.phi");
+    assert!(ran.stderr_text().starts_with("phi: warning: plain.phi: "));
+    assert!(
+        shell
+            .done("inspect plain.phi")
+            .stderr_text()
+            .contains("rewrap")
+    );
+    assert_eq!(
+        shell.json("rewrap --keyring k plain.phi --json")["files"][0]["changed"],
+        true
+    );
+    let ran = shell.done("verify --keyring k plain.phi --json");
+    assert_eq!(
+        (&ran.json()["files"][0]["header_damage"], ran.stderr.len()),
+        (&serde_json::Value::Null, 0)
+    );
+}
