@@ -93,7 +93,7 @@ fn added_removed_replaced() {
     let last = "recipient remove --keyring d --label tenant=a --from-keyring d plain.phi";
     assert_eq!(shell.run(last).code, 1);
     let nobody = "recipient add --keyring d --label tenant=a plain.phi";
-    assert_eq!(shell.run(nobody).code, 1);
+    assert_eq!(shell.run(nobody).code, 2);
     let nobody = "recipient remove --keyring d --label tenant=a plain.phi";
     assert_eq!(shell.run(nobody).code, 2);
     let two = "recipient add --keyring d --label tenant=a --to-keyring c --to-keyring k plain.phi";
