@@ -633,7 +633,7 @@ fn blocks_that_differ_are_repaired_by_the_next_run() {
             // A refused change repairs them too.
             fs::write(&path, &bytes).unwrap();
             let has_one = add_recipient_file(&cipher, &path, &keyring, &labels());
-            assert!(matches!(has_one, Err(Error::Misuse(_))));
+            assert!(matches!(has_one, Err(Error::Recipients(_))));
             assert!(fs::read(&path).unwrap() == good);
         }
     }

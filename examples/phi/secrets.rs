@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use phi_envelope::{KeyProvider, Keyring, MasterKey, Passphrase};
 use zeroize::Zeroizing;
 
-use crate::failure::usage;
+use crate::failure::{usage, usage_of};
 use crate::options::SecretArgs;
 
 /// Bytes of a secret at most, so that a wrong path is noticed.
@@ -81,7 +81,7 @@ impl Secret {
     /// The secret as a recipient of its own.
     pub(crate) fn provider(&self) -> Result<Arc<dyn KeyProvider>> {
         Ok(match self {
-            Self::Passphrase(bytes) => Arc::new(Passphrase::new(&**bytes)?),
+            Self::Passphrase(bytes) => Arc::new(Passphrase::new(&**bytes).map_err(usage_of)?),
             Self::MasterKey(bytes) => {
                 let text = std::str::from_utf8(bytes)
                     .map_err(|_| usage("a master key is base64 text, and this file is none"))?;

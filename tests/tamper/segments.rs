@@ -39,8 +39,8 @@ fn segments_swapped_repeated_dropped_or_appended_are_refused() {
     check(&[0, 1, 2, 2], TRAILING_BYTES, 2);
     check(&[0, 1, 2, 0], TRAILING_BYTES, 2);
     check(&[], Error::Truncated, 0);
-    check(&[0, 1], Error::Truncated, 1);
-    check(&[0], Error::Truncated, 0);
+    check(&[0, 1], Error::Truncated, 2);
+    check(&[0], Error::Truncated, 1);
     check(&[0, 2, 1], TRAILING_BYTES, 1);
 }
 

@@ -131,7 +131,7 @@ fn a_change_that_was_half_done_is_finished_although_it_is_refused_now() {
         let left = folder.read("phi").unwrap();
         assert!(left[..BLOCK] != left[BLOCK..2 * BLOCK]);
         let again = change_file(&disk(&Faults::none(), false), &keys.new, &path, change);
-        assert!(matches!(again, Err(Error::Misuse(_))));
+        assert!(matches!(again, Err(Error::Recipients(_))));
         // The removed recipient's slot stands in neither block.
         let repaired = folder.read("phi").unwrap();
         assert!(repaired[..BLOCK] == left[BLOCK..2 * BLOCK]);

@@ -23,8 +23,8 @@ fn exists(error: &Error) -> bool {
     matches!(error, Error::Io(error) if error.kind() == std::io::ErrorKind::AlreadyExists)
 }
 
-fn misuse(error: &Error) -> bool {
-    matches!(error, Error::Misuse(_))
+fn refused(error: &Error) -> bool {
+    matches!(error, Error::Recipients(_))
 }
 
 fn both(operation: &Operation<'_>) {
@@ -300,7 +300,7 @@ fn add_a_recipient_in_place() {
         let change = Change::Add(&other, &labels);
         change_file(disk, &keys.new, &folder.path("phi"), change).map(drop)
     };
-    in_place(&keys, change, misuse).enumerate(false);
+    in_place(&keys, change, refused).enumerate(false);
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn replace_a_recipient_in_place() {
         let change = Change::Replace(&keys.keyring, &other, &labels);
         change_file(disk, &reads.new, &folder.path("phi"), change).map(drop)
     };
-    in_place(&reads, change, misuse).enumerate(false);
+    in_place(&reads, change, refused).enumerate(false);
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn add_a_recipient_to_a_record() {
             )
         },
     );
-    operation.refusal = misuse;
+    operation.refusal = refused;
     both(&operation);
 }
 
