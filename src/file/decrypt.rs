@@ -91,19 +91,9 @@ pub(super) fn decrypt(
     let sealed = Sealed::of(disk, cipher, file, header.as_deref(), context)?;
     let new = disk.new_file(output)?;
     let target = new.file()?;
-    runs::for_each(
-        sealed.layout(),
-        sealed.segment_length(),
-        &mut options,
-        |run, buffers| {
-            let mut plain = std::mem::take(&mut buffers.plain);
-            plain.resize(run.len, 0);
-            sealed.read_at(&mut plain, run.offset, buffers)?;
-            disk.write_all_at(target, &plain, run.offset)?;
-            buffers.plain = plain;
-            Ok(())
-        },
-    )?;
+    open_all(&sealed, &mut options, |offset, plain| {
+        Ok(disk.write_all_at(target, plain, offset)?)
+    })?;
     new.publish(None, options.overwrite)?;
     Ok(report(&sealed))
 }
@@ -117,18 +107,7 @@ pub(super) fn verify(
 ) -> Result<FileReport> {
     let header = options.detached_header.take();
     let sealed = Sealed::open(disk, cipher, path, header.as_deref(), context)?;
-    runs::for_each(
-        sealed.layout(),
-        sealed.segment_length(),
-        &mut options,
-        |run, buffers| {
-            let mut plain = std::mem::take(&mut buffers.plain);
-            plain.resize(run.len, 0);
-            sealed.read_at(&mut plain, run.offset, buffers)?;
-            buffers.plain = plain;
-            Ok(())
-        },
-    )?;
+    open_all(&sealed, &mut options, |_, _| Ok(()))?;
     Ok(report(&sealed))
 }
 
@@ -191,6 +170,23 @@ fn decrypt_piped(
     Ok(FileReport {
         plaintext_bytes: done,
         header_damage: reader.header_damage(),
+    })
+}
+
+/// Opens all segments on several threads and hands out their plaintext with its offset, in no order.
+fn open_all(
+    sealed: &Sealed,
+    options: &mut FileOptions<'_>,
+    take: impl Fn(u64, &[u8]) -> Result<()> + Sync,
+) -> Result<()> {
+    let length = sealed.segment_length();
+    runs::for_each(sealed.layout(), length, options, |run, buffers| {
+        let mut plain = std::mem::take(&mut buffers.plain);
+        plain.resize(run.len, 0);
+        sealed.read_at(&mut plain, run.offset, buffers)?;
+        take(run.offset, &plain)?;
+        buffers.plain = plain;
+        Ok(())
     })
 }
 
