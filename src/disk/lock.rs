@@ -27,7 +27,14 @@ impl Disk {
     pub(crate) fn open_locked(&self, path: &Path, lock: Lock) -> io::Result<File> {
         for _ in 0..ATTEMPTS {
             let file = match lock {
-                Lock::Shared | Lock::Exclusive => self.open(path)?,
+                Lock::Shared => self.open(path)?,
+                // A network file system may lock alone only what is open for writing.
+                Lock::Exclusive => match self.open_to_change(path) {
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        self.open(path)?
+                    }
+                    file => file?,
+                },
                 Lock::ToChange => self.open_to_change(path)?,
             };
             self.lock(&file, lock)?;

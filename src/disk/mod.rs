@@ -47,6 +47,22 @@ impl Disk {
         self.call(Call::Open, || File::open(path))
     }
 
+    /// Opens for reading what itself bears the name, and waits for nobody: not what a link leads to, not the other end of a pipe.
+    pub(crate) fn open_here(&self, path: &Path) -> io::Result<File> {
+        let mut options = File::options();
+        options.read(true);
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::OFlags;
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+            std::os::unix::fs::OpenOptionsExt::custom_flags(
+                &mut options,
+                flags.bits().cast_signed(),
+            );
+        }
+        self.call(Call::Open, || options.open(path))
+    }
+
     /// Opens for reading and writing what is there.
     pub(crate) fn open_to_change(&self, path: &Path) -> io::Result<File> {
         self.call(Call::Open, || {

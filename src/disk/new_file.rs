@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Disk, Lock, folder_of};
+use super::{Disk, Lock, folder_of, same_file};
 
 /// A file on its way to its name. Dropped before that, it is gone.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Disk {
 
     /// Removes what a dead writer of the same target left. A living one has it locked.
     fn remove_stale(&self, meanwhile: &Path) -> io::Result<()> {
-        let left = match self.open(meanwhile) {
+        let left = match self.open_here(meanwhile) {
             Ok(left) => left,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
@@ -129,7 +129,23 @@ impl NewFile {
     /// process may, the same owner.
     pub(crate) fn replace(self, old: &Metadata) -> io::Result<File> {
         self.disk.set_owner_like(self.file()?, old)?;
+        // The caller holds the old file's lock; who replaces a file without asking for it is not to lose what he put there.
+        if !same_file(&self.disk.metadata(&self.target)?, old) {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another process has replaced the file meanwhile",
+            ));
+        }
         self.publish(Some(old.permissions()), true)
+    }
+
+    /// [Publishes](Self::publish) it in the place of whatever bears the name, once nobody else is replacing that.
+    pub(crate) fn overwrite(self, permissions: Option<Permissions>) -> io::Result<File> {
+        let _held = match self.disk.open_locked(&self.target, Lock::Exclusive) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            held => Some(held?),
+        };
+        self.publish(permissions, true)
     }
 
     /// Makes sure that no other writer took a newborn file for a dead one's, and its name away, before it was locked.

@@ -113,7 +113,8 @@ impl fmt::Display for SlotId {
             0x01 => write!(f, "keyring {id}"),
             0x02 => f.write_str("passphrase"),
             0xF0 => match split_external(&self.key_id) {
-                Some((name, id)) => write!(f, "{name} {}", Hex(id)),
+                // ASCII may command a terminal, and nothing has verified this.
+                Some((name, id)) => write!(f, "{} {}", name.escape_debug(), Hex(id)),
                 None => write!(f, "external {id}"),
             },
             scheme => write!(f, "scheme {scheme:#04x} {id}"),

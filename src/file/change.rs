@@ -130,9 +130,12 @@ fn change_in_place(
     } = cipher.verify_inline(&candidates)?;
     let length = candidates.block_length;
     let changed = cipher.changed_header(&verified, change).and_then(|header| {
-        header
-            .map(|header| blocks::write(&header, length))
-            .transpose()
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        // Before a byte is written: a slot that does not give the data key back would be in the leading block.
+        cipher.check_changed(&verified, &Header::parse(&header)?.0, change)?;
+        blocks::write(&header, length).map(Some)
     });
     let (first, second) = (0, length);
     // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
@@ -153,22 +156,20 @@ fn change_in_place(
             Rewrapped::Done
         });
     };
-    let written = write_block(disk, &file, &block, second)?;
-    let header = blocks::candidate(&written).ok_or(Malformed::NoHeaderBlock)?;
-    cipher.check_changed(&verified, &header, change)?;
+    write_block(disk, &file, &block, second)?;
     write_block(disk, &file, &block, first)?;
     Ok(Rewrapped::Done)
 }
 
-/// Writes a block, makes it durable and reads it back.
-fn write_block(disk: &Disk, file: &File, block: &[u8], offset: usize) -> Result<Vec<u8>> {
+/// Writes a block that was checked, makes it durable and reads it back: the same bytes.
+fn write_block(disk: &Disk, file: &File, block: &[u8], offset: usize) -> Result<()> {
     let offset = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
     disk.write_all_at(file, block, offset)?;
     disk.sync(file)?;
     let mut read = vec![0; block.len()];
     disk.read_exact_at(file, &mut read, offset)?;
     if read == block {
-        Ok(read)
+        Ok(())
     } else {
         Err(Error::Io(io::Error::other(
             "a header block reads back other than it was written",
@@ -207,17 +208,19 @@ fn replace(
     let new = disk.new_file(path)?;
     disk.write_all_at(new.file()?, &changed, 0)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
-    copy(disk, (&file, header_len), (new.file()?, to), payload)?;
+    let to = (new.file()?, to);
+    copy(disk, (&file, header_len), to, payload, &mut |_| Ok(()))?;
     new.replace(&metadata)?;
     Ok(Rewrapped::Done)
 }
 
-/// Copies `len` bytes from one file and offset to another.
+/// Copies `len` bytes from one file and offset to another, and tells how many are done.
 pub(super) fn copy(
     disk: &Disk,
     (from, from_at): (&File, u64),
     (to, to_at): (&File, u64),
     len: u64,
+    tell: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; COPY];
     let mut done = 0;
@@ -227,6 +230,7 @@ pub(super) fn copy(
         disk.read_exact_at(from, buffer, from_at + done)?;
         disk.write_all_at(to, buffer, to_at + done)?;
         done += u64::try_from(now).map_err(|_| Error::Truncated)?;
+        tell(done)?;
     }
     Ok(())
 }

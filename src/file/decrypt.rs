@@ -1,7 +1,8 @@
 //! A sealed file opened into another, verified, or sealed anew.
 
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -9,7 +10,7 @@ use super::encrypt::{FileReport, begin, refuse_output};
 use super::options::FileOptions;
 use super::runs;
 use super::sealed::Sealed;
-use crate::disk::{Disk, Lock};
+use crate::disk::{Disk, Lock, NewFile};
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{Error, Result};
 
@@ -83,18 +84,24 @@ pub(super) fn decrypt(
     mut options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let file = disk.open(input)?;
-    refuse_output(disk, &file, output, options.overwrite)?;
-    if !disk.metadata_of(&file)?.is_file() {
-        return decrypt_piped(disk, cipher, (file, output), context, options);
-    }
     let header = options.detached_header.take();
-    let sealed = Sealed::of(disk, cipher, file, header.as_deref(), context)?;
+    let mut inputs = vec![disk.metadata_of(&file)?];
+    if let Some(header) = &header {
+        inputs.push(disk.metadata(header)?);
+    }
     let new = disk.new_file(output)?;
+    // Once what a dead writer left is gone.
+    let inputs: Vec<_> = inputs.iter().collect();
+    refuse_output(disk, &inputs, output, options.overwrite)?;
+    if !inputs.iter().all(|input| input.is_file()) {
+        return decrypt_piped(cipher, disk, (file, header, new), context, options);
+    }
+    let sealed = Sealed::of(disk, cipher, file, header.as_deref(), context)?;
     let target = new.file()?;
     open_all(&sealed, &mut options, |offset, plain| {
         Ok(disk.write_all_at(target, plain, offset)?)
     })?;
-    new.publish(None, options.overwrite)?;
+    finish(new, &options)?;
     Ok(report(&sealed))
 }
 
@@ -125,11 +132,11 @@ pub(super) fn reencrypt(
     }
     let path = disk.resolve(path)?;
     let file = disk.open_locked(&path, Lock::Exclusive)?;
-    let (sealed, block_length) = Sealed::with_exact_labels(disk, cipher, file, context)?;
+    let sealed = Sealed::with_exact_labels(disk, cipher, file, context)?;
     options
         .segment_length
         .get_or_insert(sealed.segment_length());
-    options.block_length.get_or_insert(block_length);
+    options.block_length.get_or_insert(sealed.block_length());
     let new = disk.new_file(&path)?;
     let (_, message) = begin(disk, cipher, &new, context, &options)?;
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
@@ -140,19 +147,18 @@ pub(super) fn reencrypt(
 }
 
 fn decrypt_piped(
-    disk: &Disk,
     cipher: &EnvelopeCipher,
-    (input, output): (std::fs::File, &Path),
+    disk: &Disk,
+    (input, header, new): (File, Option<PathBuf>, NewFile),
     context: &Context,
     mut options: FileOptions<'_>,
 ) -> Result<FileReport> {
-    if options.detached_header.is_some() {
+    if header.is_some() {
         return Err(Error::Misuse(
             "a detached header needs a payload with a length",
         ));
     }
     let mut reader = cipher.decrypt_reader(disk.reader(&input), context)?;
-    let new = disk.new_file(output)?;
     let mut buffer = Zeroizing::new(vec![0; PIPED]);
     let mut done = 0_u64;
     loop {
@@ -166,7 +172,7 @@ fn decrypt_piped(
         done = done.saturating_add(read as u64);
         options.report(done, 0)?;
     }
-    new.publish(None, options.overwrite)?;
+    finish(new, &options)?;
     Ok(FileReport {
         plaintext_bytes: done,
         header_damage: reader.header_damage(),
@@ -181,13 +187,23 @@ fn open_all(
 ) -> Result<()> {
     let length = sealed.segment_length();
     runs::for_each(sealed.layout(), length, options, |run, buffers| {
+        buffers.resize_plain(run.len);
         let mut plain = std::mem::take(&mut buffers.plain);
-        plain.resize(run.len, 0);
         sealed.read_at(&mut plain, run.offset, buffers)?;
         take(run.offset, &plain)?;
         buffers.plain = plain;
         Ok(())
     })
+}
+
+/// Gives the output its name.
+fn finish(new: NewFile, options: &FileOptions<'_>) -> Result<()> {
+    if options.overwrite {
+        new.overwrite(None)?;
+    } else {
+        new.publish(None, false)?;
+    }
+    Ok(())
 }
 
 fn report(sealed: &Sealed) -> FileReport {

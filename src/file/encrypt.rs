@@ -1,6 +1,6 @@
 //! A plain file sealed into another.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -74,11 +74,11 @@ pub(super) fn encrypt(
             "a detached header and its payload cannot be replaced at one stroke",
         ));
     }
-    refuse_output(disk, &file, output, options.overwrite)?;
     let new = disk.new_file(output)?;
-    // Once what a dead writer left of the payload is gone: its header may have got its name.
+    // Once what a dead writer left is gone.
+    refuse_output(disk, &[&metadata], output, options.overwrite)?;
     if let Some(path) = &header_path {
-        refuse_output(disk, &file, path, false)?;
+        refuse_output(disk, &[&metadata], path, false)?;
     }
     let (header, message) = begin(disk, cipher, &new, context, &options)?;
     let plaintext_bytes = if metadata.is_file() {
@@ -99,8 +99,10 @@ pub(super) fn encrypt(
     let permissions = metadata.is_file().then(|| metadata.permissions());
     if let (Some(path), Some(header)) = (header_path, header) {
         publish_detached(disk, (&path, &header), (output, new), permissions)?;
+    } else if options.overwrite {
+        new.overwrite(permissions)?;
     } else {
-        new.publish(permissions, options.overwrite)?;
+        new.publish(permissions, false)?;
     }
     Ok(FileReport {
         plaintext_bytes,
@@ -200,8 +202,8 @@ impl NewMessage<'_> {
         self.disk
             .write_all_at(self.file, sealer.header(), self.at)?;
         runs::for_each(&layout, self.length, options, |run, buffers| {
+            buffers.resize_plain(run.len);
             let mut plain = std::mem::take(&mut buffers.plain);
-            plain.resize(run.len, 0);
             read(&mut plain, run.offset, buffers)?;
             let segments = run.len.div_ceil(self.length.plain_len()).max(1);
             let mut sealed = std::mem::take(&mut buffers.sealed);
@@ -266,24 +268,27 @@ fn changed_while_read() -> Error {
     ))
 }
 
-/// Refuses an output that is the input, or that is there and is not to be replaced.
+/// Refuses an output that is one of the inputs, that is no file, or that is there and is not to be replaced.
 pub(super) fn refuse_output(
     disk: &Disk,
-    input: &File,
+    inputs: &[&Metadata],
     output: &Path,
     overwrite: bool,
 ) -> Result<()> {
+    let refused = |kind, why: &str| Err(Error::Io(io::Error::new(kind, why)));
     match disk.metadata(output) {
-        Ok(there) if same_file(&disk.metadata_of(input)?, &there) => {
-            Err(Error::Io(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "input and output are the same file",
-            )))
-        }
-        Ok(_) if !overwrite => Err(Error::Io(io::Error::new(
+        Ok(there) if inputs.iter().any(|input| same_file(input, &there)) => refused(
+            io::ErrorKind::InvalidInput,
+            "input and output are the same file",
+        ),
+        Ok(_) if !overwrite => refused(
             io::ErrorKind::AlreadyExists,
             "the output exists and is not to be overwritten",
-        ))),
+        ),
+        Ok(there) if !there.is_file() => refused(
+            io::ErrorKind::InvalidInput,
+            "the output is there and is no file",
+        ),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }

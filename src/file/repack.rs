@@ -22,14 +22,14 @@ pub fn repack_file(
     path: impl AsRef<Path>,
     options: FileOptions<'_>,
 ) -> Result<()> {
-    repack(&Disk::default(), cipher, path.as_ref(), &options)
+    repack(&Disk::default(), cipher, path.as_ref(), options)
 }
 
 pub(super) fn repack(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     path: &Path,
-    options: &FileOptions<'_>,
+    mut options: FileOptions<'_>,
 ) -> Result<()> {
     let path = disk.resolve(path)?;
     let file = disk.open_locked(&path, Lock::Exclusive)?;
@@ -45,7 +45,13 @@ pub(super) fn repack(
     let payload = metadata.len().checked_sub(from).ok_or(Error::Truncated)?;
     let new = disk.new_file(&path)?;
     disk.write_all_at(new.file()?, &[block.as_slice(), &block].concat(), 0)?;
-    copy(disk, (&file, from), (new.file()?, to), payload)?;
+    copy(
+        disk,
+        (&file, from),
+        (new.file()?, to),
+        payload,
+        &mut |done| options.report(done, payload),
+    )?;
     new.replace(&metadata)?;
     Ok(())
 }

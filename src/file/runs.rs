@@ -19,6 +19,17 @@ pub(super) struct Buffers {
     pub(super) sealed: Vec<u8>,
 }
 
+impl Buffers {
+    /// Makes room for `len` bytes of plaintext. A buffer that is too short is erased and replaced: growing it would leave a copy.
+    pub(super) fn resize_plain(&mut self, len: usize) {
+        if self.plain.capacity() < len {
+            self.plain = Zeroizing::new(vec![0; len]);
+        } else {
+            self.plain.resize(len, 0);
+        }
+    }
+}
+
 impl std::fmt::Debug for Buffers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Buffers(redacted)")
@@ -64,6 +75,7 @@ pub(super) fn for_each(
         }
     };
     let share = |tell: &mut dyn FnMut(u64) -> Result<()>| {
+        let _stop = StopOnPanic(&queue.stopped);
         let mut buffers = Buffers::default();
         while let Some(index) = queue.take(runs) {
             let run = run_of(index);
@@ -81,8 +93,12 @@ pub(super) fn for_each(
         - 1;
     let total = layout.plaintext();
     std::thread::scope(|scope| {
+        // Where the system has no thread to give, those there are do the work.
         let helpers: Vec<_> = (0..helpers)
-            .map(|_| scope.spawn(|| share(&mut |_| Ok(()))))
+            .map_while(|_| {
+                let builder = std::thread::Builder::new();
+                builder.spawn_scoped(scope, || share(&mut |_| Ok(()))).ok()
+            })
             .collect();
         let mut outcome = share(&mut |done| options.report(done, total));
         for helper in helpers {
@@ -94,6 +110,17 @@ pub(super) fn for_each(
         // What helpers did last was told by no one yet.
         outcome.and_then(|()| options.report(total, total))
     })
+}
+
+/// Stops the others where a thread panics, in the caller's progress for one.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 struct Queue {

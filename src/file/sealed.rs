@@ -46,10 +46,27 @@ impl Sealed {
         detached_header: Option<&Path>,
         context: &Context,
     ) -> Result<Self> {
-        let (key, aad, payload_at, damage) = match detached_header {
-            None => inline_key(disk, cipher, &file, context)?,
+        let key = match detached_header {
+            None => inline_key(disk, cipher, &file, context, |_| Ok(()))?,
             Some(path) => detached_key(disk, cipher, path, context)?,
         };
+        Self::keyed(disk, file, key)
+    }
+
+    /// Opens an inline stream that is to be sealed anew: demands exactly its labels.
+    pub(super) fn with_exact_labels(
+        disk: &Disk,
+        cipher: &EnvelopeCipher,
+        file: File,
+        context: &Context,
+    ) -> Result<Self> {
+        // Of the very header that gives the key: the file may change between two looks.
+        let exact = |header: &Header<'_>| context.check_exact_labels(header);
+        let key = inline_key(disk, cipher, &file, context, exact)?;
+        Self::keyed(disk, file, key)
+    }
+
+    fn keyed(disk: &Disk, file: File, (key, aad, payload_at, damage): StreamKey) -> Result<Self> {
         let mut header = [0; HEADER_LEN];
         disk.read_exact_at(&file, &mut header, payload_at)?;
         let opener = Opener::new(&key, &aad, &header)?;
@@ -74,27 +91,17 @@ impl Sealed {
         Ok(sealed)
     }
 
-    /// Opens an inline stream that is to be sealed anew: demands exactly its labels, and says how long its blocks are.
-    pub(super) fn with_exact_labels(
-        disk: &Disk,
-        cipher: &EnvelopeCipher,
-        file: File,
-        context: &Context,
-    ) -> Result<(Self, usize)> {
-        let head = inline::read_head(&mut At::new(disk, &file, 0))?;
-        let candidates = inline::candidates(&head)?;
-        let (opened, _) = cipher.open_inline(&candidates, context)?;
-        context.check_exact_labels(opened.header())?;
-        let block_length = candidates.block_length;
-        Ok((Self::of(disk, cipher, file, None, context)?, block_length))
-    }
-
     pub(super) fn len(&self) -> u64 {
         self.layout.plaintext()
     }
 
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Bytes of each of the two header blocks; 0 where the header stands apart.
+    pub(super) fn block_length(&self) -> usize {
+        usize::try_from(self.payload_at / 2).unwrap_or(0)
     }
 
     pub(super) fn segment_length(&self) -> SegmentLength {
@@ -134,7 +141,7 @@ impl Sealed {
                 done += straight;
             } else {
                 let filled = self.plain_len(position);
-                buffers.plain.resize(filled, 0);
+                buffers.resize_plain(filled);
                 self.open_segments(position, 1, &mut buffers.sealed, &mut buffers.plain)?;
                 let part = buffers.plain.get(within..).unwrap_or_default();
                 let len = rest.len().min(part.len());
@@ -204,11 +211,13 @@ fn inline_key(
     cipher: &EnvelopeCipher,
     file: &File,
     context: &Context,
+    check: impl Fn(&Header<'_>) -> Result<()>,
 ) -> Result<StreamKey> {
     let look = || {
         let head = inline::read_head(&mut At::new(disk, file, 0))?;
         let candidates = inline::candidates(&head)?;
         let (opened, damage) = cipher.open_inline(&candidates, context)?;
+        check(opened.header())?;
         let (key, aad) = stream_key(&opened);
         let payload_at = u64::try_from(2 * candidates.block_length);
         Ok((

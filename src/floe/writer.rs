@@ -145,6 +145,8 @@ impl<W: Write> Writer<W> {
         if let Some(error) = &self.failure {
             return Err(error.again());
         }
+        // Stands where the step panics.
+        self.failure = Some(Error::Misuse("this writer has failed before"));
         let outcome = step(self);
         self.failure = outcome.as_ref().err().map(Error::again);
         outcome

@@ -71,7 +71,7 @@ pub(crate) fn find(head: &[u8]) -> Option<Candidates<'_>> {
 }
 
 /// The header in `block` where the block is a candidate: right digest, zero padding, kind 0x02, its own length.
-pub(crate) fn candidate(block: &[u8]) -> Option<Header<'_>> {
+fn candidate(block: &[u8]) -> Option<Header<'_>> {
     let (content, stated) = block.split_last_chunk::<DIGEST_LEN>()?;
     let (header, padding) = Header::parse(content).ok()?;
     let whole = header.kind() == Kind::StreamInline

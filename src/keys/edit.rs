@@ -41,7 +41,7 @@ pub struct KeyInfo {
     pub state: KeyState,
     /// When it came to be, in whole seconds.
     pub created: SystemTime,
-    /// When its state last changed, in whole seconds.
+    /// When its state last changed, in whole seconds; each change is later than the one before.
     pub changed: SystemTime,
 }
 
@@ -189,7 +189,7 @@ impl KeyringEdit {
     pub(crate) fn follows(&self, before: &Self) -> bool {
         before.entries.iter().all(|old| {
             self.entry(old.info.id)
-                .is_some_and(|new| may_become(old.info.state, new.info.state))
+                .is_some_and(|new| may_become(&old.info, &new.info))
         })
     }
 
@@ -253,13 +253,19 @@ impl fmt::Debug for KeyringEdit {
 impl Entry {
     fn change(&mut self, to: KeyState) {
         self.info.state = to;
-        self.info.changed = now();
+        let later = self.info.changed.checked_add(Duration::from_secs(1));
+        self.info.changed = now().max(later.unwrap_or(self.info.changed));
     }
 }
 
 /// Whether a key may come from one state to another, by one change or several.
-fn may_become(from: KeyState, to: KeyState) -> bool {
-    match from {
+fn may_become(old: &KeyInfo, new: &KeyInfo) -> bool {
+    // A change takes a second at least, so what stood before one is told from what came after it.
+    if new.changed < old.changed || (new.state != old.state && new.changed == old.changed) {
+        return false;
+    }
+    let to = new.state;
+    match old.state {
         KeyState::Active => true,
         KeyState::Deactivated | KeyState::Suspended => to != KeyState::Active,
         KeyState::Compromised => matches!(to, KeyState::Compromised | KeyState::Destroyed),
