@@ -731,6 +731,26 @@ fn a_protection_that_could_not_open_the_file_again_is_refused() {
 }
 
 #[test]
+fn a_suspension_is_not_undone_by_an_older_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ehr.keyring");
+    let file = KeyringFile::create(&path, "2026", passphrase("pass")).unwrap();
+    let key = file.keyring().active().unwrap();
+    file.update(|keyring| keyring.rotate("2027")).unwrap();
+    let before = fs::read(&path).unwrap();
+    file.update(|keyring| keyring.suspend(key)).unwrap();
+    let suspended = fs::read(&path).unwrap();
+    fs::write(&path, before).unwrap();
+    assert!(matches!(
+        file.reload(),
+        Err(Error::Malformed(Malformed::Keyring(KeyringRule::Older)))
+    ));
+    fs::write(&path, suspended).unwrap();
+    file.update(|keyring| keyring.resume(key)).unwrap();
+    file.reload().unwrap();
+}
+
+#[test]
 fn a_file_is_not_sealed_under_its_own_keys_alone() {
     let (_folder, path) = folder();
     let file = KeyringFile::create(&path, "first", ours()).unwrap();

@@ -3,9 +3,14 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use phi_envelope::{
-    Context, EnvelopeCipher, Error, HeaderDamage, Keyring, Rewrapped, inspect, rewrap_file,
+    Context, DataKey, EnvelopeCipher, Error, FileOptions, HeaderDamage, KeyProvider, Keyring,
+    Recognition, Result, Rewrapped, Slot, SlotId, UnwrapContext, WrapContext, WrappedKey,
+    decrypt_file, encrypt_file, inspect, reencrypt_file, rewrap_file, verify_file,
 };
 
 fn context() -> Context {
@@ -91,4 +96,105 @@ fn a_record_and_a_detached_header_are_replaced() {
     let plaintext = cipher.decrypt(fs::read(&record).unwrap(), &context());
     assert_eq!(&plaintext.unwrap()[..], b"BP 120/80");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn who_overwrites_a_file_that_is_sealed_anew_comes_after_it() {
+    let cipher = EnvelopeCipher::new(Keyring::generate("2026").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (path, new) = (folder.path().join("phi"), folder.path().join("new"));
+    fs::write(&path, inline(&cipher)).unwrap();
+    fs::write(&new, "what came last").unwrap();
+    std::thread::scope(|scope| {
+        let mut writer = None;
+        let options = FileOptions::new().progress(|_, _| {
+            writer.get_or_insert_with(|| {
+                let write = || {
+                    let options = FileOptions::new().overwrite();
+                    encrypt_file(&cipher, &new, &path, &context(), options).unwrap();
+                };
+                scope.spawn(write)
+            });
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            ControlFlow::Continue(())
+        });
+        reencrypt_file(&cipher, &path, &context(), options).unwrap();
+    });
+    let out = folder.path().join("out");
+    decrypt_file(&cipher, &path, &out, &context(), FileOptions::new()).unwrap();
+    assert_eq!(fs::read(out).unwrap(), b"what came last");
+}
+
+/// Wraps with a keyring, and once, when told to, something else than the key.
+struct Faulty(Keyring, AtomicBool);
+
+impl KeyProvider for Faulty {
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        self.0.recognize(slot)
+    }
+
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        if self.1.swap(false, Ordering::Relaxed) {
+            return self.0.wrap_key(&DataKey::taken_from(&mut [0; 32]), context);
+        }
+        self.0.wrap_key(key, context)
+    }
+
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+        self.0.unwrap_key(slot, context)
+    }
+}
+
+#[test]
+fn a_slot_that_does_not_give_the_data_key_back_is_never_written() {
+    let keyring = Keyring::generate("2026").unwrap();
+    let provider = Arc::new(Faulty(keyring.clone(), AtomicBool::new(false)));
+    let cipher = EnvelopeCipher::builder()
+        .write_for(Arc::clone(&provider))
+        .write_for(Keyring::generate("backup").unwrap())
+        .build()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("phi");
+    let before = inline(&cipher);
+    fs::write(&path, &before).unwrap();
+    keyring.rotate("2027").unwrap();
+    provider.1.store(true, Ordering::Relaxed);
+    assert!(rewrap_file(&cipher, &path).is_err());
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
+    let alone = EnvelopeCipher::new(keyring);
+    verify_file(&alone, &path, &context(), FileOptions::new()).unwrap();
+}
+
+#[test]
+fn what_an_operation_needs_and_what_is_no_file_is_not_overwritten() {
+    let cipher = EnvelopeCipher::new(Keyring::generate("2026").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("plain"), "note").unwrap();
+    let detached = || FileOptions::new().detached_header(at("header"));
+    encrypt_file(&cipher, at("plain"), at("payload"), &context(), detached()).unwrap();
+    let header = fs::read(at("header")).unwrap();
+    let over = detached().overwrite();
+    let refused = decrypt_file(&cipher, at("payload"), at("header"), &context(), over);
+    assert!(matches!(refused, Err(Error::Io(_))));
+    assert_eq!(fs::read(at("header")).unwrap(), header);
+
+    fs::create_dir(at("folder")).unwrap();
+    let over = detached().overwrite();
+    let refused = decrypt_file(&cipher, at("payload"), at("folder"), &context(), over);
+    assert!(matches!(refused, Err(Error::Io(_))));
+    let over = FileOptions::new().overwrite();
+    let refused = encrypt_file(&cipher, at("plain"), "/dev/null", &context(), over);
+    assert!(matches!(refused, Err(Error::Io(_))));
+}
+
+#[test]
+fn a_name_out_of_an_unverified_header_commands_no_terminal() {
+    let stranger = SlotId {
+        scheme: 0xF0,
+        key_id: b"\x04\x1b[2Jk".to_vec(),
+    };
+    assert_eq!(stranger.to_string(), "\\u{1b}[2J 6b");
 }

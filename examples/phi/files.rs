@@ -37,6 +37,8 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         let (with, from) = ((&cipher, &context), (&*args.input, &args.work));
         streams::encrypt_to_stdout(with, from, &meter)
     } else {
+        refuse_key_file(&output, &args.key)?;
+        refuse_any(&output, args.to.to_keyrings.iter())?;
         let options = meter.watch(options(&args.work, args.overwrite));
         let input = named(&args.input)?;
         encrypt_file(&cipher, input, &output, &context, options)
@@ -80,6 +82,7 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
         let mut out = std::io::stdout().lock();
         streams::flow(with, from, streams::ALL, &mut out, &meter)
     } else {
+        refuse_key_file(&output, &args.key)?;
         let options = meter.watch(options(&args.work, args.overwrite));
         let input = named(&args.input)?;
         decrypt_file(&cipher, input, &output, &context, options)
@@ -279,4 +282,25 @@ fn laid_out<'a>(options: FileOptions<'a>, layout: &LayoutArgs) -> Result<FileOpt
 
 fn arrow(input: &Path, output: &Path) -> String {
     format!("{} -> {}", input.display(), output.display())
+}
+
+/// Refuses to overwrite what opens the files.
+fn refuse_key_file(output: &Path, keys: &KeyArgs) -> Result<()> {
+    let secret = &keys.secret;
+    let files = [
+        &keys.keyring,
+        &secret.passphrase_file,
+        &secret.master_key_file,
+    ];
+    refuse_any(output, files.into_iter().flatten())
+}
+
+fn refuse_any<'a>(output: &Path, mut files: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
+    let Ok(output) = output.canonicalize() else {
+        return Ok(()); // there is nothing to overwrite
+    };
+    if files.any(|file| file.canonicalize().is_ok_and(|file| file == output)) {
+        return Err(usage("the output is a file of keys"));
+    }
+    Ok(())
 }
