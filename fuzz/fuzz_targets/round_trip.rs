@@ -3,12 +3,27 @@
 
 use std::io::{Cursor, Read as _, Seek as _, SeekFrom, Write as _};
 
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use phi_envelope::Context;
 use phi_envelope_fuzz::{READER, sample};
 
-fuzz_target!(|input: (u16, Vec<u16>, Vec<u16>, Vec<(u16, u8)>)| {
-    let (len, writes, reads, seeks) = input;
+#[derive(Arbitrary, Debug)]
+struct Input {
+    len: u16,
+    writes: Vec<u16>,
+    reads: Vec<u16>,
+    /// Where, and how much to read there.
+    seeks: Vec<(u16, u8)>,
+}
+
+fuzz_target!(|input: Input| {
+    let Input {
+        len,
+        writes,
+        reads,
+        seeks,
+    } = input;
     let plaintext = sample(len.into());
     let context = Context::new();
 
