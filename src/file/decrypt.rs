@@ -99,7 +99,9 @@ pub(super) fn decrypt(
     let sealed = Sealed::of(disk, cipher, file, header.as_deref(), context)?;
     let target = new.file()?;
     open_all(&sealed, &mut options, |offset, plain| {
-        Ok(disk.write_all_at(target, plain, offset)?)
+        disk.write_all_at(target, plain, offset)?;
+        disk.write_behind(target, offset, plain.len());
+        Ok(())
     })?;
     finish(new, &options)?;
     Ok(report(&sealed))

@@ -212,6 +212,7 @@ impl NewMessage<'_> {
             sealer.seal(run.position, pieces, run.ends, &mut sealed, Threads::One)?;
             let at = self.at.saturating_add(layout.offset(run.position));
             self.disk.write_all_at(self.file, &sealed, at)?;
+            self.disk.write_behind(self.file, at, sealed.len());
             (buffers.plain, buffers.sealed) = (plain, sealed);
             Ok(())
         })

@@ -93,7 +93,7 @@ impl<'a> FileOptions<'a> {
         self
     }
 
-    /// Is told the bytes of plaintext (of payload, where a file is repacked) that are done and that there are, after each piece of about 256 KiB of the calling thread's
+    /// Is told the bytes of plaintext (of payload, where a file is repacked) that are done and that there are, after each piece of about 512 KiB of the calling thread's
     /// own work; the total is 0 where it is not known. `Break` ends the operation with [`Error::Cancelled`] and leaves nothing behind.
     pub fn progress(mut self, progress: impl FnMut(u64, u64) -> ControlFlow<()> + 'a) -> Self {
         self.progress = Some(Box::new(progress));

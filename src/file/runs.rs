@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::floe::{Layout, SegmentLength};
 
 /// Bytes of a run, about: two buffers of it stay in a core's own cache.
-const RUN: usize = 1 << 18;
+const RUN: usize = 1 << 19;
 
 /// One thread's buffers, kept from run to run.
 #[derive(Default)]
