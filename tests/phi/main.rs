@@ -5,6 +5,7 @@
 
 mod answers;
 mod keyrings;
+mod kills;
 mod recipients;
 mod streams;
 mod support;

@@ -200,7 +200,7 @@ impl Ran {
 }
 
 /// The program, which cargo puts beside the tests.
-fn phi() -> PathBuf {
+pub(crate) fn phi() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
     let name = format!("phi{}", std::env::consts::EXE_SUFFIX);

@@ -1,0 +1,73 @@
+//! Every writing command, killed at random moments: what it wrote to is whole, and no plaintext is left over.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{Shell, phi};
+
+const CANARY: &[u8] = b"CANARY-OF-A-MRN-";
+const KEYS: &str = "--keyring k --master-key-file .master";
+const WRITING: [&str; 7] = [
+    "encrypt plain -o sealed --overwrite --bind x=y",
+    "decrypt sealed -o out --overwrite --bind x=y",
+    "rewrap sealed",
+    "reencrypt sealed --bind x=y",
+    "repack sealed --block-length 4096",
+    "repack sealed --block-length 8192",
+    "keyring rotate k --label next --master-key-file .master",
+];
+
+#[test]
+fn killed_at_random_moments() {
+    kill(28);
+}
+
+#[test]
+#[ignore = "takes a minute: the same two hundred times"]
+fn killed_two_hundred_times() {
+    kill(203);
+}
+
+fn kill(times: u32) {
+    let shell = Shell::with_keyring();
+    let plain = CANARY.repeat(100_000);
+    shell.write("plain", &plain);
+    shell.done("encrypt --keyring k plain -o sealed --bind x=y");
+    let began = Instant::now();
+    shell.done("verify --keyring k sealed --bind x=y");
+    let usual = began.elapsed() * 2;
+    let mut killed = 0;
+    for (time, call) in (0..times).zip(WRITING.iter().cycle()) {
+        let mut command = Command::new(phi());
+        command.args(call.split_whitespace());
+        if !call.starts_with("keyring") {
+            command.args(KEYS.split_whitespace());
+        }
+        command.current_dir(shell.path("")).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // A sequence that visits all of the time a command takes, evenly and in no order.
+        let share = f64::from(time * 61 % 97) / 97.0;
+        thread::sleep(Duration::from_secs_f64(usual.as_secs_f64() * share));
+        child.kill().unwrap();
+        killed += u32::from(!child.wait().unwrap().success());
+        check(&shell, &plain, call);
+    }
+    assert!(
+        killed > times / 4,
+        "{killed} of {times} were killed at work"
+    );
+}
+
+fn check(shell: &Shell, plain: &[u8], call: &str) {
+    let opened = shell.done("decrypt --keyring k sealed -o - --bind x=y");
+    assert!(opened.stdout == plain, "{call}");
+    for name in shell.names() {
+        let bytes = shell.read(&name);
+        let is_plain = bytes.windows(CANARY.len()).any(|window| window == CANARY);
+        // While one file replaces another it has a name of its own for a moment; it is whole then.
+        let may_be = name == "plain" || name == "out" || name.starts_with(".phi-tmp-");
+        assert!(!is_plain || (may_be && bytes == plain), "{call}: {name}");
+    }
+}
