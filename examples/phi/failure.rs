@@ -91,6 +91,7 @@ fn classify(error: &Error) -> (&'static str, Exit) {
         Error::Truncated => ("truncated", Exit::Failed),
         Error::LimitExceeded(_) => ("limit-exceeded", Exit::Failed),
         Error::Recipients(_) => ("recipients", Exit::Failed),
+        Error::OutdatedSlot { .. } => ("outdated-slot", Exit::Failed),
         Error::Provider { .. } => ("provider", Exit::Failed),
         Error::Io(_) => ("io", Exit::Failed),
         Error::Misuse(_) => ("usage", Exit::Usage),

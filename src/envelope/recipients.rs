@@ -5,7 +5,7 @@ use super::seal::reseal_header;
 use super::{Context, EnvelopeCipher};
 use crate::crypto::derive;
 use crate::crypto::random::SharedIv;
-use crate::error::{Authenticated, Malformed, Recipients, Result};
+use crate::error::{Authenticated, Error, Malformed, Recipients, Result, SlotId};
 use crate::format::header::{Header, Kind};
 use crate::format::slot::{Slot, SlotList, WrappedKey};
 use crate::keys::{KeyProvider, Recognition, WrapContext};
@@ -197,6 +197,31 @@ impl EnvelopeCipher {
         Ok(())
     }
 
+    /// Checks that a header stands where a rewrap is to bring it: a recipient of this cipher has a slot, and nothing is left over.
+    #[cfg_attr(not(test), expect(dead_code))] // until rotation calls it
+    pub(crate) fn check_rewrapped(&self, header: &Header<'_>) -> Result<()> {
+        if let Some(slot) = self.leftover(header) {
+            return Err(Error::OutdatedSlot { slot });
+        }
+        if header.slots().all(|slot| self.owner(&slot).is_none()) {
+            return Err(Recipients::Absent.into());
+        }
+        Ok(())
+    }
+
+    /// The first slot that a provider knows as its own and would move off, be it one that only reads.
+    pub(crate) fn leftover(&self, header: &Header<'_>) -> Option<SlotId> {
+        let outdated = |slot: &Slot<'_>| {
+            self.0.readers.iter().any(|provider| {
+                !matches!(
+                    provider.recognize(slot),
+                    Recognition::NotMine | Recognition::Current
+                )
+            })
+        };
+        header.slots().find(outdated).map(|slot| slot.id())
+    }
+
     // FORMAT §7: a new slot takes the place of its provider's first slot; further ones of that provider go.
     fn rewrapped(&self, verified: &Verified<'_>) -> Result<Option<SlotList>> {
         let mut slots = SlotList::default();
@@ -287,5 +312,74 @@ fn replaced(
         Ok(slots)
     } else {
         Err(Recipients::Absent.into())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test stops where something is not as it says
+mod tests {
+    use super::*;
+    use crate::keys::{Keyring, MasterKey};
+
+    fn keyring(number: u8) -> Keyring {
+        Keyring::from_master_key(MasterKey::taken_from(&mut [number; 32]), "test")
+    }
+
+    fn check(cipher: &EnvelopeCipher, envelope: &[u8]) -> Result<()> {
+        cipher.check_rewrapped(&Header::parse(envelope).unwrap().0)
+    }
+
+    #[test]
+    fn what_a_rewrap_leaves_over_is_named() {
+        let (ring, archive) = (keyring(1), keyring(2));
+        let both = EnvelopeCipher::builder()
+            .write_for(ring.clone())
+            .write_for(archive.clone())
+            .build()
+            .unwrap();
+        let envelope = both.encrypt("BP 120/80", &Context::new()).unwrap();
+        check(&both, &envelope).unwrap();
+
+        let old = archive.active().unwrap();
+        ring.rotate("next").unwrap();
+        archive.rotate("next").unwrap();
+        let moved = both.rewrap(&envelope).unwrap();
+        check(&both, &moved).unwrap();
+
+        // The archive only reads here: its slot is known, and not moved.
+        let cipher = EnvelopeCipher::builder()
+            .write_for(ring.clone())
+            .read_with(archive.clone())
+            .build()
+            .unwrap();
+        let half = cipher.rewrap(&envelope).unwrap();
+        for retire in [Keyring::deactivate, Keyring::suspend, Keyring::destroy] {
+            retire(&archive, old).unwrap();
+            let left = check(&cipher, &half).unwrap_err();
+            assert!(
+                matches!(&left, Error::OutdatedSlot { slot } if slot.key_id == old.as_bytes()),
+                "{left:?}"
+            );
+        }
+        // To whoever has no key of the archive it is somebody else's slot.
+        check(&EnvelopeCipher::new(ring), &half).unwrap();
+    }
+
+    #[test]
+    fn an_envelope_without_a_slot_for_any_recipient_was_not_rewrapped() {
+        let old = keyring(1);
+        let envelope = EnvelopeCipher::new(old.clone())
+            .encrypt("BP 120/80", &Context::new())
+            .unwrap();
+        let cipher = EnvelopeCipher::builder()
+            .write_for(keyring(2))
+            .read_with(old)
+            .build()
+            .unwrap();
+        assert_eq!(cipher.rewrap(&envelope).unwrap(), envelope);
+        assert!(matches!(
+            check(&cipher, &envelope),
+            Err(Error::Recipients(Recipients::Absent))
+        ));
     }
 }

@@ -76,6 +76,12 @@ pub enum Error {
     /// The envelope's recipients are not as the change presumes; nothing was changed.
     #[error("recipients: {0}")]
     Recipients(Recipients),
+    /// After a rewrap, a slot is left under a key that its provider has moved off.
+    #[error("a slot is left under a key that is no longer current: {slot}")]
+    OutdatedSlot {
+        /// The slot, the first of them where there are several.
+        slot: SlotId,
+    },
     /// A bug in the calling code; never caused by input.
     #[error("misuse: {0}")]
     Misuse(&'static str),
