@@ -50,9 +50,9 @@ fn main() -> Result<()> {
         .build()?;
     letter = rescue.reencrypt(&letter, &context)?;
     show("      the letter is re-encrypted", &letter);
-    keyring.destroy(of_2025)?;
+    keyring.destroy_without_evidence(of_2025)?;
     show("      2025 is destroyed", &letter);
-    keyring.destroy(of_2024)?;
+    keyring.destroy_without_evidence(of_2024)?;
     show("      2024 too: the tape is lost", &letter);
     Ok(())
 }

@@ -16,6 +16,7 @@ pub mod floe;
 mod format;
 mod keys;
 pub mod manual;
+mod rotation;
 mod secret;
 
 pub use envelope::{
@@ -23,8 +24,8 @@ pub use envelope::{
     HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, Session, SessionLimits, inspect,
 };
 pub use error::{
-    Authenticated, ContextMismatch, Error, KeyId, KeyState, KeyringRule, Limit, Malformed,
-    Recipients, Result, SlotId,
+    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Limit,
+    Malformed, Recipients, Result, SlotId,
 };
 pub use file::{
     FileInspection, FileOptions, FileReport, RangeReader, Rewrapped, add_recipient_file,
@@ -36,5 +37,12 @@ pub use format::slot::{Slot, WrappedKey};
 pub use keys::{
     Argon2Costs, DataKey, KeyInfo, KeyProvider, Keyring, KeyringEdit, MasterKey, Passphrase,
     Recognition, UnwrapContext, WrapContext,
+};
+pub use rotation::{
+    Content, DestroyOptions, Evidence, EvidenceScan, Exposed, Exposure, ExposureEntry,
+    ExposureSummary, Finding, Inventory, InventoryChange, InventoryChanges, InventoryEntry,
+    InventorySummary, KeyUse, KeyUses, PassedOver, Progress, RetireOptions, Retired, RewrapEntry,
+    RewrapOptions, RewrapOutcome, RewrapSummary, RewrapTree, Shard, Tally, Tree, destroy_key,
+    exposure, inventory, retire, rewrap_tree,
 };
 pub use secret::Plaintext;

@@ -396,7 +396,7 @@ fn provoke_in_records(hunt: &mut Hunt) {
     keyring.mark_compromised(keyring.active().unwrap()).unwrap();
     hunt.provoke("a compromised key", cipher.decrypt(&envelope, &context));
     let key = keyring.keys()[0].id;
-    keyring.destroy(key).unwrap();
+    keyring.destroy_without_evidence(key).unwrap();
     hunt.provoke("a destroyed key", cipher.decrypt(&envelope, &context));
     hunt.provoke("a destroyed key, rewrapped", cipher.rewrap(&envelope));
 
@@ -555,10 +555,10 @@ fn provoke_in_keys(hunt: &mut Hunt) {
     let again = MasterKey::taken_from(&mut MASTER_KEY.clone());
     hunt.provoke("a key twice", keyring.rotate_to(again, "again"));
     let active = keyring.active().unwrap();
-    hunt.provoke("an active key", keyring.destroy(active));
+    hunt.provoke("an active key", keyring.destroy_without_evidence(active));
     hunt.provoke(
         "an unknown key",
-        keyring.destroy(KeyId::from_bytes([1; 16])),
+        keyring.destroy_without_evidence(KeyId::from_bytes([1; 16])),
     );
 
     /// A provider that is away.

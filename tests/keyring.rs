@@ -19,7 +19,7 @@ const DEACTIVATE: (&str, Change) = ("deactivate", Keyring::deactivate);
 const SUSPEND: (&str, Change) = ("suspend", Keyring::suspend);
 const RESUME: (&str, Change) = ("resume", Keyring::resume);
 const MARK: (&str, Change) = ("mark_compromised", Keyring::mark_compromised);
-const DESTROY: (&str, Change) = ("destroy", Keyring::destroy);
+const DESTROY: (&str, Change) = ("destroy", Keyring::destroy_without_evidence);
 const CHANGES: [(&str, Change); 5] = [DEACTIVATE, SUSPEND, RESUME, MARK, DESTROY];
 const STATES: [KeyState; 5] = [Active, Deactivated, Suspended, Compromised, Destroyed];
 
@@ -60,7 +60,7 @@ fn bring(keyring: &Keyring, id: KeyId, state: KeyState) {
     match state {
         Suspended => keyring.suspend(id).unwrap(),
         Compromised => keyring.mark_compromised(id).unwrap(),
-        Destroyed => keyring.destroy(id).unwrap(),
+        Destroyed => keyring.destroy_without_evidence(id).unwrap(),
         _ => {}
     }
     assert_eq!(state_of(keyring, id), state);
@@ -214,7 +214,7 @@ fn destroying_a_key_keeps_its_id_and_label_and_nothing_brings_it_back() {
     let keyring = Keyring::from_master_key(MasterKey::taken_from(&mut bytes), "imported");
     let id = keyring.active().unwrap();
     keyring.rotate("next").unwrap();
-    keyring.destroy(id).unwrap();
+    keyring.destroy_without_evidence(id).unwrap();
 
     let keys = keyring.keys();
     assert_eq!(

@@ -323,7 +323,7 @@ fn a_change_that_fails_changes_nothing() {
     ));
     let refused = file.update(|edit| {
         edit.rotate("second")?;
-        edit.destroy(keys[0].id)?;
+        edit.destroy_without_evidence(keys[0].id)?;
         edit.resume(keys[0].id)
     });
     assert!(matches!(refused, Err(Error::KeyNotUsable { .. })));
@@ -415,8 +415,8 @@ fn a_files_keyring_is_changed_through_the_file_alone() {
         keyring.suspend(old),
         keyring.resume(old),
         keyring.mark_compromised(old),
-        keyring.destroy(old),
-        keyring.clone().destroy(old),
+        keyring.destroy_without_evidence(old),
+        keyring.clone().destroy_without_evidence(old),
     ];
     for refusal in refused {
         assert!(matches!(refusal, Err(Error::Misuse(_))));
@@ -436,7 +436,8 @@ fn ciphers_see_an_update_and_the_file_holds_it() {
     let new = file.update(|keys| keys.rotate("second")).unwrap();
     let moved = cipher.rewrap(&sealed).unwrap();
     assert_eq!(inspect(&moved).unwrap().slots[0].key_id, new.as_bytes());
-    file.update(|keys| keys.destroy(old)).unwrap();
+    file.update(|keys| keys.destroy_without_evidence(old))
+        .unwrap();
     assert!(matches!(
         cipher.decrypt(&sealed, &context),
         Err(Error::KeyNotUsable { .. })
@@ -782,7 +783,8 @@ fn an_older_file_put_back_is_refused_by_whoever_knows_a_newer_one() {
     older.push(fs::read(&path).unwrap());
     file.update(|keys| keys.mark_compromised(first)).unwrap();
     older.push(fs::read(&path).unwrap());
-    file.update(|keys| keys.destroy(first)).unwrap();
+    file.update(|keys| keys.destroy_without_evidence(first))
+        .unwrap();
     let (newest, keys) = (fs::read(&path).unwrap(), file.keyring().keys());
     let is_older = |result| {
         matches!(

@@ -96,7 +96,7 @@ fn main() -> Result<()> {
     // The retired key is destroyed on evidence alone: every file opened to its end without it.
     keyring.update(|keys| keys.suspend(retired))?;
     export.compare(&cipher)?;
-    keyring.update(|keys| keys.destroy(retired))?;
+    keyring.update(|keys| keys.destroy_without_evidence(retired))?;
     fs::remove_file(&before)?;
     note("all of it opened without the retired key, which is therefore destroyed");
 

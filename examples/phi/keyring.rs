@@ -46,7 +46,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             secret,
             yes_destroy: _, // without it, the command line is refused
         } => changed(console, "destroy", (file, secret), |keys| {
-            keys.destroy(*id)?;
+            keys.destroy_without_evidence(*id)?;
             Ok(*id)
         }),
         KeyringCommand::Passwd {

@@ -7,7 +7,7 @@ mod names;
 mod new_file;
 
 pub(crate) use lock::Lock;
-pub(crate) use new_file::NewFile;
+pub(crate) use new_file::{NewFile, is_meanwhile_name};
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read};
@@ -77,6 +77,15 @@ impl Disk {
     /// What a path leads to.
     pub(crate) fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         self.call(Call::Metadata, || fs::metadata(path))
+    }
+
+    /// Refuses a path that names something already.
+    pub(crate) fn refuse_taken(&self, path: &Path) -> io::Result<()> {
+        match self.call(Call::Metadata, || fs::symlink_metadata(path)) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn metadata_of(&self, file: &File) -> io::Result<Metadata> {

@@ -14,6 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Disk, Lock, folder_of, same_file};
 
+/// What the name of a file begins with until it is whole.
+const MEANWHILE: &str = ".phi-tmp-";
+
 /// A file on its way to its name. Dropped before that, it is gone.
 #[derive(Debug)]
 pub(crate) struct NewFile {
@@ -176,7 +179,14 @@ fn meanwhile_name(folder: &Path, target: &Path) -> io::Result<PathBuf> {
         .take(16)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    Ok(folder.join(format!(".phi-tmp-{hex}")))
+    Ok(folder.join(format!("{MEANWHILE}{hex}")))
+}
+
+/// Whether a name is one that a file bears until it is whole.
+pub(crate) fn is_meanwhile_name(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.as_encoded_bytes());
+    name.and_then(|name| name.strip_prefix(MEANWHILE.as_bytes()))
+        .is_some_and(|hex| hex.len() == 32 && hex.iter().all(u8::is_ascii_hexdigit))
 }
 
 fn busy() -> io::Error {

@@ -60,6 +60,11 @@ impl EnvelopeCipher {
         Builder::default()
     }
 
+    /// Whether there is a provider to write for.
+    pub(crate) fn writes(&self) -> bool {
+        !self.0.writers.is_empty()
+    }
+
     pub(crate) fn segment_length(&self) -> SegmentLength {
         self.0.segment_length
     }
@@ -164,7 +169,7 @@ impl EnvelopeCipherBuilder {
         Ok(self.finish())
     }
 
-    fn finish(self) -> EnvelopeCipher {
+    pub(super) fn finish(self) -> EnvelopeCipher {
         let readers = self.writers.iter().cloned().chain(self.readers).collect();
         EnvelopeCipher(Arc::new(Inner {
             writers: self.writers,

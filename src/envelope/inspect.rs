@@ -59,12 +59,8 @@ pub fn inspect(envelope: &[u8]) -> Result<Inspection> {
         }
         _ => {
             let candidates = inline::candidates(envelope)?;
-            let leader = match (candidates.first, candidates.second) {
-                (Some(first), Some(second)) if second.generation() > first.generation() => second,
-                (Some(header), _) | (None, Some(header)) => header,
-                (None, None) => return Err(Malformed::NoHeaderBlock.into()),
-            };
-            Ok(Inspection::of(&leader))
+            let (leader, _) = candidates.leader().ok_or(Malformed::NoHeaderBlock)?;
+            Ok(Inspection::of(leader))
         }
     }
 }

@@ -80,18 +80,29 @@ fn parse_entry(value: &mut Value) -> Result<Entry> {
     let key = key_text
         .map(|text| MasterKey::from_base64(&text).map(|key| key.with_id(id).into()))
         .transpose()?;
+    // What is no digest is kept like a field of a later version: no reason to be without the keys.
+    let evidence = fields.get("evidence").and_then(digest);
+    if evidence.is_some() {
+        fields.remove("evidence");
+    }
     let info = KeyInfo {
         id,
         label,
         state,
         created,
         changed,
+        evidence,
     };
     Ok(Entry {
         info,
         key,
         unknown: std::mem::take(fields),
     })
+}
+
+/// The SHA-256 of a key's evidence.
+fn digest(value: &Value) -> Option<[u8; 32]> {
+    STANDARD.decode(value.as_str()?).ok()?.try_into().ok()
 }
 
 fn write_entry(entry: &Entry) -> Value {
@@ -109,6 +120,9 @@ fn write_entry(entry: &Entry) -> Value {
         ("changed".to_owned(), json!(seconds(info.changed))),
         ("key".to_owned(), key.map_or(Value::Null, Value::String)),
     ]);
+    if let Some(digest) = info.evidence {
+        fields.insert("evidence".to_owned(), json!(STANDARD.encode(digest)));
+    }
     Value::Object(fields)
 }
 

@@ -18,6 +18,7 @@ mod stream;
 mod text;
 #[cfg(test)]
 mod vectors;
+mod without;
 
 pub(crate) use cipher::checked_segment_length;
 pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};

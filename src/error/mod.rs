@@ -8,7 +8,9 @@ use std::io;
 use names::Listed;
 pub(crate) use names::split_external;
 pub use names::{KeyId, KeyState, SlotId};
-pub use rules::{Authenticated, ContextMismatch, KeyringRule, Limit, Malformed, Recipients};
+pub use rules::{
+    Authenticated, ContextMismatch, EvidenceFault, KeyringRule, Limit, Malformed, Recipients,
+};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -82,6 +84,9 @@ pub enum Error {
         /// The slot, the first of them where there are several.
         slot: SlotId,
     },
+    /// The evidence does not show that a key is out of use; the key was not destroyed.
+    #[error("evidence: {0}")]
+    Evidence(EvidenceFault),
     /// A bug in the calling code; never caused by input.
     #[error("misuse: {0}")]
     Misuse(&'static str),
@@ -112,6 +117,34 @@ impl Error {
     #[must_use]
     pub fn from_io(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
+    }
+
+    /// The stable word for what kind of error it is, for logs and other programs.
+    ///
+    /// ```
+    /// assert_eq!(phi_envelope::Error::Truncated.word(), "truncated");
+    /// ```
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotAnEnvelope => "not-an-envelope",
+            Self::NewerVersion { .. } => "newer-version",
+            Self::Malformed(_) => "malformed",
+            Self::Truncated => "truncated",
+            Self::NoMatchingKey { .. } => "no-matching-key",
+            Self::KeyNotUsable { .. } => "key-not-usable",
+            Self::ContextMismatch(_) => "context-mismatch",
+            Self::AuthenticationFailed(_) => "authentication-failed",
+            Self::WrongPassphrase => "wrong-passphrase",
+            Self::LimitExceeded(_) => "limit-exceeded",
+            Self::Recipients(_) => "recipients",
+            Self::OutdatedSlot { .. } => "outdated-slot",
+            Self::Evidence(_) => "evidence",
+            Self::Misuse(_) => "usage",
+            Self::Cancelled => "cancelled",
+            Self::Provider { .. } => "provider",
+            Self::Io(_) => "io",
+        }
     }
 
     /// A provider's error, for implementations of [`KeyProvider`](crate::KeyProvider).
@@ -191,6 +224,12 @@ impl From<ContextMismatch> for Error {
 impl From<Recipients> for Error {
     fn from(recipients: Recipients) -> Self {
         Self::Recipients(recipients)
+    }
+}
+
+impl From<EvidenceFault> for Error {
+    fn from(fault: EvidenceFault) -> Self {
+        Self::Evidence(fault)
     }
 }
 

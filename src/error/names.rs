@@ -106,6 +106,16 @@ pub struct SlotId {
     pub key_id: Vec<u8>,
 }
 
+impl From<KeyId> for SlotId {
+    /// The slot of a keyring's master key.
+    fn from(id: KeyId) -> Self {
+        Self {
+            scheme: 0x01,
+            key_id: id.as_bytes().to_vec(),
+        }
+    }
+}
+
 impl fmt::Display for SlotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = Hex(&self.key_id);

@@ -13,6 +13,9 @@ pub enum Malformed {
     /// A flag bit other than 0 and 1 is set.
     #[error("an undefined flag is set")]
     Flags,
+    /// A record in text form, where its bytes are wanted.
+    #[error("a record in text form, where its bytes are wanted")]
+    TextForm,
     /// The header states no slot.
     #[error("no slot")]
     NoSlot,
@@ -228,4 +231,31 @@ pub enum Limit {
     /// The memory that this reader grants Argon2id.
     #[error("the memory granted to a passphrase's Argon2id")]
     PassphraseMemory,
+}
+
+/// Why evidence does not show that a key is out of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceFault {
+    /// The envelope is not labelled as evidence, or its content is not as this version writes it.
+    #[error("not evidence that this version knows")]
+    Content,
+    /// It is about another key.
+    #[error("it is about another key")]
+    OtherKey,
+    /// A header, or a row, still has a slot of the key.
+    #[error("the key is still in use")]
+    InUse,
+    /// Something could not be opened under another key, or not be read.
+    #[error("not everything was opened under another key")]
+    NotAllOpened,
+    /// Nothing was opened: the wrong place was scanned, or an empty one.
+    #[error("nothing was opened")]
+    NothingOpened,
+    /// Its scan began longer ago than allowed, or in the future.
+    #[error("its scan is too old")]
+    TooOld,
+    /// Its scan began before the key was deactivated, and so before the last envelope was sealed under it.
+    #[error("its scan began before the key was deactivated")]
+    BeforeDeactivation,
 }

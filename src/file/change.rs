@@ -14,7 +14,7 @@ use crate::format::limits::MAX_HEADER;
 use crate::keys::KeyProvider;
 
 /// Bytes that a record's payload has at least: IV and tag.
-const LEAST_PAYLOAD: u64 = 28;
+pub(super) const LEAST_PAYLOAD: usize = 28;
 /// Bytes of a record's payload that are copied at once.
 const COPY: usize = 1 << 18;
 
@@ -193,7 +193,7 @@ fn replace(
     let header_len = u64::try_from(header.bytes().len()).map_err(|_| Malformed::HeaderLength)?;
     let payload = metadata.len().saturating_sub(header_len);
     match header.kind() {
-        Kind::Record if payload < LEAST_PAYLOAD => return Err(Error::Truncated),
+        Kind::Record if payload < LEAST_PAYLOAD as u64 => return Err(Error::Truncated),
         Kind::StreamDetached if payload > 0 => return Err(Malformed::TrailingBytes.into()),
         // It was replaced by one since its kind was looked at.
         Kind::StreamInline => return Err(Malformed::OtherKind.into()),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::change::LEAST_PAYLOAD;
 use super::encrypt::{FileReport, begin, refuse_output};
 use super::options::FileOptions;
 use super::runs;
@@ -13,6 +14,8 @@ use super::sealed::Sealed;
 use crate::disk::{Disk, Lock, NewFile};
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{Error, Result};
+use crate::format::header::{Header, Kind};
+use crate::format::limits::MAX_HEADER;
 
 /// Bytes of a pipe's plaintext that are written at once.
 const PIPED: usize = 1 << 18;
@@ -57,11 +60,11 @@ pub fn verify_file(
     verify(&Disk::default(), cipher, path.as_ref(), context, options)
 }
 
-/// Seals a file anew, in its place: a new data key and a new payload, for the providers that the cipher writes for. What a leaked
+/// Seals a file anew, in its place, an inline stream or a record: a new data key and a new payload, for the providers that the cipher writes for. What a leaked
 /// data key or a compromised master key needs, where a rewrap is not enough.
 ///
 /// `context` presents the bindings and exactly the file's labels. The plaintext passes through memory alone; the old file stays
-/// until the new one is whole and durable.
+/// until the new one is whole and durable. A record is read into memory whole.
 ///
 /// # Errors
 /// As [`decrypt_file`] and [`encrypt_file`](crate::encrypt_file), and [`Error::ContextMismatch`] where the labels are not exactly
@@ -134,6 +137,9 @@ pub(super) fn reencrypt(
     }
     let path = disk.resolve(path)?;
     let file = disk.open_locked(&path, Lock::Exclusive)?;
+    if is_record(disk, &file)? {
+        return reencrypt_record(disk, cipher, (&path, &file), context);
+    }
     let sealed = Sealed::with_exact_labels(disk, cipher, file, context)?;
     options
         .segment_length
@@ -146,6 +152,31 @@ pub(super) fn reencrypt(
     })?;
     new.replace(&sealed.metadata()?)?;
     Ok(report(&sealed))
+}
+
+fn is_record(disk: &Disk, file: &File) -> Result<bool> {
+    let mut head = vec![0; MAX_HEADER];
+    let len = disk.read_up_to_at(file, &mut head, 0)?;
+    let head = head.get(..len).unwrap_or_default();
+    Ok(Header::parse(head).is_ok_and(|(header, _)| header.kind() == Kind::Record))
+}
+
+/// A record is sealed in one piece, and so it is read in one.
+fn reencrypt_record(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    (path, file): (&Path, &File),
+    context: &Context,
+) -> Result<FileReport> {
+    let mut record = Vec::new();
+    disk.reader(file).read_to_end(&mut record)?;
+    let sealed = cipher.reencrypt(&record, context)?;
+    disk.put_in_place(path, &sealed, &disk.metadata_of(file)?)?;
+    let (_, payload) = Header::parse(&sealed)?;
+    Ok(FileReport {
+        plaintext_bytes: payload.len().saturating_sub(LEAST_PAYLOAD) as u64,
+        header_damage: None,
+    })
 }
 
 fn decrypt_piped(

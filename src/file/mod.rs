@@ -3,6 +3,7 @@
 mod change;
 mod decrypt;
 mod encrypt;
+mod head;
 mod inspect;
 mod options;
 mod range;
@@ -17,7 +18,9 @@ pub use change::{
 };
 pub use decrypt::{decrypt_file, reencrypt_file, verify_file};
 pub use encrypt::{FileReport, encrypt_file};
-pub use inspect::{FileInspection, inspect_file};
+pub use head::FileInspection;
+pub(crate) use head::Head;
+pub use inspect::inspect_file;
 pub use options::FileOptions;
 pub use range::{RangeReader, open_range};
 pub use repack::repack_file;

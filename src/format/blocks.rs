@@ -34,6 +34,20 @@ pub(crate) struct Candidates<'a> {
     pub(crate) identical: bool,
 }
 
+impl<'a> Candidates<'a> {
+    /// The candidate of the higher generation, the first of equal ones; and the other, where there is one.
+    pub(crate) fn leader(&self) -> Option<(&Header<'a>, Option<&Header<'a>>)> {
+        match (&self.first, &self.second) {
+            (Some(first), Some(second)) if second.generation() > first.generation() => {
+                Some((second, Some(first)))
+            }
+            (Some(first), second) => Some((first, second.as_ref())),
+            (None, Some(second)) => Some((second, None)),
+            (None, None) => None,
+        }
+    }
+}
+
 /// The block length that the head of a file states, where it states one. Nothing is checked but that it can be one.
 pub(crate) fn stated_length(head: &[u8]) -> Option<usize> {
     let (fixed, _) = head.split_first_chunk::<16>()?;
@@ -50,11 +64,17 @@ pub(crate) fn find(head: &[u8]) -> Option<Candidates<'_>> {
     if let Some(length) = stated_length(head)
         && let Some(first) = candidate_at(0, length)
     {
+        let identical = block(0, length) == block(length, length);
+        let second = if identical {
+            Some(first)
+        } else {
+            candidate_at(length, length)
+        };
         return Some(Candidates {
             first: Some(first),
-            second: candidate_at(length, length),
+            second,
             block_length: length,
-            identical: block(0, length) == block(length, length),
+            identical,
         });
     }
     // Where A is no candidate, B is sought at each multiple of 4,096 up to 65,536.

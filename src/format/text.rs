@@ -23,3 +23,17 @@ pub(crate) fn decode(text: &str) -> Result<Vec<u8>> {
         .into()
     })
 }
+
+/// The bytes that the head of a text stands for; of the `whole` text, with no more than the end of a line behind it.
+pub(crate) fn decode_head(text: &[u8], whole: bool) -> Result<Vec<u8>> {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let digits = text.iter().take_while(|byte| is_digit(byte)).count();
+    let (digits, rest) = text.split_at_checked(digits).unwrap_or_default();
+    let digits = match rest {
+        b"" if !whole => digits.as_chunks::<4>().0.as_flattened(),
+        b"" | b"\n" | b"\r\n" => digits,
+        _ => return Err(Malformed::TextAlphabet.into()),
+    };
+    let digits = std::str::from_utf8(digits).map_err(|_| Malformed::TextAlphabet)?;
+    decode(digits)
+}

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::MasterKey;
-use crate::error::{Error, KeyId, KeyState, KeyringRule, Malformed, Result, SlotId};
-use crate::format::slot::KEYRING;
+use crate::error::{Error, KeyId, KeyState, KeyringRule, Malformed, Result};
 
 /// Fields of a keyring's file that this version does not know, kept for the next writer.
 pub(crate) type Unknown = serde_json::Map<String, serde_json::Value>;
@@ -43,6 +42,8 @@ pub struct KeyInfo {
     pub created: SystemTime,
     /// When its state last changed, in whole seconds; each change is later than the one before.
     pub changed: SystemTime,
+    /// The SHA-256 of the evidence on which it was destroyed, where it was destroyed on evidence.
+    pub evidence: Option<[u8; 32]>,
 }
 
 impl KeyringEdit {
@@ -164,11 +165,12 @@ impl KeyringEdit {
         )
     }
 
-    /// Destroys a key's material for ever; its id and label stay. **Whatever only this key can open is lost.**
+    /// Destroys a key's material for ever, with nothing to show that it is out of use; its id and label stay. **Whatever only this
+    /// key can open is lost.** [`destroy_key`](crate::destroy_key) asks for evidence first.
     ///
     /// # Errors
     /// [`Error::KeyNotUsable`] where the key is active, [`Error::NoMatchingKey`] where there is no such key.
-    pub fn destroy(&mut self, id: KeyId) -> Result<()> {
+    pub fn destroy_without_evidence(&mut self, id: KeyId) -> Result<()> {
         self.transition(
             id,
             &[
@@ -183,6 +185,36 @@ impl KeyringEdit {
             entry.key = None;
         }
         Ok(())
+    }
+
+    // FORMAT §9: the key's entry then holds the SHA-256 of the evidence's envelope.
+    /// Destroys a key's material, and records the evidence that it was out of use.
+    pub(crate) fn destroy_on_evidence(&mut self, id: KeyId, digest: [u8; 32]) -> Result<()> {
+        // What it was once destroyed on stays.
+        if self.state(id)? == KeyState::Destroyed {
+            return Err(Error::KeyNotUsable {
+                key_id: id,
+                state: KeyState::Destroyed,
+            });
+        }
+        self.destroy_without_evidence(id)?;
+        if let Some(entry) = self.entry_mut(id) {
+            entry.info.evidence = Some(digest);
+        }
+        Ok(())
+    }
+
+    /// The state of a key.
+    pub(crate) fn state(&self, id: KeyId) -> Result<KeyState> {
+        let entry = self.entry(id).ok_or_else(|| unknown_key(id))?;
+        Ok(entry.info.state)
+    }
+
+    /// When a key ceased to be the active one: when the next came to be. None where it is active still.
+    pub(crate) fn left_active(&self, id: KeyId) -> Option<SystemTime> {
+        let at = self.entries.iter().position(|entry| entry.info.id == id)?;
+        let next = self.entries.get(at.checked_add(1)?)?;
+        Some(next.info.created)
     }
 
     /// Whether this may come after `before`: no key is missing, and none went back to a state that it cannot go back to.
@@ -236,6 +268,7 @@ impl KeyringEdit {
                 state: KeyState::Active,
                 created: now,
                 changed: now,
+                evidence: None,
             },
             key: Some(Arc::new(key)),
             unknown: Unknown::new(),
@@ -275,10 +308,7 @@ fn may_become(old: &KeyInfo, new: &KeyInfo) -> bool {
 
 fn unknown_key(id: KeyId) -> Error {
     Error::NoMatchingKey {
-        slots: vec![SlotId {
-            scheme: KEYRING,
-            key_id: id.as_bytes().to_vec(),
-        }],
+        slots: vec![id.into()],
     }
 }
 

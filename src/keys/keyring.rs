@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::edit::{Entry, KeyInfo, KeyringEdit};
 use super::{DataKey, KeyProvider, MasterKey, Recognition, UnwrapContext, WrapContext};
-use crate::error::{Error, KeyId, KeyState, Malformed, Result, SlotId};
+use crate::error::{Error, KeyId, KeyState, Malformed, Result};
 use crate::format::slot::{KEYRING, Slot, WrappedKey};
 
 /// Versioned master keys with a state each, of which exactly one is active. It is a [`KeyProvider`].
@@ -111,12 +111,12 @@ impl Keyring {
         self.edit(|keys| keys.mark_compromised(id))
     }
 
-    /// [`KeyringEdit::destroy`], at once.
+    /// [`KeyringEdit::destroy_without_evidence`], at once.
     ///
     /// # Errors
     /// As there, and [`Error::Misuse`] for a file's keyring.
-    pub fn destroy(&self, id: KeyId) -> Result<()> {
-        self.edit(|keys| keys.destroy(id))
+    pub fn destroy_without_evidence(&self, id: KeyId) -> Result<()> {
+        self.edit(|keys| keys.destroy_without_evidence(id))
     }
 
     /// A keyring that a file holds, and that only the file changes.
@@ -183,10 +183,7 @@ impl KeyProvider for Keyring {
         let key = self.read(|keys| match keys.entry(id) {
             Some(entry) => usable(entry, context.allow_compromised()),
             None => Err(Error::NoMatchingKey {
-                slots: vec![SlotId {
-                    scheme: KEYRING,
-                    key_id: id.as_bytes().to_vec(),
-                }],
+                slots: vec![id.into()],
             }),
         })?;
         key.unwrap(slot, context)

@@ -1,0 +1,49 @@
+//! A cipher that is blind for one key, to see what opens without it.
+
+use std::sync::Arc;
+
+use super::EnvelopeCipher;
+use crate::error::{Result, SlotId};
+use crate::format::slot::{Slot, WrappedKey};
+use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext, WrapContext};
+
+impl EnvelopeCipher {
+    /// A cipher that reads as this one does, but for what only the key of this slot opens. It writes nothing and keeps no data keys.
+    pub(crate) fn without(&self, slot: &SlotId) -> Self {
+        let mut builder = Self::builder();
+        for provider in &self.0.readers {
+            builder = builder.read_with(Without {
+                provider: Arc::clone(provider),
+                slot: slot.clone(),
+            });
+        }
+        if self.0.allow_compromised {
+            builder = builder.allow_compromised();
+        }
+        builder.finish()
+    }
+}
+
+/// A provider that does not know one of its keys.
+struct Without {
+    provider: Arc<dyn KeyProvider>,
+    slot: SlotId,
+}
+
+impl KeyProvider for Without {
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        if slot.scheme() == self.slot.scheme && slot.key_id() == self.slot.key_id {
+            Recognition::NotMine
+        } else {
+            self.provider.recognize(slot)
+        }
+    }
+
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        self.provider.wrap_key(key, context)
+    }
+
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+        self.provider.unwrap_key(slot, context)
+    }
+}

@@ -1,0 +1,256 @@
+//! The head of a sealed file: what it claims without a key, and whether it opens with one. No payload is read.
+
+use std::fs::File;
+use std::time::SystemTime;
+
+use super::change::LEAST_PAYLOAD;
+use crate::disk::Disk;
+use crate::envelope::inline::{self, Current};
+use crate::envelope::{Change, EnvelopeCipher, Inspection};
+use crate::error::{Error, Malformed, Result, SlotId};
+use crate::floe::{HEADER_LEN, Layout, stated_segment_length};
+use crate::format::blocks::{self, Candidates};
+use crate::format::header::{Header, Kind};
+use crate::format::limits::MAX_BLOCK;
+use crate::format::text;
+
+/// How much is read before it is known how much is needed: header blocks of the default length, or any usual header; the
+/// longest header outside blocks; the longest blocks. The head of the FLOE message follows blocks.
+const STEPS: [usize; 3] = [
+    2 * 4096 + HEADER_LEN,
+    4 * 8192 + HEADER_LEN,
+    2 * MAX_BLOCK + HEADER_LEN,
+];
+/// What a record in text form begins with (FORMAT §8).
+const TEXT: &[u8] = b"UEhJRQEB";
+
+/// What a sealed file says about itself. **Nothing of it is verified**: without a key it is a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileInspection {
+    /// What its header says; the one that leads, where it has two header blocks.
+    pub header: Inspection,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// When the file was last written to, where the system says it: its last rewrap, or its sealing.
+    pub modified: Option<SystemTime>,
+    /// The encrypted length of its segments, where it is an inline stream with a payload.
+    pub segment_length: Option<u32>,
+    /// Bytes of plaintext, where its size tells.
+    pub plaintext_bytes: Option<u64>,
+    /// Whether its two header blocks are there and alike; true where it has none.
+    pub blocks_alike: bool,
+    /// The slots of the header block that does not lead, where the two differ: who could open the file by an older header.
+    pub other_slots: Vec<SlotId>,
+    /// Whether it is a record in text form (FORMAT §8).
+    pub is_text: bool,
+}
+
+impl FileInspection {
+    /// Every slot that is in the file, in either header block.
+    pub(crate) fn all_slots(&self) -> impl Iterator<Item = &SlotId> {
+        let own = &self.header.slots;
+        let others = self.other_slots.iter();
+        own.iter()
+            .chain(others.filter(move |slot| !own.contains(slot)))
+    }
+}
+
+/// What was read of the head of a file.
+pub(crate) struct Head {
+    bytes: Vec<u8>,
+    is_text: bool,
+    /// Whether that is all of the file.
+    is_whole: bool,
+    pub(crate) file_bytes: u64,
+    pub(crate) modified: Option<SystemTime>,
+}
+
+impl Head {
+    /// Reads as much of a file's head as its header takes, whatever the size of the file.
+    pub(crate) fn read(disk: &Disk, file: &File) -> Result<Self> {
+        let head = Self::read_once(disk, file)?;
+        match head.parse() {
+            // FORMAT §7: a lock-free reader that finds no candidate reads once more before it gives up.
+            Err(Error::Malformed(_)) => Self::read_once(disk, file),
+            _ => Ok(head),
+        }
+    }
+
+    fn read_once(disk: &Disk, file: &File) -> Result<Self> {
+        let metadata = disk.metadata_of(file)?;
+        let mut bytes = Vec::new();
+        for step in STEPS {
+            let had = bytes.len();
+            bytes.resize(step, 0);
+            let more = bytes.get_mut(had..).unwrap_or_default();
+            let read = disk.read_up_to_at(file, more, had as u64)?;
+            bytes.truncate(had + read);
+            if bytes.len() < step || holds_header(&bytes) {
+                break;
+            }
+        }
+        let is_text = bytes.starts_with(TEXT);
+        let is_whole = bytes.len() as u64 >= metadata.len();
+        if is_text {
+            bytes = text::decode_head(&bytes, is_whole)?;
+        }
+        Ok(Self {
+            bytes,
+            is_text,
+            is_whole,
+            file_bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
+
+    /// What it claims.
+    pub(crate) fn inspect(&self) -> Result<FileInspection> {
+        let found = match self.parse()? {
+            Found::Whole(header) => FileInspection {
+                plaintext_bytes: self.record_len(&header),
+                ..self.of(&header)
+            },
+            Found::Blocks(candidates) => {
+                let (leader, other) = candidates.leader().ok_or(Malformed::NoHeaderBlock)?;
+                let mut found = self.of(leader);
+                found.blocks_alike = candidates.identical;
+                if let Some(other) = other.filter(|_| !candidates.identical) {
+                    found.other_slots = other.slots().map(|slot| slot.id()).collect();
+                }
+                self.measure_stream(&mut found)?;
+                found
+            }
+        };
+        Ok(found)
+    }
+
+    /// Verifies the header's tag under a data key that one of its slots gives. Where the two header blocks differ, the one that
+    /// counts.
+    pub(crate) fn verify(&self, cipher: &EnvelopeCipher) -> Result<()> {
+        match self.parse()? {
+            Found::Whole(header) => cipher.verify_header(header).map(drop),
+            Found::Blocks(candidates) => cipher.verify_inline(&candidates).map(drop),
+        }
+    }
+
+    /// Whether a rewrap would change the file, as far as can be told without writing.
+    pub(crate) fn would_rewrap(&self, cipher: &EnvelopeCipher) -> Result<bool> {
+        match self.parse()? {
+            Found::Whole(header) => {
+                let verified = cipher.verify_header(header)?;
+                Ok(cipher.changed_header(&verified, Change::Rewrap)?.is_some())
+            }
+            Found::Blocks(candidates) => {
+                let Current { verified, .. } = cipher.verify_inline(&candidates)?;
+                let changed = cipher.changed_header(&verified, Change::Rewrap)?;
+                if let Some(header) = &changed {
+                    blocks::write(header, candidates.block_length)?;
+                }
+                Ok(changed.is_some() || !candidates.identical)
+            }
+        }
+    }
+
+    /// Checks that a rewrap has nothing left to do: neither header block has a slot under a key that its provider has moved off.
+    pub(crate) fn check_rewrapped(&self, cipher: &EnvelopeCipher) -> Result<()> {
+        match self.parse()? {
+            Found::Whole(header) => cipher.check_rewrapped(&header),
+            Found::Blocks(candidates) => {
+                let (leader, other) = candidates.leader().ok_or(Malformed::NoHeaderBlock)?;
+                cipher.check_rewrapped(leader)?;
+                other.map_or(Ok(()), |other| cipher.check_rewrapped(other))
+            }
+        }
+    }
+
+    /// Whether it begins as the payload of a detached header does. A claim, as everything that was read without a key.
+    pub(crate) fn looks_like_payload(&self) -> bool {
+        let header = self.bytes.first_chunk::<HEADER_LEN>();
+        header.is_some_and(|header| stated_segment_length(header).is_ok())
+    }
+
+    fn parse(&self) -> Result<Found<'_>> {
+        match Header::parse(&self.bytes) {
+            Ok((header, rest)) if header.kind() != Kind::StreamInline => {
+                match header.kind() {
+                    Kind::Record if rest.len() < LEAST_PAYLOAD => return Err(Error::Truncated),
+                    Kind::StreamDetached if self.is_text => {
+                        return Err(Malformed::OtherKind.into());
+                    }
+                    Kind::StreamDetached if !rest.is_empty() => {
+                        return Err(Malformed::TrailingBytes.into());
+                    }
+                    _ => {}
+                }
+                Ok(Found::Whole(header))
+            }
+            _ => Ok(Found::Blocks(inline::candidates(&self.bytes)?)),
+        }
+    }
+
+    fn of(&self, header: &Header<'_>) -> FileInspection {
+        FileInspection {
+            header: Inspection::of(header),
+            file_bytes: self.file_bytes,
+            modified: self.modified,
+            segment_length: None,
+            plaintext_bytes: None,
+            blocks_alike: true,
+            other_slots: Vec::new(),
+            is_text: self.is_text,
+        }
+    }
+
+    /// Bytes of a record's plaintext.
+    fn record_len(&self, header: &Header<'_>) -> Option<u64> {
+        if header.kind() != Kind::Record {
+            return None;
+        }
+        let len = match (self.is_text, self.is_whole) {
+            (false, _) => self.file_bytes,
+            (true, true) => self.bytes.len() as u64,
+            // Who reads on may find an end of line.
+            (true, false) => return None,
+        };
+        len.checked_sub((header.bytes().len() + LEAST_PAYLOAD) as u64)
+    }
+
+    /// What the head of an inline stream's FLOE message tells with the size of the file.
+    fn measure_stream(&self, found: &mut FileInspection) -> Result<()> {
+        let payload_at = 2 * u64::from(found.header.block_length);
+        let stream = usize::try_from(payload_at)
+            .ok()
+            .and_then(|at| self.bytes.get(at..))
+            .and_then(<[u8]>::first_chunk::<HEADER_LEN>);
+        if let Some(stream) = stream {
+            let length = stated_segment_length(stream)?;
+            let body = self.file_bytes.checked_sub(payload_at + HEADER_LEN as u64);
+            let layout = body.and_then(|body| Layout::of_body(length, body).ok());
+            found.segment_length = Some(length.get());
+            found.plaintext_bytes = layout.map(|layout| layout.plaintext());
+        }
+        Ok(())
+    }
+}
+
+/// What a head holds.
+enum Found<'a> {
+    Whole(Header<'a>),
+    Blocks(Candidates<'a>),
+}
+
+/// Whether the head of a longer file holds all that its header takes.
+fn holds_header(head: &[u8]) -> bool {
+    if head.starts_with(TEXT) {
+        return text::decode_head(head, false).is_ok_and(|head| holds_header(&head));
+    }
+    match Header::parse(head) {
+        Ok((header, rest)) if header.kind() != Kind::StreamInline => rest.len() >= LEAST_PAYLOAD,
+        // The blocks that the file states, or what was found where it states none that are whole.
+        _ => match blocks::stated_length(head) {
+            Some(length) if head.len() < 2 * length + HEADER_LEN => false,
+            _ => inline::candidates(head).is_ok(),
+        },
+    }
+}
