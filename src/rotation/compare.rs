@@ -97,11 +97,11 @@ impl fmt::Display for InventoryChanges {
         if self.changes.is_empty() {
             return writeln!(f, "nothing changed");
         }
-        let mut table = Table::new(&["", "files", "before", "bytes", "before"]);
+        let mut table = Table::new(&["", "files before", "now", "bytes before", "now"]);
         for change in &self.changes {
             let ([files, bytes], [had_files, had_bytes]) =
                 (change.after.cells(), change.before.cells());
-            table.row(&change.name, [files, had_files, bytes, had_bytes]);
+            table.row(&change.name, [had_files, files, had_bytes, bytes]);
         }
         table.fmt(f)
     }

@@ -291,7 +291,14 @@ impl fmt::Display for ExposureSummary {
         if self.unreadable > 0 {
             writeln!(f, "{} could not be read: not known", self.unreadable)?;
         }
-        writeln!(f, "\nreadable by\n{}", self.readable_by)?;
-        write!(f, "not readable, under\n{}", self.not_readable_under)
+        for (what, keys) in [
+            ("readable by", &self.readable_by),
+            ("not readable, under", &self.not_readable_under),
+        ] {
+            if !keys.listed.is_empty() {
+                write!(f, "\n{what}\n{keys}")?;
+            }
+        }
+        Ok(())
     }
 }

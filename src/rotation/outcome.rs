@@ -164,9 +164,13 @@ impl fmt::Display for RewrapSummary {
                 table.row(name, [count.to_string()]);
             }
         }
-        write!(f, "{table}{} in the changed ones", bytes(self.bytes))?;
+        table.row("all", [self.seen().to_string()]);
+        table.fmt(f)?;
+        if self.bytes > 0 {
+            writeln!(f, "{} in the files to change", bytes(self.bytes))?;
+        }
         if self.stopped {
-            write!(f, "\nstopped: too many failures")?;
+            writeln!(f, "stopped: too many failures")?;
         }
         Ok(())
     }
