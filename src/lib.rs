@@ -16,6 +16,7 @@ pub mod floe;
 mod format;
 mod keys;
 pub mod manual;
+mod rotation;
 mod secret;
 
 pub use envelope::{
@@ -37,4 +38,5 @@ pub use keys::{
     Argon2Costs, DataKey, KeyInfo, KeyProvider, Keyring, KeyringEdit, MasterKey, Passphrase,
     Recognition, UnwrapContext, WrapContext,
 };
+pub use rotation::{RowsPass, RowsReport, Swap, rewrap_rows};
 pub use secret::Plaintext;
