@@ -99,7 +99,8 @@ pub fn rewrap_rows<I, E>(
 ///
 /// A row is an id and the bytes of a record, or of a stream's detached header. No bindings are needed. Rows are taken in chunks
 /// of at most 256, or of 8 MiB and one row more, rewrapped on all cores, and replaced one by one in their order on the caller's
-/// thread; no more of them is held at any time than a chunk and what becomes of it.
+/// thread. No more rows are held at any time than a chunk and what becomes of it; of those that failed or had changed the ids are
+/// kept.
 ///
 /// What `swap` is handed was checked: its tag verifies, each new slot gives its provider the same data key, and no slot is left
 /// under a key that a provider of the cipher knows as its own and has moved off. A row for which any of this does not hold, or
