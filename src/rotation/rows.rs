@@ -140,9 +140,9 @@ impl<I> RowsPass<I> {
         }
     }
 
-    /// Stops when this many rows have failed: 1,000 unless said, and at least 1. A wrong keyring fails every row.
+    /// Stops when this many rows have failed: 1,000 unless said; 0 is as 1. A wrong keyring fails every row.
     pub fn failure_limit(mut self, rows: usize) -> Self {
-        self.failure_limit = rows.max(1);
+        self.failure_limit = rows;
         self
     }
 
