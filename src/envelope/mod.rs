@@ -32,7 +32,10 @@ pub use stream::{DecryptReader, EncryptWriter, HeaderDamage};
 pub use text::Envelope;
 
 /// Applies `each` to all of `work`, in order of results, on all cores where the feature `parallel` is on.
-fn map_all<T: Send, U: Send>(work: Vec<T>, each: impl Fn(T) -> U + Sync + Send) -> Vec<U> {
+pub(crate) fn map_all<T: Send, U: Send>(
+    work: Vec<T>,
+    each: impl Fn(T) -> U + Sync + Send,
+) -> Vec<U> {
     #[cfg(feature = "parallel")]
     {
         use rayon::prelude::*;
