@@ -3,6 +3,7 @@
 //! `cargo run --release --example rotate_archive`
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::time::Instant;
 
@@ -36,7 +37,10 @@ fn main() -> Result<()> {
     };
     let (first, second) = std::thread::scope(|scope| {
         let worker = scope.spawn(|| share(0));
-        (share(1), worker.join().expect("a worker panicked"))
+        (
+            share(1),
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        )
     });
     println!("{}\n{}", first?, second?);
     println!("in {:.2} s\n", began.elapsed().as_secs_f64());
