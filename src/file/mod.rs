@@ -22,5 +22,6 @@ pub use head::FileInspection;
 pub(crate) use head::Head;
 pub use inspect::inspect_file;
 pub use options::FileOptions;
+pub(crate) use options::threads_or_cores;
 pub use range::{RangeReader, open_range};
 pub use repack::repack_file;

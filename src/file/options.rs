@@ -101,14 +101,7 @@ impl<'a> FileOptions<'a> {
     }
 
     pub(super) fn thread_count(&self) -> usize {
-        let all = || {
-            if cfg!(feature = "parallel") {
-                std::thread::available_parallelism().ok()
-            } else {
-                None
-            }
-        };
-        self.threads.or_else(all).map_or(1, NonZeroUsize::get)
+        threads_or_cores(self.threads)
     }
 
     pub(super) fn report(&mut self, done: u64, total: u64) -> Result<()> {
@@ -117,6 +110,15 @@ impl<'a> FileOptions<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// The threads that are wanted, or else as many as there are cores; one without the feature `parallel`.
+pub(crate) fn threads_or_cores(threads: Option<NonZeroUsize>) -> usize {
+    let cores = || {
+        let cores = std::thread::available_parallelism().ok();
+        cores.filter(|_| cfg!(feature = "parallel"))
+    };
+    threads.or_else(cores).map_or(1, NonZeroUsize::get)
 }
 
 impl Default for FileOptions<'_> {

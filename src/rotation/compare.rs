@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::summary::{InventorySummary, Tally};
+use super::summary::InventorySummary;
 use super::table::{Table, day};
-use super::uses::KeyUse;
+use super::uses::{KeyUse, Tally};
 
 /// What changed from one inventory to a later one. `Display` makes a table of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::json::{hex, seconds};
-use super::summary::Tally;
 use super::table::{Table, day, shown};
-use super::uses::KeyUses;
+use super::uses::{KeyUses, Tally};
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{ContextMismatch, Error, EvidenceFault, KeyId, Result};
 use crate::format::header::Header;

@@ -29,6 +29,6 @@ pub use retire::{DestroyOptions, RetireOptions, Retired, destroy_key, retire};
 pub use rewrap::{RewrapOptions, RewrapTree, rewrap_tree};
 pub use rows::{RowsPass, RowsReport, Swap, rewrap_rows};
 pub use scan::EvidenceScan;
-pub use summary::{InventorySummary, Tally};
+pub use summary::InventorySummary;
 pub use tree::{Shard, Tree};
-pub use uses::{KeyUse, KeyUses};
+pub use uses::{KeyUse, KeyUses, Tally};

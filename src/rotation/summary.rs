@@ -8,30 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::json;
 use super::look::{Content, InventoryEntry};
-use super::table::{Table, bytes};
-use super::uses::KeyUses;
+use super::table::Table;
+use super::uses::{KeyUses, Tally};
 use crate::format::header::Kind;
 use crate::keys::KeyInfo;
-
-/// Files and their bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Tally {
-    /// How many files.
-    pub files: u64,
-    /// How many bytes they have.
-    pub bytes: u64,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, bytes: u64) {
-        self.files = self.files.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-
-    pub(super) fn cells(self) -> [String; 2] {
-        [self.files.to_string(), bytes(self.bytes)]
-    }
-}
 
 /// What an inventory adds up to, by the files' own account. `Display` makes a table of it; serialized, it is a snapshot to be
 /// compared with a later one.

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
 use crate::error::{Error, Result};
+use crate::file::threads_or_cores;
 
 /// Folders that are kept open at once; of one deeper down, the names wait in memory.
 const OPEN_FOLDERS: usize = 64;
@@ -73,14 +74,7 @@ impl Tree {
     }
 
     pub(super) fn thread_count(&self) -> usize {
-        let all = || {
-            if cfg!(feature = "parallel") {
-                std::thread::available_parallelism().ok()
-            } else {
-                None
-            }
-        };
-        self.threads.or_else(all).map_or(1, NonZeroUsize::get)
+        threads_or_cores(self.threads)
     }
 
     pub(super) fn rate(&self) -> Option<NonZeroU32> {

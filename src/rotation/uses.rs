@@ -5,14 +5,33 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::json::hex;
-use super::summary::Tally;
-use super::table::{Table, day};
+use super::table::{Table, bytes, day};
 use crate::error::{KeyState, SlotId};
 use crate::format::slot::PASSPHRASE;
 use crate::keys::KeyInfo;
 
 /// Key ids that are counted apart. Whoever can write files could name another one in each.
 const MOST_KEYS: usize = 10_000;
+
+/// Files and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many files.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.files = self.files.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub(super) fn cells(self) -> [String; 2] {
+        [self.files.to_string(), bytes(self.bytes)]
+    }
+}
 
 /// The keys that were met, in the order of scheme and id. `Display` makes a table of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
