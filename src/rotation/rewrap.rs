@@ -177,10 +177,13 @@ impl fmt::Debug for RewrapTree {
 }
 
 fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapEntry {
+    let was_named = matches!(met, Met::Unreadable { is_named: true, .. });
     let (entry, plan) = look(&Disk::default(), met, |head| {
         options.dry_run.then(|| plan(cipher, head))
     });
     let outcome = match entry.content {
+        // A name with a slip in it is not to look like an archive that is done.
+        Content::Unreadable(error) if was_named => RewrapOutcome::Failed(error),
         _ if entry.is_temporary => RewrapOutcome::PassedOver(PassedOver::Temporary),
         Content::NotAnEnvelope => RewrapOutcome::PassedOver(PassedOver::NotAnEnvelope),
         Content::DetachedPayload => RewrapOutcome::PassedOver(PassedOver::DetachedPayload),

@@ -177,8 +177,12 @@ pub(super) enum Met {
     Symlink(PathBuf),
     /// A pipe, a socket, a device.
     Special(PathBuf),
-    /// A folder that cannot be read, or something in one.
-    Unreadable { path: PathBuf, error: Error },
+    /// A folder that cannot be read, or something in one; or what was named and is not there.
+    Unreadable {
+        path: PathBuf,
+        error: Error,
+        is_named: bool,
+    },
 }
 
 /// A walk through a tree.
@@ -204,11 +208,24 @@ impl Iterator for Walk {
                 None => self.below = None,
                 Some(Err(error)) => return Some(self.unreadable(error)),
                 Some(Ok(entry)) => {
-                    let kind = entry.file_type();
+                    let is_named = entry.depth() == 0;
+                    let mut kind = entry.file_type();
+                    if is_named && kind.is_symlink() {
+                        // What is named is what the link leads to.
+                        match std::fs::metadata(entry.path()) {
+                            Ok(metadata) => kind = metadata.file_type(),
+                            Err(error) => {
+                                return Some(Met::Unreadable {
+                                    path: entry.into_path(),
+                                    error: error.into(),
+                                    is_named,
+                                });
+                            }
+                        }
+                    }
                     if kind.is_dir() || !self.is_mine(entry.path()) {
                         continue;
                     }
-                    let is_named = entry.depth() == 0;
                     let path = entry.into_path();
                     return Some(if kind.is_file() {
                         Met::File { path, is_named }
@@ -235,8 +252,10 @@ impl Walk {
     }
 
     fn unreadable(&self, error: walkdir::Error) -> Met {
-        let path = error.path().unwrap_or(&self.root).to_owned();
-        let error = Error::from(std::io::Error::from(error));
-        Met::Unreadable { path, error }
+        Met::Unreadable {
+            path: error.path().unwrap_or(&self.root).to_owned(),
+            is_named: error.depth() == 0,
+            error: std::io::Error::from(error).into(),
+        }
     }
 }
