@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 
 /// Folders that are kept open at once; of one deeper down, the names wait in memory.
 const OPEN_FOLDERS: usize = 64;
+/// Threads that work on a tree at most.
+const MOST_THREADS: usize = 1024;
 
 /// The files to look at: all below some folders, single files, or both. Symbolic links are not followed, except where they are named
 /// themselves.
@@ -53,7 +55,7 @@ impl Tree {
         self
     }
 
-    /// Works on this many threads: as many as there are cores unless said, one without the feature `parallel`.
+    /// Works on this many threads, 1,024 at most: as many as there are cores unless said, one without the feature `parallel`.
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = Some(threads);
         self
@@ -80,7 +82,8 @@ impl Tree {
                 None
             }
         };
-        self.threads.or_else(all).map_or(1, NonZeroUsize::get)
+        let count = self.threads.or_else(all).map_or(1, NonZeroUsize::get);
+        count.min(MOST_THREADS)
     }
 
     pub(super) fn rate(&self) -> Option<NonZeroU32> {
