@@ -234,25 +234,29 @@ fn change(
         .reencrypt
         .as_ref()
         .filter(|(keys, _)| found.all_slots().any(|slot| is_named(slot, keys)));
-    if let Some(plan) = plan {
-        return Ok(match anew {
-            None if !plan? => RewrapOutcome::Current,
-            _ => RewrapOutcome::WouldChange,
-        });
-    }
+    let disk = Disk::default();
+    let head = || Head::read(&disk, &disk.open(path)?);
     let outcome = if let Some((_, contexts)) = anew {
         let context = contexts(path, found)?;
+        if options.dry_run {
+            head()?.check_reencrypt(cipher, &context)?;
+            return Ok(RewrapOutcome::WouldChange);
+        }
         // The cores are at work on other files.
         let options = FileOptions::new().threads(NonZeroUsize::MIN);
         reencrypt_file(cipher, path, &context, options)?;
         RewrapOutcome::Reencrypted
+    } else if let Some(plan) = plan {
+        return Ok(match plan? {
+            true => RewrapOutcome::WouldChange,
+            false => RewrapOutcome::Current,
+        });
     } else {
         match rewrap_file(cipher, path)? {
             Rewrapped::Done => RewrapOutcome::Done,
             Rewrapped::Current => RewrapOutcome::Current,
         }
     };
-    let disk = Disk::default();
-    Head::read(&disk, &disk.open(path)?)?.check_rewrapped(cipher)?;
+    head()?.check_rewrapped(cipher)?;
     Ok(outcome)
 }
