@@ -22,13 +22,13 @@ type Contexts = Arc<dyn Fn(&Path, &FileInspection) -> Result<Context> + Send + S
 #[derive(Clone)]
 #[must_use]
 pub struct RewrapOptions {
-    dry_run: bool,
+    pub(super) dry_run: bool,
     most_failures: u64,
     reencrypt: Option<(Vec<KeyId>, Contexts)>,
 }
 
 impl RewrapOptions {
-    /// The defaults: files are changed, nothing is re-encrypted, and after 1,000 failures the pass stops.
+    /// The defaults: files are changed, nothing is re-encrypted, and a pass in which more than 1,000 fail stops.
     pub fn new() -> Self {
         Self {
             dry_run: false,
@@ -43,7 +43,7 @@ impl RewrapOptions {
         self
     }
 
-    /// Stops after this many failures. What is being worked on then is finished.
+    /// Stops once more than this have failed. What is being worked on then is finished.
     pub fn most_failures(mut self, most: u64) -> Self {
         self.most_failures = most;
         self
