@@ -86,6 +86,10 @@ impl Tree {
         count.min(MOST_THREADS)
     }
 
+    pub(super) fn share(&self) -> Option<Shard> {
+        self.shard
+    }
+
     pub(super) fn rate(&self) -> Option<NonZeroU32> {
         self.files_per_second
     }
