@@ -189,9 +189,10 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
         Content::DetachedPayload => RewrapOutcome::PassedOver(PassedOver::DetachedPayload),
         Content::Symlink => RewrapOutcome::PassedOver(PassedOver::Symlink),
         Content::Special => RewrapOutcome::PassedOver(PassedOver::Special),
-        Content::Damaged(error) | Content::Unreadable(error) => failed(error),
+        Content::Damaged(error) | Content::Unreadable(error) => failed(&entry.path, error),
         Content::Envelope(found) => {
-            change(cipher, &entry.path, &found, plan.flatten(), options).unwrap_or_else(failed)
+            let outcome = change(cipher, &entry.path, &found, plan.flatten(), options);
+            outcome.unwrap_or_else(|error| failed(&entry.path, error))
         }
     };
     RewrapEntry {
@@ -201,8 +202,9 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
     }
 }
 
-fn failed(error: Error) -> RewrapOutcome {
-    if is_gone(&error) {
+fn failed(path: &Path, error: Error) -> RewrapOutcome {
+    // What is not there may be something else: a provider's file, or one that the caller looks for a context in.
+    if is_gone(&error) && Disk::default().refuse_taken(path).is_ok() {
         RewrapOutcome::PassedOver(PassedOver::Gone)
     } else {
         RewrapOutcome::Failed(error)
