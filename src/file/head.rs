@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::change::LEAST_PAYLOAD;
 use crate::disk::Disk;
 use crate::envelope::inline::{self, Current};
-use crate::envelope::{Change, EnvelopeCipher, Inspection};
+use crate::envelope::{Change, Context, EnvelopeCipher, Inspection};
 use crate::error::{Error, Malformed, Result, SlotId};
 use crate::floe::{HEADER_LEN, Layout, stated_segment_length};
 use crate::format::blocks::{self, Candidates};
@@ -150,6 +150,19 @@ impl Head {
                 Ok(changed.is_some() || !candidates.identical)
             }
         }
+    }
+
+    /// Checks what of a file can be checked without reading its payload before it is sealed anew: its header opens for whoever presents
+    /// this context, and exactly its labels.
+    pub(crate) fn check_reencrypt(&self, cipher: &EnvelopeCipher, context: &Context) -> Result<()> {
+        let opened = match self.parse()? {
+            Found::Whole(header) if header.kind() == Kind::Record => {
+                cipher.open_header(header, context)?
+            }
+            Found::Whole(_) => return Err(Malformed::OtherKind.into()),
+            Found::Blocks(candidates) => cipher.open_inline(&candidates, context)?.0,
+        };
+        context.check_exact_labels(opened.header())
     }
 
     /// Checks that a rewrap has nothing left to do: neither header block has a slot under a key that its provider has moved off.

@@ -15,6 +15,8 @@ use crate::error::Result;
 
 /// Batches that may wait for whoever takes them, for each thread.
 const WAITING: usize = 2;
+/// How long a thread that waits for its turn does not look whether it is to stop.
+const NAP: Duration = Duration::from_millis(20);
 
 /// What threads make of a tree, in no order. Dropped, it stops them, each after what it is at, and waits.
 pub(super) struct Crew<T> {
@@ -41,8 +43,11 @@ impl<T: Send + 'static> Crew<T> {
     ) -> Result<Self> {
         let count = tree.thread_count();
         let stop = Arc::new(AtomicBool::new(false));
+        let pace = tree.rate().map(Pace::new);
+        // What is done slowly is told at once.
+        let batch = if pace.is_some() { 1 } else { batch };
         let shared = Arc::new(Shared {
-            pace: tree.rate().map(Pace::new),
+            pace,
             walk: Mutex::new(tree.walk()),
             stop: Arc::clone(&stop),
             batch,
@@ -120,7 +125,7 @@ impl Shared {
             let mut batch = Vec::with_capacity(taken.len());
             for met in taken {
                 if let (Some(pace), Met::File { .. }) = (&self.pace, &met) {
-                    pace.wait();
+                    self.wait_until(pace.turn());
                 }
                 if self.stopped() {
                     break;
@@ -137,6 +142,16 @@ impl Shared {
         // Where the caller's list of roots panicked in another thread, that one says so.
         let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
         walk.by_ref().take(self.batch).collect()
+    }
+
+    fn wait_until(&self, turn: Instant) {
+        loop {
+            let left = turn.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.stopped() {
+                return;
+            }
+            thread::sleep(left.min(NAP));
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -158,12 +173,12 @@ impl Pace {
         }
     }
 
-    fn wait(&self) {
+    /// When the next may be begun. Each asks for itself.
+    fn turn(&self) -> Instant {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = (*next).max(Instant::now());
         *next = mine + self.between;
-        drop(next);
-        thread::sleep(mine.saturating_duration_since(Instant::now()));
+        mine
     }
 }
 

@@ -130,7 +130,7 @@ pub(super) fn look<T>(
         Met::File { path, is_named } => (path, is_named),
         Met::Symlink(path) => return (InventoryEntry::bare(path, Content::Symlink), None),
         Met::Special(path) => return (InventoryEntry::bare(path, Content::Special), None),
-        Met::Unreadable { path, error } => {
+        Met::Unreadable { path, error, .. } => {
             return (InventoryEntry::bare(path, Content::Unreadable(error)), None);
         }
     };

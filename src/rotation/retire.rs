@@ -178,7 +178,7 @@ pub struct Retired {
 ///
 /// # Errors
 /// [`Error::KeyNotUsable`] where the key is active ([rotate](crate::KeyringEdit::rotate) first) or destroyed; [`Error::Misuse`] where `evidence` would lie in one
-/// of the places; [`Error::Io`], also where it exists; those of [`KeyringFile::update`]. That the key is not out of use is no error:
+/// of the places, or the rewrap is to be a dry run; [`Error::Io`], also where it exists; those of [`KeyringFile::update`]. That the key is not out of use is no error:
 /// [`Retired::refused`] says it.
 ///
 /// ```no_run
@@ -201,6 +201,11 @@ pub fn retire(
     evidence: impl AsRef<Path>,
     mut options: RetireOptions<'_>,
 ) -> Result<Retired> {
+    if options.rewrap.dry_run {
+        return Err(Error::Misuse(
+            "a key is not retired in a dry run; rewrap_tree has one",
+        ));
+    }
     let path = evidence.as_ref();
     if lies_in(path, places)? {
         return Err(Error::Misuse(

@@ -22,13 +22,13 @@ type Contexts = Arc<dyn Fn(&Path, &FileInspection) -> Result<Context> + Send + S
 #[derive(Clone)]
 #[must_use]
 pub struct RewrapOptions {
-    dry_run: bool,
+    pub(super) dry_run: bool,
     most_failures: u64,
     reencrypt: Option<(Vec<KeyId>, Contexts)>,
 }
 
 impl RewrapOptions {
-    /// The defaults: files are changed, nothing is re-encrypted, and after 1,000 failures the pass stops.
+    /// The defaults: files are changed, nothing is re-encrypted, and a pass in which more than 1,000 fail stops.
     pub fn new() -> Self {
         Self {
             dry_run: false,
@@ -43,7 +43,7 @@ impl RewrapOptions {
         self
     }
 
-    /// Stops after this many failures. What is being worked on then is finished.
+    /// Stops once more than this have failed. What is being worked on then is finished.
     pub fn most_failures(mut self, most: u64) -> Self {
         self.most_failures = most;
         self
@@ -177,18 +177,22 @@ impl fmt::Debug for RewrapTree {
 }
 
 fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapEntry {
+    let was_named = matches!(met, Met::Unreadable { is_named: true, .. });
     let (entry, plan) = look(&Disk::default(), met, |head| {
         options.dry_run.then(|| plan(cipher, head))
     });
     let outcome = match entry.content {
+        // A name with a slip in it is not to look like an archive that is done.
+        Content::Unreadable(error) if was_named => RewrapOutcome::Failed(error),
         _ if entry.is_temporary => RewrapOutcome::PassedOver(PassedOver::Temporary),
         Content::NotAnEnvelope => RewrapOutcome::PassedOver(PassedOver::NotAnEnvelope),
         Content::DetachedPayload => RewrapOutcome::PassedOver(PassedOver::DetachedPayload),
         Content::Symlink => RewrapOutcome::PassedOver(PassedOver::Symlink),
         Content::Special => RewrapOutcome::PassedOver(PassedOver::Special),
-        Content::Damaged(error) | Content::Unreadable(error) => failed(error),
+        Content::Damaged(error) | Content::Unreadable(error) => failed(&entry.path, error),
         Content::Envelope(found) => {
-            change(cipher, &entry.path, &found, plan.flatten(), options).unwrap_or_else(failed)
+            let outcome = change(cipher, &entry.path, &found, plan.flatten(), options);
+            outcome.unwrap_or_else(|error| failed(&entry.path, error))
         }
     };
     RewrapEntry {
@@ -198,8 +202,9 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
     }
 }
 
-fn failed(error: Error) -> RewrapOutcome {
-    if is_gone(&error) {
+fn failed(path: &Path, error: Error) -> RewrapOutcome {
+    // What is not there may be something else: a provider's file, or one that the caller looks for a context in.
+    if is_gone(&error) && Disk::default().refuse_taken(path).is_ok() {
         RewrapOutcome::PassedOver(PassedOver::Gone)
     } else {
         RewrapOutcome::Failed(error)
@@ -231,25 +236,29 @@ fn change(
         .reencrypt
         .as_ref()
         .filter(|(keys, _)| found.all_slots().any(|slot| is_named(slot, keys)));
-    if let Some(plan) = plan {
-        return Ok(match anew {
-            None if !plan? => RewrapOutcome::Current,
-            _ => RewrapOutcome::WouldChange,
-        });
-    }
+    let disk = Disk::default();
+    let head = || Head::read(&disk, &disk.open(path)?);
     let outcome = if let Some((_, contexts)) = anew {
         let context = contexts(path, found)?;
+        if options.dry_run {
+            head()?.check_reencrypt(cipher, &context)?;
+            return Ok(RewrapOutcome::WouldChange);
+        }
         // The cores are at work on other files.
         let options = FileOptions::new().threads(NonZeroUsize::MIN);
         reencrypt_file(cipher, path, &context, options)?;
         RewrapOutcome::Reencrypted
+    } else if let Some(plan) = plan {
+        return Ok(match plan? {
+            true => RewrapOutcome::WouldChange,
+            false => RewrapOutcome::Current,
+        });
     } else {
         match rewrap_file(cipher, path)? {
             Rewrapped::Done => RewrapOutcome::Done,
             Rewrapped::Current => RewrapOutcome::Current,
         }
     };
-    let disk = Disk::default();
-    Head::read(&disk, &disk.open(path)?)?.check_rewrapped(cipher)?;
+    head()?.check_rewrapped(cipher)?;
     Ok(outcome)
 }

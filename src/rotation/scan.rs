@@ -55,12 +55,17 @@ impl EvidenceScan {
         }
     }
 
-    /// Opens the headers of all files of a tree, on all cores. `place` is how the evidence names it.
+    /// Opens the headers of all files of a tree, on all cores. `place` is how the evidence names it; a shard of a tree is named as one,
+    /// since **the evidence does not speak of the others**.
     ///
     /// # Errors
     /// [`Error::Io`] where no thread can be started. What cannot be read or opened is a finding and no error.
     pub fn tree(&mut self, place: impl Into<String>, tree: Tree) -> Result<()> {
-        self.evidence.places.push(place.into());
+        let mut place = place.into();
+        if let Some(shard) = tree.share() {
+            place += &format!(", shard {shard}");
+        }
+        self.evidence.places.push(place);
         let cipher = self.cipher.clone();
         let crew = Crew::start(tree, BATCH, move |met| {
             look(&Disk::default(), met, |head| head.verify(&cipher))

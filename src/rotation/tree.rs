@@ -13,6 +13,8 @@ use crate::file::threads_or_cores;
 
 /// Folders that are kept open at once; of one deeper down, the names wait in memory.
 const OPEN_FOLDERS: usize = 64;
+/// Threads that work on a tree at most.
+const MOST_THREADS: usize = 1024;
 
 /// The files to look at: all below some folders, single files, or both. Symbolic links are not followed, except where they are named
 /// themselves.
@@ -54,7 +56,7 @@ impl Tree {
         self
     }
 
-    /// Works on this many threads: as many as there are cores unless said, one without the feature `parallel`.
+    /// Works on this many threads, 1,024 at most: as many as there are cores unless said, one without the feature `parallel`.
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = Some(threads);
         self
@@ -74,7 +76,11 @@ impl Tree {
     }
 
     pub(super) fn thread_count(&self) -> usize {
-        threads_or_cores(self.threads)
+        threads_or_cores(self.threads).min(MOST_THREADS)
+    }
+
+    pub(super) fn share(&self) -> Option<Shard> {
+        self.shard
     }
 
     pub(super) fn rate(&self) -> Option<NonZeroU32> {
@@ -171,8 +177,12 @@ pub(super) enum Met {
     Symlink(PathBuf),
     /// A pipe, a socket, a device.
     Special(PathBuf),
-    /// A folder that cannot be read, or something in one.
-    Unreadable { path: PathBuf, error: Error },
+    /// A folder that cannot be read, or something in one; or what was named and is not there.
+    Unreadable {
+        path: PathBuf,
+        error: Error,
+        is_named: bool,
+    },
 }
 
 /// A walk through a tree.
@@ -198,11 +208,24 @@ impl Iterator for Walk {
                 None => self.below = None,
                 Some(Err(error)) => return Some(self.unreadable(error)),
                 Some(Ok(entry)) => {
-                    let kind = entry.file_type();
+                    let is_named = entry.depth() == 0;
+                    let mut kind = entry.file_type();
+                    if is_named && kind.is_symlink() {
+                        // What is named is what the link leads to.
+                        match std::fs::metadata(entry.path()) {
+                            Ok(metadata) => kind = metadata.file_type(),
+                            Err(error) => {
+                                return Some(Met::Unreadable {
+                                    path: entry.into_path(),
+                                    error: error.into(),
+                                    is_named,
+                                });
+                            }
+                        }
+                    }
                     if kind.is_dir() || !self.is_mine(entry.path()) {
                         continue;
                     }
-                    let is_named = entry.depth() == 0;
                     let path = entry.into_path();
                     return Some(if kind.is_file() {
                         Met::File { path, is_named }
@@ -229,8 +252,10 @@ impl Walk {
     }
 
     fn unreadable(&self, error: walkdir::Error) -> Met {
-        let path = error.path().unwrap_or(&self.root).to_owned();
-        let error = Error::from(std::io::Error::from(error));
-        Met::Unreadable { path, error }
+        Met::Unreadable {
+            path: error.path().unwrap_or(&self.root).to_owned(),
+            is_named: error.depth() == 0,
+            error: std::io::Error::from(error).into(),
+        }
     }
 }
