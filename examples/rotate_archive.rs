@@ -5,12 +5,12 @@
 use std::fs;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use phi_envelope::{
-    Context, EnvelopeCipher, FileOptions, KeyringFile, Passphrase, RetireOptions, RewrapOptions,
-    Shard, Tree, encrypt_file, exposure, inventory, retire, rewrap_tree,
+    Context, DestroyOptions, EnvelopeCipher, FileOptions, KeyringFile, Passphrase, RetireOptions,
+    RewrapOptions, Shard, Tree, encrypt_file, exposure, inventory, retire, rewrap_tree,
 };
 
 const FILES: usize = 2000;
@@ -52,14 +52,10 @@ fn main() -> Result<()> {
     println!("== Is it now safe to destroy the old key?\n");
     let evidence = home.path().join("ehr-2026.evidence.phi");
     let places = [&archive];
-    let retired = retire(
-        &keyring,
-        &cipher,
-        old,
-        &places,
-        &evidence,
-        RetireOptions::new(),
-    )?;
+    // Else an hour must pass since the rotation: here nothing can still be under way.
+    let terms = DestroyOptions::new().settling_time(Duration::ZERO);
+    let options = RetireOptions::new().destroy(terms);
+    let retired = retire(&keyring, &cipher, old, &places, &evidence, options)?;
     println!("{}", retired.evidence);
     println!("destroyed: {}\n", retired.destroyed);
 

@@ -41,8 +41,8 @@ pub use keys::{
 pub use rotation::{
     Content, DestroyOptions, Evidence, EvidenceScan, Exposed, Exposure, ExposureEntry,
     ExposureSummary, Finding, Inventory, InventoryChange, InventoryChanges, InventoryEntry,
-    InventorySummary, KeyUse, KeyUses, PassedOver, Progress, RetireOptions, Retired, RewrapEntry,
-    RewrapOptions, RewrapOutcome, RewrapSummary, RewrapTree, RowsPass, RowsReport, Shard, Swap,
-    Tally, Tree, destroy_key, exposure, inventory, retire, rewrap_rows, rewrap_tree,
+    InventorySummary, KeyUse, KeyUses, PassedOver, Place, Progress, RetireOptions, Retired,
+    RewrapEntry, RewrapOptions, RewrapOutcome, RewrapSummary, RewrapTree, RowsPass, RowsReport,
+    Shard, Swap, Tally, Tree, destroy_key, exposure, inventory, retire, rewrap_rows, rewrap_tree,
 };
 pub use secret::Plaintext;

@@ -55,23 +55,16 @@ impl Disk {
     pub(crate) fn open_here(&self, path: &Path) -> io::Result<File> {
         let mut options = File::options();
         options.read(true);
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::OFlags;
-            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-            std::os::unix::fs::OpenOptionsExt::custom_flags(
-                &mut options,
-                flags.bits().cast_signed(),
-            );
-        }
+        wait_for_nobody(&mut options, true);
         self.call(Call::Open, || options.open(path))
     }
 
     /// Opens for reading and writing what is there.
     pub(crate) fn open_to_change(&self, path: &Path) -> io::Result<File> {
-        self.call(Call::Open, || {
-            File::options().read(true).write(true).open(path)
-        })
+        let mut options = File::options();
+        options.read(true).write(true);
+        wait_for_nobody(&mut options, false);
+        self.call(Call::Open, || options.open(path))
     }
 
     /// What a path leads to.
@@ -297,6 +290,19 @@ pub(crate) fn same_file(left: &Metadata, right: &Metadata) -> bool {
 pub(crate) fn same_file(_: &Metadata, _: &Metadata) -> bool {
     true
 }
+
+/// Has a file opened without waiting for the other end of a pipe, and, if `here`, not by a link.
+#[cfg(target_os = "linux")]
+fn wait_for_nobody(options: &mut fs::OpenOptions, here: bool) {
+    use rustix::fs::OFlags;
+
+    let mut flags = OFlags::NONBLOCK;
+    flags.set(OFlags::NOFOLLOW, here);
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits().cast_signed());
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wait_for_nobody(_: &mut fs::OpenOptions, _: bool) {}
 
 fn offset_plus(offset: u64, done: usize) -> io::Result<u64> {
     u64::try_from(done)

@@ -44,7 +44,7 @@ pub(crate) struct Verified<'a> {
 pub(crate) struct Opened<'a>(Verified<'a>);
 
 impl<'a> Verified<'a> {
-    pub(super) fn header(&self) -> &Header<'a> {
+    pub(crate) fn header(&self) -> &Header<'a> {
         &self.header
     }
 

@@ -131,6 +131,20 @@ impl EnvelopeCipher {
         Ok(Some([&changed, payload].concat()))
     }
 
+    /// A header of this process's own with its slots under the keys that are current now, or none where they are.
+    pub(crate) fn brought_up_to_date(&self, header: &[u8]) -> Result<Option<Vec<u8>>> {
+        let (header, _) = Header::parse(header)?;
+        if self.leftover(&header).is_none() {
+            return Ok(None);
+        }
+        let verified = self.verify_header(header)?;
+        let changed = self.changed_header(&verified, Change::Rewrap)?;
+        if let Some(changed) = &changed {
+            self.check_changed(&verified, &Header::parse(changed)?.0, Change::Rewrap)?;
+        }
+        Ok(changed)
+    }
+
     fn change(&self, envelope: &[u8], change: Change<'_>) -> Result<Vec<u8>> {
         let (header, payload) = changeable(envelope)?;
         let verified = self.verify_header(header)?;

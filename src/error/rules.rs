@@ -73,6 +73,9 @@ pub enum Malformed {
     /// Neither header block is whole.
     #[error("neither header block is whole")]
     NoHeaderBlock,
+    /// The two header blocks are to be alike and are not, or one is damaged.
+    #[error("the two header blocks differ, or one is damaged")]
+    BlocksDiffer,
     /// Bytes follow where the envelope ends.
     #[error("bytes follow the end")]
     TrailingBytes,
@@ -249,13 +252,16 @@ pub enum EvidenceFault {
     /// Something could not be opened under another key, or not be read.
     #[error("not everything was opened under another key")]
     NotAllOpened,
-    /// Nothing was opened: the wrong place was scanned, or an empty one.
-    #[error("nothing was opened")]
+    /// In one of the places nothing was opened: the wrong one, an empty one, or one that is not mounted.
+    #[error("in one of the places nothing was opened")]
     NothingOpened,
     /// Its scan began longer ago than allowed, or in the future.
     #[error("its scan is too old")]
     TooOld,
-    /// Its scan began before the key was deactivated, and so before the last envelope was sealed under it.
-    #[error("its scan began before the key was deactivated")]
-    BeforeDeactivation,
+    /// Its scan began too soon after the last rotation: what was begun before may have been sealed under the key since.
+    #[error("its scan began too soon after the last rotation")]
+    TooSoon,
+    /// There are more payloads of detached headers than such headers that were opened.
+    #[error("there are more detached payloads than detached headers that were opened")]
+    HeadersElsewhere,
 }

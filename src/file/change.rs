@@ -102,7 +102,8 @@ pub(super) fn change_file(
     // A rename would replace a symbolic link and leave what it leads to as it was.
     let path = disk.resolve(path)?;
     let mut head = vec![0; MAX_HEADER];
-    let file = disk.open(&path)?;
+    // Who can write the storage could put a pipe here, and have this wait for its other end.
+    let file = disk.open_here(&path)?;
     let len = disk.read_up_to_at(&file, &mut head, 0)?;
     head.truncate(len);
     match Header::parse(&head) {

@@ -7,18 +7,21 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::change::LEAST_PAYLOAD;
-use super::encrypt::{FileReport, begin, refuse_output};
+use super::encrypt::{FileReport, begin, bring_up_to_date, refuse_output};
+use super::head::Head;
 use super::options::FileOptions;
 use super::runs;
 use super::sealed::Sealed;
 use crate::disk::{Disk, Lock, NewFile};
 use crate::envelope::{Context, EnvelopeCipher};
-use crate::error::{Error, Result};
-use crate::format::header::{Header, Kind};
+use crate::error::{Error, Limit, Result};
+use crate::format::header::Header;
 use crate::format::limits::MAX_HEADER;
 
 /// Bytes of a pipe's plaintext that are written at once.
 const PIPED: usize = 1 << 18;
+/// Bytes of the longest record with the longest header (FORMAT §1).
+const MAX_RECORD: u64 = (1 << 36) + MAX_HEADER as u64;
 
 /// Opens a sealed file into another, on all cores and in bounded memory.
 ///
@@ -137,7 +140,9 @@ pub(super) fn reencrypt(
     }
     let path = disk.resolve(path)?;
     let file = disk.open_locked(&path, Lock::Exclusive)?;
-    if is_record(disk, &file)? {
+    let head = Head::read(disk, &file)?;
+    if head.is_record() {
+        head.check_reencrypt(cipher, context)?;
         return reencrypt_record(disk, cipher, (&path, &file), context);
     }
     let sealed = Sealed::with_exact_labels(disk, cipher, file, context)?;
@@ -146,32 +151,30 @@ pub(super) fn reencrypt(
         .get_or_insert(sealed.segment_length());
     options.block_length.get_or_insert(sealed.block_length());
     let new = disk.new_file(&path)?;
-    let (_, message) = begin(disk, cipher, &new, context, &options)?;
+    let (header, message) = begin(disk, cipher, &new, context, &options)?;
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
         sealed.read_at(plain, offset, buffers).map(drop)
     })?;
+    bring_up_to_date(cipher, header, Some((disk, new.file()?)))?;
     new.replace(&sealed.metadata()?)?;
     Ok(report(&sealed))
 }
 
-fn is_record(disk: &Disk, file: &File) -> Result<bool> {
-    let mut head = vec![0; MAX_HEADER];
-    let len = disk.read_up_to_at(file, &mut head, 0)?;
-    let head = head.get(..len).unwrap_or_default();
-    Ok(Header::parse(head).is_ok_and(|(header, _)| header.kind() == Kind::Record))
-}
-
-/// A record is sealed in one piece, and so it is read in one.
+/// A record is sealed in one piece, and so it is read in one; its header has verified.
 fn reencrypt_record(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     (path, file): (&Path, &File),
     context: &Context,
 ) -> Result<FileReport> {
+    let metadata = disk.metadata_of(file)?;
+    if metadata.len() > MAX_RECORD {
+        return Err(Limit::RecordLength.into());
+    }
     let mut record = Vec::new();
     disk.reader(file).read_to_end(&mut record)?;
     let sealed = cipher.reencrypt(&record, context)?;
-    disk.put_in_place(path, &sealed, &disk.metadata_of(file)?)?;
+    disk.put_in_place(path, &sealed, &metadata)?;
     let (_, payload) = Header::parse(&sealed)?;
     Ok(FileReport {
         plaintext_bytes: payload.len().saturating_sub(LEAST_PAYLOAD) as u64,

@@ -81,6 +81,7 @@ pub(super) fn encrypt(
         refuse_output(disk, &[&metadata], path, false)?;
     }
     let (header, message) = begin(disk, cipher, &new, context, &options)?;
+    let is_detached = header_path.is_some();
     let plaintext_bytes = if metadata.is_file() {
         let len = metadata.len();
         message.seal(len, &mut options, |buffer, offset, _| {
@@ -96,8 +97,13 @@ pub(super) fn encrypt(
     } else {
         message.seal_piped(disk.reader(&file), &mut options)?
     };
+    let header = bring_up_to_date(
+        cipher,
+        header,
+        (!is_detached).then_some((disk, new.file()?)),
+    )?;
     let permissions = metadata.is_file().then(|| metadata.permissions());
-    if let (Some(path), Some(header)) = (header_path, header) {
+    if let Some(path) = header_path {
         publish_detached(disk, (&path, &header), (output, new), permissions)?;
     } else if options.overwrite {
         new.overwrite(permissions)?;
@@ -152,14 +158,14 @@ pub(super) struct NewMessage<'a> {
     length: SegmentLength,
 }
 
-/// Writes the header blocks of a new file, or returns the header that is to stand apart.
+/// Writes the header blocks of a new file where the header is not to stand apart, and returns the header.
 pub(super) fn begin<'a>(
     disk: &'a Disk,
     cipher: &EnvelopeCipher,
     new: &'a NewFile,
     context: &Context,
     options: &FileOptions<'_>,
-) -> Result<(Option<Vec<u8>>, NewMessage<'a>)> {
+) -> Result<(Vec<u8>, NewMessage<'a>)> {
     let file = new.file()?;
     let length = options.segment_length.unwrap_or(cipher.segment_length());
     let detached = options.detached_header.is_some();
@@ -171,13 +177,11 @@ pub(super) fn begin<'a>(
     };
     let stated = u32::try_from(stated).map_err(|_| Malformed::BlockLength)?;
     let (header, key, aad) = cipher.begin_stream(kind, stated, context)?;
-    let mut at = 0;
-    if !detached {
-        let block = blocks::write(&header, block_length)?;
-        let blocks = [block.as_slice(), &block].concat();
-        disk.write_all_at(file, &blocks, 0)?;
-        at = u64::try_from(blocks.len()).map_err(|_| Malformed::BlockLength)?;
-    }
+    let at = if detached {
+        0
+    } else {
+        write_blocks(disk, file, &header)?
+    };
     let message = NewMessage {
         disk,
         file,
@@ -186,7 +190,31 @@ pub(super) fn begin<'a>(
         at,
         length,
     };
-    Ok((detached.then_some(header), message))
+    Ok((header, message))
+}
+
+/// Writes a header into both header blocks of a new file, and returns where its payload begins.
+fn write_blocks(disk: &Disk, file: &File, header: &[u8]) -> Result<u64> {
+    let length = blocks::stated_length(header).ok_or(Malformed::BlockLength)?;
+    let block = blocks::write(header, length)?;
+    disk.write_all_at(file, &[block.as_slice(), &block].concat(), 0)?;
+    Ok(u64::try_from(2 * length).map_err(|_| Malformed::BlockLength)?)
+}
+
+/// The header of a new file whose payload is sealed; written again, into the file where it has blocks, if a key was rotated away from
+/// meanwhile. A file that has no name yet is met by no scan for what is under the old key.
+pub(super) fn bring_up_to_date(
+    cipher: &EnvelopeCipher,
+    header: Vec<u8>,
+    blocks: Option<(&Disk, &File)>,
+) -> Result<Vec<u8>> {
+    let Some(header_now) = cipher.brought_up_to_date(&header)? else {
+        return Ok(header);
+    };
+    if let Some((disk, file)) = blocks {
+        write_blocks(disk, file, &header_now)?;
+    }
+    Ok(header_now)
 }
 
 impl NewMessage<'_> {

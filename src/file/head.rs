@@ -60,6 +60,8 @@ impl FileInspection {
 pub(crate) struct Head {
     bytes: Vec<u8>,
     is_text: bool,
+    /// What is wrong with a text.
+    fault: Option<Malformed>,
     /// Whether that is all of the file.
     is_whole: bool,
     pub(crate) file_bytes: u64,
@@ -90,18 +92,32 @@ impl Head {
                 break;
             }
         }
+        let modified = metadata.modified().ok();
+        Ok(Self::of(bytes, metadata.len(), modified))
+    }
+
+    /// The head of an envelope in memory.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self::of(bytes.to_vec(), bytes.len() as u64, None)
+    }
+
+    fn of(bytes: Vec<u8>, file_bytes: u64, modified: Option<SystemTime>) -> Self {
         let is_text = bytes.starts_with(TEXT);
-        let is_whole = bytes.len() as u64 >= metadata.len();
-        if is_text {
-            bytes = text::decode_head(&bytes, is_whole)?;
-        }
-        Ok(Self {
-            bytes,
+        let is_whole = bytes.len() as u64 >= file_bytes;
+        let decoded = if is_text {
+            text::decode_head(&bytes, is_whole)
+        } else {
+            Ok(bytes)
+        };
+        let fault = decoded.as_ref().err().copied();
+        Self {
+            bytes: decoded.unwrap_or_default(),
             is_text,
+            fault,
             is_whole,
-            file_bytes: metadata.len(),
-            modified: metadata.modified().ok(),
-        })
+            file_bytes,
+            modified,
+        }
     }
 
     /// What it claims.
@@ -109,11 +125,11 @@ impl Head {
         let found = match self.parse()? {
             Found::Whole(header) => FileInspection {
                 plaintext_bytes: self.record_len(&header),
-                ..self.of(&header)
+                ..self.claims(&header)
             },
             Found::Blocks(candidates) => {
                 let (leader, other) = candidates.leader().ok_or(Malformed::NoHeaderBlock)?;
-                let mut found = self.of(leader);
+                let mut found = self.claims(leader);
                 found.blocks_alike = candidates.identical;
                 if let Some(other) = other.filter(|_| !candidates.identical) {
                     found.other_slots = other.slots().map(|slot| slot.id()).collect();
@@ -134,22 +150,25 @@ impl Head {
         }
     }
 
-    /// Whether a rewrap would change the file, as far as can be told without writing.
+    /// Whether a rewrap would change the file. Fails where the rewrap would, as far as can be told without writing.
     pub(crate) fn would_rewrap(&self, cipher: &EnvelopeCipher) -> Result<bool> {
-        match self.parse()? {
-            Found::Whole(header) => {
-                let verified = cipher.verify_header(header)?;
-                Ok(cipher.changed_header(&verified, Change::Rewrap)?.is_some())
-            }
+        let (verified, blocks) = match self.parse()? {
+            Found::Whole(header) => (cipher.verify_header(header)?, None),
             Found::Blocks(candidates) => {
                 let Current { verified, .. } = cipher.verify_inline(&candidates)?;
-                let changed = cipher.changed_header(&verified, Change::Rewrap)?;
-                if let Some(header) = &changed {
-                    blocks::write(header, candidates.block_length)?;
-                }
-                Ok(changed.is_some() || !candidates.identical)
+                (verified, Some(candidates))
             }
+        };
+        let changed = cipher.changed_header(&verified, Change::Rewrap)?;
+        if let (Some(header), Some(candidates)) = (&changed, &blocks) {
+            blocks::write(header, candidates.block_length)?;
         }
+        match &changed {
+            Some(header) => cipher.check_rewrapped(&Header::parse(header)?.0)?,
+            None => cipher.check_rewrapped(verified.header())?,
+        }
+        let repairs = blocks.is_some_and(|candidates| !candidates.identical);
+        Ok(changed.is_some() || repairs)
     }
 
     /// Checks what of a file can be checked without reading its payload before it is sealed anew: its header opens for whoever presents
@@ -170,9 +189,11 @@ impl Head {
         match self.parse()? {
             Found::Whole(header) => cipher.check_rewrapped(&header),
             Found::Blocks(candidates) => {
-                let (leader, other) = candidates.leader().ok_or(Malformed::NoHeaderBlock)?;
-                cipher.check_rewrapped(leader)?;
-                other.map_or(Ok(()), |other| cipher.check_rewrapped(other))
+                if !candidates.identical {
+                    return Err(Malformed::BlocksDiffer.into());
+                }
+                let (header, _) = candidates.leader().ok_or(Malformed::NoHeaderBlock)?;
+                cipher.check_rewrapped(header)
             }
         }
     }
@@ -183,14 +204,20 @@ impl Head {
         header.is_some_and(|header| stated_segment_length(header).is_ok())
     }
 
+    /// Whether it is a record as bytes.
+    pub(crate) fn is_record(&self) -> bool {
+        let whole = Header::parse(&self.bytes);
+        !self.is_text && whole.is_ok_and(|(header, _)| header.kind() == Kind::Record)
+    }
+
     fn parse(&self) -> Result<Found<'_>> {
+        if let Some(fault) = self.fault {
+            return Err(fault.into());
+        }
         match Header::parse(&self.bytes) {
             Ok((header, rest)) if header.kind() != Kind::StreamInline => {
                 match header.kind() {
                     Kind::Record if rest.len() < LEAST_PAYLOAD => return Err(Error::Truncated),
-                    Kind::StreamDetached if self.is_text => {
-                        return Err(Malformed::OtherKind.into());
-                    }
                     Kind::StreamDetached if !rest.is_empty() => {
                         return Err(Malformed::TrailingBytes.into());
                     }
@@ -202,7 +229,7 @@ impl Head {
         }
     }
 
-    fn of(&self, header: &Header<'_>) -> FileInspection {
+    fn claims(&self, header: &Header<'_>) -> FileInspection {
         FileInspection {
             header: Inspection::of(header),
             file_bytes: self.file_bytes,

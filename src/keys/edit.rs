@@ -210,11 +210,11 @@ impl KeyringEdit {
         Ok(entry.info.state)
     }
 
-    /// When a key ceased to be the active one: when the next came to be. None where it is active still.
-    pub(crate) fn left_active(&self, id: KeyId) -> Option<SystemTime> {
-        let at = self.entries.iter().position(|entry| entry.info.id == id)?;
-        let next = self.entries.get(at.checked_add(1)?)?;
-        Some(next.info.created)
+    /// When the active key came to be: since then, at the latest, no other wraps.
+    pub(crate) fn last_rotation(&self) -> Option<SystemTime> {
+        let mut entries = self.entries.iter();
+        let active = entries.find(|entry| entry.info.state == KeyState::Active)?;
+        Some(active.info.created)
     }
 
     /// Whether this may come after `before`: no key is missing, and none went back to a state that it cannot go back to.

@@ -79,6 +79,11 @@ impl InventorySummary {
             (3, "detached payloads", self.detached_payloads),
             (4, "NOT ENVELOPES", self.not_envelopes),
             (6, "could not be read", count(self.unreadable)),
+            (6, "header blocks that differ", count(self.blocks_differ)),
+            (6, "pipes, sockets and devices", count(self.special)),
+            (6, "symbolic links", count(self.symlinks)),
+            (6, "temporary", count(self.temporary)),
+            (8, "slots of further keys", count(self.keys.further)),
         ];
         let kinds = kinds.map(|(order, name, tally)| (order, name.to_owned(), tally));
         let damaged = self.damaged.iter();

@@ -1,7 +1,6 @@
 //! Evidence that a key is out of use (FORMAT §9): what was opened without it, and what was not.
 
 use std::fmt;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -29,12 +28,12 @@ pub struct Evidence {
     pub started: u64,
     /// When it ended, likewise.
     pub finished: u64,
-    /// What was scanned, in the caller's words.
-    pub places: Vec<String>,
-    /// Files whose header opened under another key.
+    /// What was scanned.
+    pub places: Vec<Place>,
+    /// Envelopes whose header opened under another key: files, and rows.
     pub opened: Tally,
-    /// Rows whose header did.
-    pub rows_opened: Tally,
+    /// Those of them that are the header of a stream that lies elsewhere.
+    pub detached_headers: u64,
     /// Envelopes that have a slot of the key.
     pub in_use: u64,
     /// Envelopes that did not open under another key, and files and folders that could not be read.
@@ -45,12 +44,24 @@ pub struct Evidence {
     pub detached_payloads: Tally,
     /// Symbolic links, pipes, sockets and devices, which were passed over.
     pub passed_over: u64,
+    /// The first hundred of what is no envelope or was passed over: none of these should hold sealed data in a form of its own.
+    pub others: Vec<String>,
     /// The keys that the opened headers name. These headers were authenticated.
     pub keys: KeyUses,
     /// What is in use or did not open: the first thousand.
     pub findings: Vec<Finding>,
     /// Findings that are not listed.
     pub further_findings: u64,
+}
+
+/// A place that was scanned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Place {
+    /// Its name, in the caller's words.
+    pub name: String,
+    /// Envelopes there whose header opened under another key.
+    pub opened: Tally,
 }
 
 /// Something that speaks against destroying a key.
@@ -72,19 +83,21 @@ impl Evidence {
             finished: 0,
             places: Vec::new(),
             opened: Tally::default(),
-            rows_opened: Tally::default(),
+            detached_headers: 0,
             in_use: 0,
             not_opened: 0,
             not_envelopes: Tally::default(),
             detached_payloads: Tally::default(),
             passed_over: 0,
+            others: Vec::new(),
             keys: KeyUses::default(),
             findings: Vec::new(),
             further_findings: 0,
         }
     }
 
-    /// Whether everything that was scanned opened under another key, and something did.
+    /// Whether everything that was scanned opened under another key, something did in each place, and no detached payload is without
+    /// its header.
     ///
     /// # Errors
     /// [`Error::Evidence`] with what speaks against it.
@@ -93,7 +106,9 @@ impl Evidence {
             EvidenceFault::InUse
         } else if self.not_opened > 0 {
             EvidenceFault::NotAllOpened
-        } else if self.opened.files == 0 && self.rows_opened.files == 0 {
+        } else if self.detached_payloads.files > self.detached_headers {
+            EvidenceFault::HeadersElsewhere
+        } else if self.places.is_empty() || self.places.iter().any(|it| it.opened.files == 0) {
             EvidenceFault::NothingOpened
         } else {
             return Ok(());
@@ -156,15 +171,13 @@ impl Evidence {
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "key {}", self.key)?;
-        writeln!(f, "scanned on {}:", day(self.started))?;
-        for place in &self.places {
-            writeln!(f, "  {}", shown(place))?;
-        }
+        writeln!(f, "key {}, on {}", shown(&self.key), day(self.started))?;
         let count = |files| Tally { files, bytes: 0 }.cells();
         let mut table = Table::new(&["", "count", "bytes"]);
-        table.row("files opened under another key", self.opened.cells());
-        table.row("rows opened under another key", self.rows_opened.cells());
+        for place in &self.places {
+            let name = format!("opened under another key in {}", place.name);
+            table.row(&name, place.opened.cells());
+        }
         table.row("STILL UNDER THE KEY", count(self.in_use));
         table.row("NOT OPENED", count(self.not_opened));
         table.row("not envelopes", self.not_envelopes.cells());
@@ -172,21 +185,6 @@ impl fmt::Display for Evidence {
         table.row("links and special files", count(self.passed_over));
         write!(f, "{table}")
     }
-}
-
-/// Whether `path` lies in one of `places`, so that a scan of these would meet it.
-pub(super) fn lies_in(path: &Path, places: &[impl AsRef<Path>]) -> Result<bool> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let folder = std::fs::canonicalize(folder)?;
-    for place in places {
-        if folder.starts_with(std::fs::canonicalize(place)?) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn labels() -> Result<Context> {

@@ -14,7 +14,7 @@ use super::table::{Table, day};
 use super::tree::Tree;
 use super::uses::{KeyUses, Tally};
 use crate::disk::Disk;
-use crate::error::{Error, Result, SlotId};
+use crate::error::{Error, Malformed, Result, SlotId};
 use crate::format::slot::PASSPHRASE;
 
 /// Files that a thread takes at once.
@@ -24,7 +24,7 @@ const BATCH: usize = 64;
 ///
 /// Reads heads alone and needs no key, and so **nothing of it is verified**. It says what the keys open *today*. What was rewrapped or
 /// re-encrypted since they were stolen, they opened before: a file that changed its header has a
-/// [`generation`](crate::Inspection::generation) above 0, and old copies of it open as they did. A
+/// [`generation`](crate::Inspection::generation) above 0, or was re-encrypted and has one of 0, and old copies of it open as they did. A
 /// slot of a key is named by [`KeyId`](crate::KeyId) `.into()`; one of a passphrase by scheme 2 and an empty id, which stands for all.
 ///
 /// # Errors
@@ -127,7 +127,7 @@ pub enum Exposed {
     DetachedPayload,
     /// It is not encrypted by this format: whoever has the file reads what is in it.
     NotAnEnvelope,
-    /// Its header is damaged, or of a newer version: not known.
+    /// Its header is damaged, or one of its two header blocks, or it is of a newer version: not known.
     Damaged(Error),
     /// It could not be read: not known.
     Unreadable(Error),
@@ -148,7 +148,10 @@ fn sort(entry: InventoryEntry, keys: &[SlotId]) -> ExposureEntry {
             generation = Some(found.header.generation);
             let slots = found.all_slots().cloned();
             let (stolen, others): (Vec<_>, Vec<_>) = slots.partition(is_stolen);
-            if stolen.is_empty() {
+            if stolen.is_empty() && !found.blocks_alike {
+                // What is left of the other block may hold a slot of theirs.
+                Exposed::Damaged(Malformed::BlocksDiffer.into())
+            } else if stolen.is_empty() {
                 Exposed::NotReadable(others)
             } else {
                 Exposed::Readable(stolen)

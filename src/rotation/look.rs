@@ -140,7 +140,6 @@ pub(super) fn look<T>(
             let content = Content::Unreadable(error);
             (InventoryEntry::bare(path, content), None)
         }
-        // What begins as a text and is none.
         Err(error) => (InventoryEntry::bare(path, Content::Damaged(error)), None),
         Ok((head, _file)) => {
             let (content, more) = match head.inspect() {

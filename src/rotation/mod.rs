@@ -20,7 +20,7 @@ mod uses;
 
 pub use compare::{InventoryChange, InventoryChanges};
 pub use crew::Progress;
-pub use evidence::{Evidence, Finding};
+pub use evidence::{Evidence, Finding, Place};
 pub use exposure::{Exposed, Exposure, ExposureEntry, ExposureSummary, exposure};
 pub use inventory::{Inventory, inventory};
 pub use look::{Content, InventoryEntry};

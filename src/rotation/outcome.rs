@@ -36,7 +36,7 @@ pub enum RewrapOutcome {
     WouldChange,
     /// It is no envelope of its own: what else it is.
     PassedOver(PassedOver),
-    /// It is as it was, and why.
+    /// It is not where it is to be, and why. It opens as it did.
     Failed(Error),
 }
 

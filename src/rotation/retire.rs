@@ -1,33 +1,40 @@
 //! A key taken out of use, with proof, and destroyed.
 
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use super::evidence::{Evidence, lies_in};
+use super::evidence::Evidence;
 use super::outcome::{RewrapEntry, RewrapSummary};
 use super::rewrap::{RewrapOptions, rewrap_tree};
-use super::scan::{EvidenceScan, place_of};
+use super::scan::EvidenceScan;
 use super::tree::Tree;
-use crate::disk::Disk;
+use crate::disk::{Disk, folder_of};
 use crate::envelope::{EnvelopeCipher, KeyringFile};
 use crate::error::{Error, EvidenceFault, KeyId, KeyState, Result};
+use crate::keys::Keyring;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// On what terms evidence is enough to destroy a key.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct DestroyOptions {
     age: Duration,
+    settling_time: Duration,
     although_in_use: bool,
 }
 
 impl DestroyOptions {
-    /// The defaults: the scan began within the last 24 hours, and everything was opened under another key.
+    /// The defaults: the scan began within the last 24 hours, and an hour or more after the last rotation; everything was opened under
+    /// another key.
     pub fn new() -> Self {
         Self {
             age: Duration::from_secs(24 * 60 * 60),
+            settling_time: Duration::from_secs(60 * 60),
             although_in_use: false,
         }
     }
@@ -35,6 +42,15 @@ impl DestroyOptions {
     /// The scan began within this time.
     pub fn evidence_not_older_than(mut self, age: Duration) -> Self {
         self.age = age;
+        self
+    }
+
+    /// The scan began this long after the last rotation, or later.
+    ///
+    /// What was begun before a rotation, an upload, a transaction, a process that reloads the keyring now and then, ends after it, and may
+    /// be under the old key where no scan has met it yet. Less than the default is for whoever knows that there was nothing of the kind.
+    pub fn settling_time(mut self, time: Duration) -> Self {
+        self.settling_time = time;
         self
     }
 
@@ -53,7 +69,11 @@ impl Default for DestroyOptions {
 }
 
 /// Destroys a master key of a keyring's file for ever, on evidence that it is out of use. The file records the SHA-256 of the
-/// evidence, an envelope as [`Evidence::seal`] makes it, which `cipher` opens.
+/// evidence, an envelope as [`Evidence::seal`] makes it, which `cipher` opens with another key.
+///
+/// What was begun before the last rotation, an upload, a transaction, a process that has not reloaded the keyring, must have ended before
+/// the scan began: no scan meets it, and what is sealed under the key after the scan is lost. See [`DestroyOptions::settling_time`]. Another keyring's
+/// file that is sealed for a master key of this one is lost with it, keys and all.
 ///
 /// Without evidence there is [`KeyringEdit::destroy_without_evidence`](crate::KeyringEdit::destroy_without_evidence).
 ///
@@ -78,7 +98,8 @@ pub fn destroy_key(
     evidence: &[u8],
     options: DestroyOptions,
 ) -> Result<()> {
-    let content = Evidence::open(cipher, evidence)?;
+    // Whoever held the key could have forged evidence about it under it.
+    let content = Evidence::open(&cipher.without(&key.into()), evidence)?;
     content.check_subject(key, options.age, SystemTime::now())?;
     if !options.although_in_use {
         content.check()?;
@@ -86,11 +107,16 @@ pub fn destroy_key(
     let begun = content.begun()?;
     let digest = Sha256::digest(evidence).into();
     file.update(|keys| {
-        // Until then, something may have been sealed under it.
-        match keys.left_active(key) {
-            Some(left) if left > begun => Err(EvidenceFault::BeforeDeactivation.into()),
-            _ => keys.destroy_on_evidence(key, digest),
+        // Until the last rotation, something may have been sealed under it. Times are whole seconds: the same is not later.
+        let is_late_enough = keys.last_rotation().is_some_and(|rotation| {
+            begun
+                .duration_since(rotation)
+                .is_ok_and(|since| !since.is_zero() && since >= options.settling_time)
+        });
+        if !is_late_enough {
+            return Err(EvidenceFault::TooSoon.into());
         }
+        keys.destroy_on_evidence(key, digest)
     })
 }
 
@@ -99,6 +125,8 @@ pub fn destroy_key(
 pub struct RetireOptions<'a> {
     rewrap: RewrapOptions,
     destroy: Option<DestroyOptions>,
+    threads: Option<NonZeroUsize>,
+    files_per_second: Option<NonZeroU32>,
     watch: Box<dyn FnMut(&RewrapEntry) + 'a>,
 }
 
@@ -108,6 +136,8 @@ impl<'a> RetireOptions<'a> {
         Self {
             rewrap: RewrapOptions::new(),
             destroy: Some(DestroyOptions::new()),
+            threads: None,
+            files_per_second: None,
             watch: Box::new(|_| ()),
         }
     }
@@ -127,6 +157,18 @@ impl<'a> RetireOptions<'a> {
     /// Keeps the key in any case: [`destroy_key`] can destroy it later, on the same evidence while it is young.
     pub fn keep(mut self) -> Self {
         self.destroy = None;
+        self
+    }
+
+    /// [`Tree::threads`], for the rewrap and for the scan.
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// [`Tree::files_per_second`], for the rewrap and for the scan. Evidence is as old as the beginning of its scan.
+    pub fn files_per_second(mut self, most: NonZeroU32) -> Self {
+        self.files_per_second = Some(most);
         self
     }
 
@@ -171,10 +213,11 @@ pub struct Retired {
 ///
 /// `places` must be all there is: what is elsewhere, in a backup or in a database, the evidence does not speak of, and is lost with the
 /// key. For rows, do the same step by step: [`rewrap_rows`](crate::rewrap_rows), [`EvidenceScan`], [`destroy_key`]. Every process that has the keyring's
-/// file open must have [reloaded](KeyringFile::reload) it: one that has not seals under the old key still.
+/// file open must have [reloaded](KeyringFile::reload) it, and what was begun before the rotation have ended, as [`destroy_key`] says: within an
+/// hour of a rotation the key is kept.
 ///
 /// To run it again is to go on, with another file for the evidence. A suspended key is made a deactivated one first. A compromised key stays
-/// so, and needs a cipher that allows it, and [`RewrapOptions::reencrypt`].
+/// so; what is under it is to be re-encrypted before, or here by [`RewrapOptions::reencrypt`] with a cipher that allows it.
 ///
 /// # Errors
 /// [`Error::KeyNotUsable`] where the key is active ([rotate](crate::KeyringEdit::rotate) first) or destroyed; [`Error::Misuse`] where `evidence` would lie in one
@@ -207,12 +250,16 @@ pub fn retire(
         ));
     }
     let path = evidence.as_ref();
-    if lies_in(path, places)? {
+    let disk = Disk::default();
+    let whole = |place: &Path| disk.resolve(place);
+    let folder = whole(&folder_of(path))?;
+    let roots = places.iter().map(|place| whole(place.as_ref()));
+    let roots = roots.collect::<Result<Vec<_>, _>>()?;
+    if roots.iter().any(|root| folder.starts_with(root)) {
         return Err(Error::Misuse(
             "the evidence would lie in a place that it is about",
         ));
     }
-    let disk = Disk::default();
     disk.refuse_taken(path)?;
     file.update(|keys| match keys.state(key)? {
         // Rotated away from, it could still be opened, and was not to be used.
@@ -220,17 +267,28 @@ pub fn retire(
         _ => keys.deactivate(key),
     })?;
 
-    let roots = || places.iter().map(|place| place.as_ref().to_owned());
-    let tree = Tree::new(roots().collect::<Vec<PathBuf>>());
-    let mut pass = rewrap_tree(cipher, tree, options.rewrap.clone())?;
+    let tree = |roots: Vec<PathBuf>| {
+        let mut tree = Tree::new(roots);
+        if let Some(threads) = options.threads {
+            tree = tree.threads(threads);
+        }
+        if let Some(most) = options.files_per_second {
+            tree = tree.files_per_second(most);
+        }
+        tree
+    };
+    let mut pass = rewrap_tree(cipher, tree(roots.clone()), options.rewrap.clone())?;
     for entry in &mut pass {
         (options.watch)(&entry);
     }
     let rewrapped = pass.summary().clone();
 
+    if options.destroy.is_some() {
+        leave_the_second_of(&file.keyring());
+    }
     let mut scan = EvidenceScan::new(cipher, key);
-    for place in roots() {
-        scan.tree(place_of(&place), Tree::new([place]))?;
+    for root in roots {
+        scan.tree(root.to_string_lossy(), tree(vec![root.clone()]))?;
     }
     let evidence = scan.finish();
     let sealed = evidence.seal(cipher)?;
@@ -250,4 +308,15 @@ pub fn retire(
         destroyed,
         refused,
     })
+}
+
+/// Waits until the second is over in which the keyring was rotated, so that the scan is seen to begin after it.
+fn leave_the_second_of(keyring: &Keyring) {
+    let keys = keyring.keys();
+    let rotated = keys.iter().find(|key| key.state == KeyState::Active);
+    let Some(next) = rotated.and_then(|key| key.created.checked_add(SECOND)) else {
+        return;
+    };
+    let left = next.duration_since(SystemTime::now()).unwrap_or_default();
+    std::thread::sleep(left.min(SECOND));
 }

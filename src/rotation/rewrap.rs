@@ -50,7 +50,11 @@ impl RewrapOptions {
     }
 
     /// Seals what has a slot of one of these keys anew, under a new data key, file by file and each atomically: for keys that are
-    /// compromised, where a rewrap is not enough. The cipher must allow compromised keys.
+    /// compromised, where a rewrap is not enough. The cipher must allow compromised keys. What was rewrapped already has no slot of them any
+    /// more, and is not sealed anew: re-encrypt first.
+    ///
+    /// The new envelope is **for those whom the cipher writes for, and nobody else**: slots of other recipients go. Its
+    /// [`generation`](crate::Inspection::generation) is 0 again. A detached header fails, since its payload lies elsewhere.
     ///
     /// `contexts` gives the context that a file was sealed with: its bindings, and exactly its labels. What it is told of the file is a
     /// claim, as all that was read without a key. It is asked on several threads.
@@ -87,7 +91,10 @@ impl fmt::Debug for RewrapOptions {
 /// [`Done`](RewrapOutcome::Done) or [`Current`](RewrapOutcome::Current), it was read again, and has no slot left of a key that one of the
 /// cipher's providers has moved off, in either header block.
 ///
-/// A failure ends nothing, up to [`RewrapOptions::most_failures`]: it is an entry like the others, and its file is as it was.
+/// A failure ends nothing, up to [`RewrapOptions::most_failures`]: it is an entry like the others, and its file opens as it did.
+///
+/// A record or a detached header is replaced by a new file. Where it has several names in the tree (hard links), they become files of their own.
+/// Records in text form are not rewrapped.
 ///
 /// # Errors
 /// [`Error::Misuse`] where the cipher writes for nobody, [`Error::Io`] where no thread can be started.
@@ -179,7 +186,7 @@ impl fmt::Debug for RewrapTree {
 fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapEntry {
     let was_named = matches!(met, Met::Unreadable { is_named: true, .. });
     let (entry, plan) = look(&Disk::default(), met, |head| {
-        options.dry_run.then(|| plan(cipher, head))
+        options.dry_run.then(|| head.would_rewrap(cipher))
     });
     let outcome = match entry.content {
         // A name with a slip in it is not to look like an archive that is done.
@@ -209,15 +216,6 @@ fn failed(path: &Path, error: Error) -> RewrapOutcome {
     } else {
         RewrapOutcome::Failed(error)
     }
-}
-
-/// Whether a rewrap would change an envelope.
-fn plan(cipher: &EnvelopeCipher, head: &Head) -> Result<bool> {
-    let changes = head.would_rewrap(cipher)?;
-    if !changes {
-        head.check_rewrapped(cipher)?;
-    }
-    Ok(changes)
 }
 
 fn change(

@@ -19,8 +19,8 @@ const MOST_THREADS: usize = 1024;
 /// The files to look at: all below some folders, single files, or both. Symbolic links are not followed, except where they are named
 /// themselves.
 ///
-/// Nothing of a tree is held in memory: neither its names nor what was found, and so a tree may be of any size. What is worked on
-/// comes in no order.
+/// A tree may be of any size: neither its names nor what was found are held in memory, except the names of a folder that is more than 64
+/// levels deep. What is worked on comes in no order.
 ///
 /// ```no_run
 /// use phi_envelope::{Shard, Tree};
@@ -79,8 +79,8 @@ impl Tree {
         threads_or_cores(self.threads).min(MOST_THREADS)
     }
 
-    pub(super) fn share(&self) -> Option<Shard> {
-        self.shard
+    pub(super) fn is_sharded(&self) -> bool {
+        self.shard.is_some()
     }
 
     pub(super) fn rate(&self) -> Option<NonZeroU32> {

@@ -153,11 +153,14 @@ fn rows_are_opened_as_files_are() {
         ("plain", b"MRN".to_vec()),
         ("empty", Vec::new()),
     ];
-    scan.rows("notes", rows);
+    scan.rows("notes", rows.map(Ok::<_, Error>)).unwrap();
     let evidence = scan.finish();
-    assert_eq!(evidence.rows_opened.files, 2, "{evidence:?}");
-    assert_eq!((evidence.in_use, evidence.not_opened), (1, 6));
-    assert_eq!(evidence.places, ["notes"]);
+    // Two as bytes and one as text.
+    assert_eq!(evidence.opened.files, 3, "{evidence:?}");
+    assert_eq!(evidence.detached_headers, 1);
+    assert_eq!((evidence.in_use, evidence.not_opened), (1, 5));
+    assert_eq!(evidence.places[0].name, "notes");
+    assert_eq!(evidence.places[0].opened, evidence.opened);
     assert!(
         evidence
             .findings
@@ -166,29 +169,63 @@ fn rows_are_opened_as_files_are() {
     );
 
     let mut scan = EvidenceScan::new(&place.cipher, old);
-    scan.rows("notes", [(1, good)]);
+    scan.rows("notes", [Ok::<_, Error>((1, &good))]).unwrap();
     scan.finish().check().unwrap();
 }
 
 #[test]
-fn a_share_of_a_tree_is_named_as_one() {
+fn rows_whose_reading_failed_are_not_all_opened() {
     let place = Place::new();
-    for number in 0..20 {
-        place.record(number.to_string());
-    }
     let old = place.rotate();
-    place.rewrap();
+    let good = record(&place.cipher);
     let mut scan = EvidenceScan::new(&place.cipher, old);
-    for index in 0..2 {
-        let shard = phi_envelope::Shard::new(index, 2).unwrap();
-        scan.tree("/archive", place.tree().shard(shard)).unwrap();
-    }
+    let rows = [Ok((1, &good)), Err("connection lost"), Ok((3, &good))];
+    assert_eq!(scan.rows("notes", rows), Err("connection lost"));
     let evidence = scan.finish();
-    assert_eq!(evidence.opened.files, 20);
-    assert_eq!(
-        evidence.places,
-        ["/archive, shard 0/2", "/archive, shard 1/2"]
-    );
+    assert_eq!(evidence.opened.files, 1);
+    assert!(evidence.findings[0].why.contains("connection lost"));
+    assert!(evidence.check().is_err());
+}
+
+#[test]
+fn a_share_of_a_tree_is_no_evidence() {
+    let place = Place::new();
+    place.record("record");
+    let mut scan = EvidenceScan::new(&place.cipher, place.rotate());
+    let shard = phi_envelope::Shard::new(0, 1).unwrap();
+    let outcome = scan.tree("/archive", place.tree().shard(shard));
+    assert!(matches!(outcome, Err(phi_envelope::Error::Misuse(_))));
+    assert!(scan.finish().check().is_err());
+}
+
+#[test]
+fn a_payload_whose_header_was_not_opened_speaks_against_it() {
+    let place = Place::new();
+    let old = place.rotate();
+    place.record("record");
+    let (header, payload) = crate::place::detached(&place.cipher);
+    place.put("payload", payload);
+    let without = scan(&place, old);
+    assert!(without.check().is_err());
+    assert_eq!((without.not_opened, without.detached_headers), (0, 0));
+
+    let mut with = EvidenceScan::new(&place.cipher, old);
+    with.tree("here", place.tree()).unwrap();
+    with.rows("headers", [Ok::<_, Error>((1, header))]).unwrap();
+    with.finish().check().unwrap();
+}
+
+#[test]
+fn each_place_must_hold_something() {
+    let (place, empty) = (Place::new(), Place::new());
+    let old = place.rotate();
+    place.record("record");
+    let mut scan = EvidenceScan::new(&place.cipher, old);
+    scan.tree("here", place.tree()).unwrap();
+    scan.tree("not mounted", empty.tree()).unwrap();
+    let evidence = scan.finish();
+    assert_eq!(evidence.opened.files, 1);
+    assert!(evidence.check().is_err());
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! A key retired: on evidence that it is out of use, and not without.
 
 use std::fs;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use phi_envelope::{
     Context, DestroyOptions, EnvelopeCipher, Error, Evidence, EvidenceFault, EvidenceScan,
-    FileInspection, KeyId, KeyState, KeyringFile, Result, RetireOptions, Retired, RewrapOptions,
-    destroy_key, retire,
+    FileInspection, FileOptions, KeyId, KeyState, KeyringFile, Result, RetireOptions, Retired,
+    RewrapOptions, destroy_key, encrypt_file, retire,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -42,6 +44,8 @@ impl Office {
     fn rotate(&self) -> KeyId {
         let old = self.file.keyring().active().unwrap();
         self.file.update(|keys| keys.rotate("next")).unwrap();
+        // A scan in the same second would not be seen to be later.
+        std::thread::sleep(Duration::from_millis(1100));
         old
     }
 
@@ -92,6 +96,15 @@ impl Office {
     }
 }
 
+/// Nothing was under way when the key was rotated.
+fn terms() -> DestroyOptions {
+    DestroyOptions::new().settling_time(Duration::ZERO)
+}
+
+fn at_once<'a>() -> RetireOptions<'a> {
+    RetireOptions::new().destroy(terms())
+}
+
 #[track_caller]
 fn fault(outcome: Result<()>) -> EvidenceFault {
     match outcome {
@@ -104,7 +117,7 @@ fn fault(outcome: Result<()>) -> EvidenceFault {
 fn a_key_is_retired_and_its_evidence_recorded() {
     let (office, old) = Office::rotated();
     let mut watched = 0;
-    let options = RetireOptions::new().watch(|_| watched += 1);
+    let options = at_once().watch(|_| watched += 1);
     let retired = office.retire(old, options).unwrap();
     assert!(retired.destroyed && retired.refused.is_none());
     assert_eq!((retired.rewrapped.done, retired.rewrapped.failed), (3, 0));
@@ -117,7 +130,7 @@ fn a_key_is_retired_and_its_evidence_recorded() {
     assert_eq!(evidence.detached_payloads.files, 1);
     assert_eq!(evidence.key, old.to_string());
     let root = fs::canonicalize(office.place.root()).unwrap();
-    assert_eq!(evidence.places, [root.to_str().unwrap()]);
+    assert_eq!(evidence.places[0].name, root.to_str().unwrap());
     assert!(evidence.started <= evidence.finished);
     evidence.check().unwrap();
 
@@ -142,9 +155,9 @@ fn a_key_is_retired_and_its_evidence_recorded() {
 #[test]
 fn a_key_is_destroyed_once() {
     let (office, old) = Office::rotated();
-    office.retire(old, RetireOptions::new()).unwrap();
+    office.retire(old, at_once()).unwrap();
     let recorded = office.info(old).evidence;
-    let again = office.retire_into(old, &office.desk("second"), RetireOptions::new());
+    let again = office.retire_into(old, &office.desk("second"), at_once());
     assert!(matches!(
         again,
         Err(Error::KeyNotUsable {
@@ -154,7 +167,7 @@ fn a_key_is_destroyed_once() {
     ));
     assert!(!office.desk("second").exists());
     let sealed = fs::read(office.desk("evidence")).unwrap();
-    let again = office.destroy(old, &sealed, DestroyOptions::new());
+    let again = office.destroy(old, &sealed, terms());
     assert!(matches!(again, Err(Error::KeyNotUsable { .. })));
     assert_eq!(office.info(old).evidence, recorded);
 }
@@ -165,7 +178,7 @@ fn an_active_key_is_refused_before_anything_happens() {
     let path = office.place.record("record");
     let active = office.file.keyring().active().unwrap();
     let before = state(&path);
-    let outcome = office.retire(active, RetireOptions::new());
+    let outcome = office.retire(active, at_once());
     assert!(matches!(
         outcome,
         Err(Error::KeyNotUsable {
@@ -184,7 +197,7 @@ fn an_active_key_is_refused_before_anything_happens() {
     let mut scan = EvidenceScan::new(&foreign.place.cipher, active);
     scan.tree("elsewhere", foreign.place.tree()).unwrap();
     let sealed = scan.finish().seal(&office.place.cipher).unwrap();
-    let outcome = office.destroy(active, &sealed, DestroyOptions::new().although_in_use());
+    let outcome = office.destroy(active, &sealed, terms().although_in_use());
     assert!(
         matches!(outcome, Err(Error::KeyNotUsable { .. })),
         "{outcome:?}"
@@ -196,7 +209,7 @@ fn an_active_key_is_refused_before_anything_happens() {
 fn a_key_that_the_keyring_does_not_have_is_refused() {
     let (office, _) = Office::rotated();
     let stranger = KeyId::from_bytes([7; 16]);
-    let outcome = office.retire(stranger, RetireOptions::new());
+    let outcome = office.retire(stranger, at_once());
     assert!(matches!(outcome, Err(Error::NoMatchingKey { .. })));
     assert!(!office.desk("evidence").exists());
 }
@@ -207,7 +220,7 @@ fn a_key_in_use_is_kept_unless_it_is_said_that_it_is_in_use() {
     // A text is moved by nobody.
     let text = text_under(&office, old);
     office.place.put("text", text);
-    let retired = office.retire(old, RetireOptions::new()).unwrap();
+    let retired = office.retire(old, at_once()).unwrap();
     assert!(!retired.destroyed);
     assert_eq!(retired.refused, Some(EvidenceFault::InUse));
     assert_eq!((retired.rewrapped.failed, retired.evidence.in_use), (1, 1));
@@ -216,11 +229,11 @@ fn a_key_in_use_is_kept_unless_it_is_said_that_it_is_in_use() {
     assert_eq!(office.state(old), KeyState::Deactivated);
     let sealed = fs::read(office.desk("evidence")).unwrap();
     assert_eq!(
-        fault(office.destroy(old, &sealed, DestroyOptions::new())),
+        fault(office.destroy(old, &sealed, terms())),
         EvidenceFault::InUse
     );
 
-    let although = DestroyOptions::new().although_in_use();
+    let although = terms().although_in_use();
     // Age is another matter.
     let young = although.evidence_not_older_than(Duration::ZERO);
     std::thread::sleep(Duration::from_millis(5));
@@ -250,7 +263,7 @@ fn a_key_is_kept_where_not_everything_opened_or_nothing_did() {
     let foreign = office
         .place
         .put("foreign", record(&EnvelopeCipher::new(keyring())));
-    let retired = office.retire(old, RetireOptions::new()).unwrap();
+    let retired = office.retire(old, at_once()).unwrap();
     assert_eq!(retired.refused, Some(EvidenceFault::NotAllOpened));
     fs::remove_file(foreign).unwrap();
     let empty = office.desk("empty");
@@ -261,7 +274,7 @@ fn a_key_is_kept_where_not_everything_opened_or_nothing_did() {
         old,
         &[&empty],
         office.desk("second"),
-        RetireOptions::new(),
+        at_once(),
     );
     assert_eq!(outcome.unwrap().refused, Some(EvidenceFault::NothingOpened));
     let none: [&Path; 0] = [];
@@ -271,14 +284,14 @@ fn a_key_is_kept_where_not_everything_opened_or_nothing_did() {
         old,
         &none,
         office.desk("third"),
-        RetireOptions::new(),
+        at_once(),
     );
     assert_eq!(outcome.unwrap().refused, Some(EvidenceFault::NothingOpened));
     assert_eq!(office.state(old), KeyState::Deactivated);
 
     // To run it again is to go on.
     let retired = office
-        .retire_into(old, &office.desk("fourth"), RetireOptions::new())
+        .retire_into(old, &office.desk("fourth"), at_once())
         .unwrap();
     assert!(retired.destroyed);
     assert_eq!((retired.rewrapped.done, retired.rewrapped.current), (0, 3));
@@ -290,17 +303,23 @@ fn old_evidence_and_evidence_of_another_key_is_refused() {
     office.place.rewrap();
     let sealed = office.scan(old).seal(&office.place.cipher).unwrap();
     std::thread::sleep(Duration::from_millis(1100));
-    let terms = DestroyOptions::new().evidence_not_older_than(Duration::from_secs(1));
+    let young = terms().evidence_not_older_than(Duration::from_secs(1));
     assert_eq!(
-        fault(office.destroy(old, &sealed, terms)),
+        fault(office.destroy(old, &sealed, young)),
         EvidenceFault::TooOld
     );
     let next = office.rotate();
     assert_eq!(
-        fault(office.destroy(next, &sealed, DestroyOptions::new())),
+        fault(office.destroy(next, &sealed, terms())),
         EvidenceFault::OtherKey
     );
-    office.destroy(old, &sealed, DestroyOptions::new()).unwrap();
+    // It is from before the last rotation, whichever key that left.
+    assert_eq!(
+        fault(office.destroy(old, &sealed, terms())),
+        EvidenceFault::TooSoon
+    );
+    let sealed = office.scan(old).seal(&office.place.cipher).unwrap();
+    office.destroy(old, &sealed, terms()).unwrap();
     assert_eq!(office.state(next), KeyState::Deactivated);
 }
 
@@ -315,11 +334,11 @@ fn a_scan_from_before_the_key_was_deactivated_is_refused() {
     std::thread::sleep(Duration::from_millis(1100));
     office.place.record("sealed_meanwhile");
     office.rotate();
-    let outcome = office.destroy(active, &sealed, DestroyOptions::new());
-    assert_eq!(fault(outcome), EvidenceFault::BeforeDeactivation);
+    let outcome = office.destroy(active, &sealed, terms());
+    assert_eq!(fault(outcome), EvidenceFault::TooSoon);
     // Not even then: what it does not speak of cannot be known to be lost.
-    let outcome = office.destroy(active, &sealed, DestroyOptions::new().although_in_use());
-    assert_eq!(fault(outcome), EvidenceFault::BeforeDeactivation);
+    let outcome = office.destroy(active, &sealed, terms().although_in_use());
+    assert_eq!(fault(outcome), EvidenceFault::TooSoon);
     assert_eq!(office.state(active), KeyState::Deactivated);
 }
 
@@ -332,19 +351,15 @@ fn evidence_that_was_changed_or_is_of_others_is_refused() {
     for at in (0..sealed.len()).step_by(17).chain([sealed.len() - 1]) {
         let mut changed = sealed.clone();
         changed[at] ^= 0x40;
-        let outcome = office.destroy(old, &changed, DestroyOptions::new().although_in_use());
+        let outcome = office.destroy(old, &changed, terms().although_in_use());
         assert!(outcome.is_err(), "{at}");
     }
     for len in [0, 4, 100, sealed.len() - 1] {
-        assert!(
-            office
-                .destroy(old, &sealed[..len], DestroyOptions::new())
-                .is_err()
-        );
+        assert!(office.destroy(old, &sealed[..len], terms()).is_err());
     }
     // Of a keyring that this cipher does not know.
     let theirs = evidence.seal(&EnvelopeCipher::new(keyring())).unwrap();
-    let outcome = office.destroy(old, &theirs, DestroyOptions::new());
+    let outcome = office.destroy(old, &theirs, terms());
     assert!(matches!(outcome, Err(Error::NoMatchingKey { .. })));
     // The same words, sealed as something else.
     let json = serde_json::to_vec(&evidence).unwrap();
@@ -357,7 +372,7 @@ fn evidence_that_was_changed_or_is_of_others_is_refused() {
         label("evidence/1").bind("patient", "MRN").unwrap(),
     ] {
         let other = office.place.cipher.encrypt(&json, &context).unwrap();
-        let outcome = office.destroy(old, &other, DestroyOptions::new());
+        let outcome = office.destroy(old, &other, terms());
         assert_eq!(fault(outcome), EvidenceFault::Content, "{context:?}");
     }
     // Sealed as evidence, and none.
@@ -370,12 +385,12 @@ fn evidence_that_was_changed_or_is_of_others_is_refused() {
             .encrypt(content, &label("evidence/1"))
             .unwrap();
         assert_eq!(
-            fault(office.destroy(old, &other, DestroyOptions::new())),
+            fault(office.destroy(old, &other, terms())),
             EvidenceFault::Content
         );
     }
     assert_eq!(office.state(old), KeyState::Deactivated);
-    office.destroy(old, &sealed, DestroyOptions::new()).unwrap();
+    office.destroy(old, &sealed, terms()).unwrap();
 }
 
 #[test]
@@ -386,7 +401,7 @@ fn evidence_from_the_future_is_refused() {
     for started in [later.started + 3600, u64::MAX] {
         later.started = started;
         let sealed = later.seal(&office.place.cipher).unwrap();
-        let outcome = office.destroy(old, &sealed, DestroyOptions::new());
+        let outcome = office.destroy(old, &sealed, terms());
         let fault = fault(outcome);
         assert!(
             matches!(fault, EvidenceFault::TooOld | EvidenceFault::Content),
@@ -412,7 +427,7 @@ fn evidence_where_it_would_be_scanned_or_is_taken_is_refused_before_anything_hap
         office.desk("link/../evidence"),
     ];
     for path in inside {
-        let outcome = office.retire_into(old, &path, RetireOptions::new());
+        let outcome = office.retire_into(old, &path, at_once());
         assert!(
             matches!(outcome, Err(Error::Misuse(_))),
             "{path:?}: {outcome:?}"
@@ -425,7 +440,7 @@ fn evidence_where_it_would_be_scanned_or_is_taken_is_refused_before_anything_hap
         "no_such_folder/evidence",
         "taken/evidence",
     ] {
-        let outcome = office.retire_into(old, &office.desk(name), RetireOptions::new());
+        let outcome = office.retire_into(old, &office.desk(name), at_once());
         assert!(matches!(outcome, Err(Error::Io(_))), "{name}: {outcome:?}");
     }
     let outcome = retire(
@@ -434,7 +449,7 @@ fn evidence_where_it_would_be_scanned_or_is_taken_is_refused_before_anything_hap
         old,
         &[place.to_owned(), office.desk("missing")],
         office.desk("evidence"),
-        RetireOptions::new(),
+        at_once(),
     );
     assert!(matches!(outcome, Err(Error::Io(_))), "{outcome:?}");
     assert_eq!((states(place), state(&office.desk("keyring"))), before);
@@ -448,7 +463,7 @@ fn a_dry_run_retires_nothing() {
     // Even where nothing is left to do.
     office.place.rewrap();
     let before = state(&office.desk("keyring"));
-    let options = RetireOptions::new().rewrap(RewrapOptions::new().dry_run());
+    let options = at_once().rewrap(RewrapOptions::new().dry_run());
     let outcome = office.retire(old, options);
     assert!(matches!(outcome, Err(Error::Misuse(_))), "{outcome:?}");
     assert_eq!(state(&office.desk("keyring")), before);
@@ -458,11 +473,11 @@ fn a_dry_run_retires_nothing() {
 #[test]
 fn a_key_can_be_kept_for_later() {
     let (office, old) = Office::rotated();
-    let retired = office.retire(old, RetireOptions::new().keep()).unwrap();
+    let retired = office.retire(old, at_once().keep()).unwrap();
     assert!(!retired.destroyed && retired.refused.is_none());
     assert_eq!(office.state(old), KeyState::Deactivated);
     let sealed = fs::read(office.desk("evidence")).unwrap();
-    office.destroy(old, &sealed, DestroyOptions::new()).unwrap();
+    office.destroy(old, &sealed, terms()).unwrap();
     assert_eq!(
         office.info(old).evidence,
         Some(Sha256::digest(&sealed).into())
@@ -475,7 +490,7 @@ fn a_suspended_key_is_retired() {
     office.file.update(|keys| keys.suspend(old)).unwrap();
     let (_, before) = office.place.rewrap();
     assert_eq!((before.done, before.failed), (0, 3));
-    let retired = office.retire(old, RetireOptions::new()).unwrap();
+    let retired = office.retire(old, at_once()).unwrap();
     assert!(retired.destroyed);
     assert_eq!(retired.rewrapped.done, 3);
 }
@@ -488,7 +503,7 @@ fn a_compromised_key_is_retired_by_sealing_anew() {
         .file
         .update(|keys| keys.mark_compromised(old))
         .unwrap();
-    let retired = office.retire(old, RetireOptions::new()).unwrap();
+    let retired = office.retire(old, at_once()).unwrap();
     assert_eq!(retired.refused, Some(EvidenceFault::InUse));
     assert_eq!(office.state(old), KeyState::Compromised);
     fs::remove_file(office.desk("evidence")).unwrap();
@@ -506,7 +521,7 @@ fn a_compromised_key_is_retired_by_sealing_anew() {
         old,
         &[office.place.root()],
         office.desk("evidence"),
-        RetireOptions::new().rewrap(rewrap),
+        at_once().rewrap(rewrap),
     )
     .unwrap();
     assert!(retired.destroyed);
@@ -530,7 +545,7 @@ fn places_that_overlap_or_are_files_are_scanned() {
         old,
         &places,
         office.desk("evidence"),
-        RetireOptions::new(),
+        at_once(),
     )
     .unwrap();
     assert!(retired.destroyed);
@@ -545,7 +560,7 @@ fn places_that_overlap_or_are_files_are_scanned() {
         next,
         &[office.desk("link")],
         office.desk("second"),
-        RetireOptions::new(),
+        at_once(),
     )
     .unwrap();
     assert!(retired.destroyed, "{retired:?}");
@@ -561,8 +576,118 @@ fn a_pass_that_was_stopped_leaves_the_key() {
     for number in 0..30 {
         office.place.put(format!("damaged/{number}"), b"PHIE\x01");
     }
-    let options = RetireOptions::new().rewrap(RewrapOptions::new().most_failures(3));
+    let options = at_once().rewrap(RewrapOptions::new().most_failures(3));
     let retired = office.retire(old, options).unwrap();
     assert!(retired.rewrapped.stopped && !retired.destroyed);
     assert!(retired.evidence.not_opened >= 30);
+}
+
+#[test]
+fn a_key_settles_before_it_is_destroyed() {
+    let (office, old) = Office::rotated();
+    let retired = office.retire(old, RetireOptions::new()).unwrap();
+    assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
+    assert!(!retired.destroyed);
+    let sealed = fs::read(office.desk("evidence")).unwrap();
+    for (seconds, enough) in [(3600, false), (60, false), (1, true)] {
+        let terms = DestroyOptions::new().settling_time(Duration::from_secs(seconds));
+        let outcome = office.destroy(old, &sealed, terms);
+        assert_eq!(outcome.is_ok(), enough, "{seconds}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_scan_in_the_second_of_the_rotation_is_too_soon() {
+    let office = Office::new();
+    let old = office.file.keyring().active().unwrap();
+    office.file.update(|keys| keys.rotate("next")).unwrap();
+    office.place.record("record");
+    let mut evidence = office.scan(old);
+    let rotated = office.file.keyring().keys()[1].created;
+    evidence.started = rotated
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let sealed = evidence.seal(&office.place.cipher).unwrap();
+    assert_eq!(
+        fault(office.destroy(old, &sealed, terms())),
+        EvidenceFault::TooSoon
+    );
+    // To retire it waits for the next.
+    assert!(office.retire(old, at_once()).unwrap().destroyed);
+}
+
+#[test]
+fn evidence_under_the_key_that_it_is_about_is_refused() {
+    let office = Office::new();
+    let old = office.file.keyring().active().unwrap();
+    let (copy, path) = (office.desk("copy"), office.desk("keyring"));
+    fs::copy(path, &copy).unwrap();
+    office.rotate();
+    office.place.record("record");
+    let evidence = office.scan(old);
+    evidence.check().unwrap();
+    // Whoever held the key can write what he likes under it.
+    let held = KeyringFile::open(copy, keyring_of(9)).unwrap();
+    let forged = evidence.seal(&EnvelopeCipher::new(held.keyring())).unwrap();
+    Evidence::open(&office.place.cipher, &forged).unwrap();
+    let outcome = office.destroy(old, &forged, terms());
+    assert!(matches!(outcome, Err(Error::NoMatchingKey { .. })));
+    let sealed = evidence.seal(&office.place.cipher).unwrap();
+    office.destroy(old, &sealed, terms()).unwrap();
+}
+
+#[test]
+fn what_is_sealed_while_the_key_is_rotated_ends_under_the_new_one() {
+    let office = Office::new();
+    let plain = office.desk("plain");
+    fs::write(&plain, vec![7; 3_000_000]).unwrap();
+    let old = office.file.keyring().active().unwrap();
+    for (name, header) in [("inline", None), ("payload", Some("header"))] {
+        let mut rotated = false;
+        let mut options = FileOptions::new().threads(NonZeroUsize::MIN);
+        if let Some(header) = header {
+            options = options.detached_header(office.place.path(header));
+        }
+        let options = options.progress(|_, _| {
+            if !std::mem::replace(&mut rotated, true) {
+                office.file.update(|keys| keys.rotate("next")).unwrap();
+            }
+            ControlFlow::Continue(())
+        });
+        let path = office.place.path(name);
+        let cipher = &office.place.cipher;
+        encrypt_file(cipher, &plain, &path, &Context::new(), options).unwrap();
+        let active = office.file.keyring().active().unwrap();
+        let sealed = crate::place::slots(&office.place.path(header.unwrap_or(name)));
+        assert_eq!(sealed, [active.into()], "{name}");
+        let mut options = FileOptions::new();
+        if let Some(header) = header {
+            options = options.detached_header(office.place.path(header));
+        }
+        phi_envelope::verify_file(cipher, &path, &Context::new(), options).unwrap();
+    }
+    // Where the key was destroyed meanwhile, nothing appears that does not open.
+    let mut rotated = false;
+    let options = FileOptions::new().progress(|_, _| {
+        if !std::mem::replace(&mut rotated, true) {
+            let keys = &office.file;
+            let active = keys.keyring().active().unwrap();
+            keys.update(|keys| keys.rotate("last")).unwrap();
+            keys.update(|keys| keys.destroy_without_evidence(active))
+                .unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    let path = office.place.path("late");
+    let outcome = encrypt_file(
+        &office.place.cipher,
+        &plain,
+        &path,
+        &Context::new(),
+        options,
+    );
+    assert!(matches!(outcome, Err(Error::KeyNotUsable { .. })));
+    assert!(!path.exists());
+    assert_eq!(office.state(old), KeyState::Deactivated);
 }
