@@ -1,6 +1,8 @@
 //! Trees of files: walked by one thread at a time, worked on by all.
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -204,11 +206,21 @@ impl Iterator for Walk {
                 None => self.below = None,
                 Some(Err(error)) => return Some(self.unreadable(error)),
                 Some(Ok(entry)) => {
-                    let kind = entry.file_type();
+                    let is_named = entry.depth() == 0;
+                    let mut kind = entry.file_type();
+                    if is_named && kind.is_symlink() {
+                        // What is named itself is what it leads to.
+                        match fs::metadata(entry.path()) {
+                            Ok(there) => kind = there.file_type(),
+                            Err(error) => {
+                                let (path, error) = (entry.into_path(), error.into());
+                                return Some(Met::Unreadable { path, error });
+                            }
+                        }
+                    }
                     if kind.is_dir() || !self.is_mine(entry.path()) {
                         continue;
                     }
-                    let is_named = entry.depth() == 0;
                     let path = entry.into_path();
                     return Some(if kind.is_file() {
                         Met::File { path, is_named }
@@ -236,7 +248,10 @@ impl Walk {
 
     fn unreadable(&self, error: walkdir::Error) -> Met {
         let path = error.path().unwrap_or(&self.root).to_owned();
-        let error = Error::from(std::io::Error::from(error));
+        // Without walkdir's words around it, which hold the path once more, as it is.
+        let error = error.into_io_error();
+        let error = error.unwrap_or_else(|| io::Error::other("a folder that cannot be walked"));
+        let error = Error::Io(error);
         Met::Unreadable { path, error }
     }
 }
