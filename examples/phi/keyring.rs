@@ -1,6 +1,7 @@
 //! Keyrings made, shown and changed.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,9 @@ use crate::keys::open_keyring;
 use crate::options::SecretArgs;
 use crate::output::{Answer, Console, hex, path_json};
 use crate::secrets::{Asked, Secret};
+
+/// Bytes of evidence at most: a thousand findings and ten thousand keys are much less.
+const LONGEST_EVIDENCE: u64 = 1 << 26;
 
 pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer> {
     match command {
@@ -51,7 +55,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
         } => match &ground.evidence {
             Some(evidence) => {
                 let keyring = open(file, secret)?;
-                let sealed = fs::read(evidence).with_context(|| shown(evidence))?;
+                let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
                 let cipher = EnvelopeCipher::new(keyring.keyring());
                 destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
@@ -134,6 +138,17 @@ fn tell(
     console.say(table(&keys))?;
     let about = keys.iter().find(|key| key.id == id);
     Ok(answer(command, path, &keys, about))
+}
+
+/// All of a file of evidence; a wrong path may lead to something long.
+fn evidence_in(path: &Path) -> io::Result<Vec<u8>> {
+    let mut sealed = Vec::new();
+    let file = File::open(path)?;
+    file.take(LONGEST_EVIDENCE + 1).read_to_end(&mut sealed)?;
+    if sealed.len() as u64 > LONGEST_EVIDENCE {
+        return Err(io::Error::other("longer than any evidence"));
+    }
+    Ok(sealed)
 }
 
 fn open(path: &Path, secret: &SecretArgs) -> Result<KeyringFile> {

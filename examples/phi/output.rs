@@ -184,7 +184,7 @@ impl Meter {
 pub(crate) fn show_total(bar: &ProgressBar, total: u64) {
     bar.set_length(total);
     bar.set_style(style(
-        "{wide_bar} {human_pos}/{human_len} files, {per_sec}, {eta} left",
+        "{wide_bar} {human_pos}/{human_len} files, {per_sec}, {eta} left {msg}",
     ));
 }
 

@@ -20,11 +20,14 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
         rewrap = anew(rewrap, &args.anew, [args.key_id])?;
     }
     let mut run = Run::new(console, false);
-    run.expect(|| Some(Tree::new(args.paths.clone()).count()));
+    let total = run.expect(|| Some(Tree::new(args.paths.clone()).count()));
     let (mut done, mut told) = (0, Ok(()));
     let options = RetireOptions::new().rewrap(rewrap).watch(|entry| {
         done += 1;
         run.tell(done);
+        if total == Some(done) {
+            run.stage("now opening every header");
+        }
         if told.is_ok() {
             told = tell_failure(&mut run, entry);
         }

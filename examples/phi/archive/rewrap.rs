@@ -26,7 +26,7 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
 
     let places = Places::new(&args.files, &args.walk);
     let mut run = Run::new(console, false);
-    run.expect(|| places.count());
+    let _ = run.expect(|| places.count());
     let mut tree = places.tree()?;
     if let Some(rate) = args.rate {
         tree = tree.files_per_second(rate);

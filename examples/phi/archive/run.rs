@@ -33,17 +33,19 @@ impl<'a> Run<'a> {
     }
 
     /// Counts first, where somebody sees what the counting is for.
-    pub(super) fn expect(&self, count: impl FnOnce() -> Option<u64>) {
+    pub(super) fn expect(&self, count: impl FnOnce() -> Option<u64>) -> Option<u64> {
         if self.bar.is_hidden() {
-            return;
+            return None;
         }
         self.stage("counting");
-        if let Some(total) = count() {
+        let total = count();
+        if let Some(total) = total {
             show_total(&self.bar, total);
         }
-        self.stage("");
+        self.bar.set_message("");
         self.bar.disable_steady_tick();
         self.bar.reset();
+        total
     }
 
     /// What is being done now.
