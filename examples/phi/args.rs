@@ -17,7 +17,7 @@ use crate::streams::ByteRange;
 #[derive(Parser)]
 #[command(name = "phi", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Answer with one JSON object on stdout; on stderr where the data itself goes to stdout
+    /// Answer with one JSON object on stdout, or JSON lines for whole archives; on stderr where the data itself goes to stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed: malformed, truncated, input or output
+  1  failed: malformed, truncated, input or output; a key that was not destroyed
   2  wrong usage
   3  authentication failed, or the context is another
   4  no usable key, or a wrong passphrase
