@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use phi_envelope::KeyId;
 
+use crate::archive::args::{DestroyGround, DestroyTerms, Exposure, Inventory, Retire, Rewrap};
 use crate::options::{ContextArgs, FromArgs, KeyArgs, LayoutArgs, SecretArgs, ToArgs, WorkArgs};
 use crate::streams::ByteRange;
 
@@ -16,7 +17,7 @@ use crate::streams::ByteRange;
 #[derive(Parser)]
 #[command(name = "phi", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Answer with one JSON object on stdout; on stderr where the data itself goes to stdout
+    /// Answer with one JSON object on stdout, or JSON lines for whole archives; on stderr where the data itself goes to stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -26,7 +27,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed: malformed, truncated, input or output
+  1  failed: malformed, truncated, input or output; a key that was not destroyed
   2  wrong usage
   3  authentication failed, or the context is another
   4  no usable key, or a wrong passphrase
@@ -58,7 +59,23 @@ pub(crate) enum Command {
         files: Vec<PathBuf>,
     },
     /// Move files to the keyring's current key; the payload is not touched
+    ///
+    /// With --recursive, all files of whole folders. It keeps no journal: a file that was moved stays as it is, so to run again is to
+    /// go on. With --json, each file that failed is a line, and the last line has the summary.
     Rewrap(Rewrap),
+    /// Say which keys protect what, and what is not encrypted; needs no key, and nothing of it is verified
+    ///
+    /// With --json, each file is a line (with --files; without it, each that could not be read), and the last line has the summary.
+    Inventory(Inventory),
+    /// Take a key out of use: deactivate it, rewrap everything, open everything without it, and destroy it if that went well
+    ///
+    /// The places must be all there is: what lies elsewhere under this key is lost with it. To run it again, with another file for
+    /// the evidence, is to go on.
+    Retire(Retire),
+    /// After a theft: sort files by whether these keys open them today; needs no key, and nothing of it is verified
+    ///
+    /// With --json, each file is a line (with --files; without it, each that could not be read), and the last line has the summary.
+    Exposure(Exposure),
     /// Seal a file anew, in its place: new data key, new payload, for the recipients named here and nobody else
     ///
     /// Demands exactly the file's labels, and its bindings.
@@ -125,6 +142,10 @@ pub(crate) enum KeyringCommand {
         file: PathBuf,
         /// As `phi keyring list` shows it
         key_id: KeyId,
+        #[command(flatten)]
+        ground: DestroyGround,
+        #[command(flatten)]
+        terms: DestroyTerms,
         /// Say that you mean it
         #[arg(long, required = true)]
         yes_destroy: bool,
@@ -220,18 +241,6 @@ pub(crate) struct Cat {
     pub(crate) context: ContextArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
-}
-
-#[derive(Args)]
-pub(crate) struct Rewrap {
-    /// The sealed files, or detached headers
-    #[arg(required_unless_present = "detached")]
-    pub(crate) files: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// Work on this header; its payload need not be there
-    #[arg(long, value_name = "HEADER")]
-    pub(crate) detached: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -1,9 +1,12 @@
 //! What went wrong, in words and as an exit code.
 
 use std::fmt;
+use std::path::Path;
 
 use phi_envelope::Error;
 use serde_json::{Value, json};
+
+use crate::output::escaped_path;
 
 /// The exit codes. Of several, the highest counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +52,15 @@ impl Failure {
         }
     }
 
+    /// What befell one of many files. Its name may be anybody's, and is escaped.
+    pub(crate) fn at(path: &Path, error: &Error) -> Self {
+        Self {
+            exit: exit(error),
+            kind: error.word(),
+            message: format!("{}: {error}", escaped_path(path)),
+        }
+    }
+
     pub(crate) fn json(&self) -> Value {
         json!({ "kind": self.kind, "message": self.message, "exit_code": self.exit as u8 })
     }
@@ -57,7 +69,7 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let (kind, exit) = match error.downcast_ref::<Error>() {
-            Some(error) => classify(error),
+            Some(error) => (error.word(), exit(error)),
             None if error.is::<Usage>() => ("usage", Exit::Usage),
             None => ("io", Exit::Failed),
         };
@@ -83,24 +95,14 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-fn classify(error: &Error) -> (&'static str, Exit) {
+fn exit(error: &Error) -> Exit {
     match error {
-        Error::NotAnEnvelope => ("not-an-envelope", Exit::Failed),
-        Error::NewerVersion { .. } => ("newer-version", Exit::Failed),
-        Error::Malformed(_) => ("malformed", Exit::Failed),
-        Error::Truncated => ("truncated", Exit::Failed),
-        Error::LimitExceeded(_) => ("limit-exceeded", Exit::Failed),
-        Error::Recipients(_) => ("recipients", Exit::Failed),
-        Error::OutdatedSlot { .. } => ("outdated-slot", Exit::Failed),
-        Error::Provider { .. } => ("provider", Exit::Failed),
-        Error::Io(_) => ("io", Exit::Failed),
-        Error::Misuse(_) => ("usage", Exit::Usage),
-        Error::ContextMismatch(_) => ("context-mismatch", Exit::NotAuthentic),
-        Error::AuthenticationFailed(_) => ("authentication-failed", Exit::NotAuthentic),
-        Error::NoMatchingKey { .. } => ("no-matching-key", Exit::NoKey),
-        Error::KeyNotUsable { .. } => ("key-not-usable", Exit::NoKey),
-        Error::WrongPassphrase => ("wrong-passphrase", Exit::NoKey),
-        _ => ("other", Exit::Failed),
+        Error::Misuse(_) => Exit::Usage,
+        Error::ContextMismatch(_) | Error::AuthenticationFailed(_) => Exit::NotAuthentic,
+        Error::NoMatchingKey { .. } | Error::KeyNotUsable { .. } | Error::WrongPassphrase => {
+            Exit::NoKey
+        }
+        _ => Exit::Failed,
     }
 }
 

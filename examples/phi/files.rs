@@ -10,7 +10,9 @@ use phi_envelope::{
 };
 use serde_json::{Value, json};
 
-use crate::args::{Decrypt, Encrypt, Reencrypt, Rewrap, Verify};
+use crate::archive;
+use crate::archive::args::Rewrap;
+use crate::args::{Decrypt, Encrypt, Reencrypt, Verify};
 use crate::failure::{Failure, usage, usage_of};
 use crate::keys::{self, Keys};
 use crate::options::{KeyArgs, LayoutArgs, WorkArgs};
@@ -139,6 +141,9 @@ pub(crate) fn verify(console: &Console, args: &Verify) -> Result<Answer> {
 }
 
 pub(crate) fn rewrap(console: &Console, args: &Rewrap) -> Result<Answer> {
+    if args.recursive {
+        return archive::rewrap::run(console, args);
+    }
     let headers: Vec<PathBuf> = args.detached.iter().cloned().collect();
     if !headers.is_empty() && args.files.len() > 1 {
         return Err(usage("--detached is the header of one file"));
@@ -227,14 +232,8 @@ pub(crate) fn each(
         }
         answers.push(answer);
     }
-    let mut json = json!({ "command": command, "files": answers });
-    if let (Some(failure), Some(fields)) = (&worst, json.as_object_mut()) {
-        fields.insert("error".into(), failure.json());
-    }
-    Ok(Answer {
-        json,
-        worst: worst.map(|failure| failure.exit),
-    })
+    let json = json!({ "command": command, "files": answers });
+    Ok(Answer::of_several(json, worst.as_ref()))
 }
 
 /// Where to: what the caller says, stdout for stdin, else what follows from the input's name.

@@ -1,17 +1,22 @@
 //! Keyrings made, shown and changed.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile};
+use phi_envelope::{EnvelopeCipher, KeyId, KeyInfo, KeyringEdit, KeyringFile, destroy_key};
 use serde_json::{Value, json};
 
 use crate::args::{KeyringCommand, NewState};
 use crate::keys::open_keyring;
 use crate::options::SecretArgs;
-use crate::output::{Answer, Console, path_json};
+use crate::output::{Answer, Console, hex, path_json};
 use crate::secrets::{Asked, Secret};
+
+/// Bytes of evidence at most: a thousand findings and ten thousand keys are much less.
+const LONGEST_EVIDENCE: u64 = 1 << 26;
 
 pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer> {
     match command {
@@ -43,12 +48,24 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
         KeyringCommand::Destroy {
             file,
             key_id: id,
+            ground,
+            terms,
             secret,
             yes_destroy: _, // without it, the command line is refused
-        } => changed(console, "destroy", (file, secret), |keys| {
-            keys.destroy_without_evidence(*id)?;
-            Ok(*id)
-        }),
+        } => match &ground.evidence {
+            Some(evidence) => {
+                let keyring = open(file, secret)?;
+                let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
+                let cipher = EnvelopeCipher::new(keyring.keyring());
+                destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
+                    .with_context(|| shown(evidence))?;
+                tell(console, "destroy", (file, &keyring), *id)
+            }
+            None => changed(console, "destroy", (file, secret), |keys| {
+                keys.destroy_without_evidence(*id)?;
+                Ok(*id)
+            }),
+        },
         KeyringCommand::Passwd {
             file,
             secret,
@@ -108,10 +125,30 @@ fn changed(
 ) -> Result<Answer> {
     let file = open(path, secret)?;
     let id = file.update(change).with_context(|| shown(path))?;
+    tell(console, command, (path, &file), id)
+}
+
+fn tell(
+    console: &Console,
+    command: &str,
+    (path, file): (&Path, &KeyringFile),
+    id: KeyId,
+) -> Result<Answer> {
     let keys = file.keyring().keys();
     console.say(table(&keys))?;
     let about = keys.iter().find(|key| key.id == id);
     Ok(answer(command, path, &keys, about))
+}
+
+/// All of a file of evidence; a wrong path may lead to something long.
+fn evidence_in(path: &Path) -> io::Result<Vec<u8>> {
+    let mut sealed = Vec::new();
+    let file = File::open(path)?;
+    file.take(LONGEST_EVIDENCE + 1).read_to_end(&mut sealed)?;
+    if sealed.len() as u64 > LONGEST_EVIDENCE {
+        return Err(io::Error::other("longer than any evidence"));
+    }
+    Ok(sealed)
 }
 
 fn open(path: &Path, secret: &SecretArgs) -> Result<KeyringFile> {
@@ -137,13 +174,16 @@ fn object(key: &KeyInfo) -> Value {
         "state": key.state,
         "created": seconds(key.created),
         "changed": seconds(key.changed),
+        "evidence": key.evidence.map(|digest| hex(&digest)),
     })
 }
 
 fn table(keys: &[KeyInfo]) -> String {
     let lines = keys.iter().map(|key| {
+        let evidence = key.evidence.map(|digest| hex(&digest));
+        let evidence = evidence.map_or(String::new(), |hex| format!("\n  evidence {hex}"));
         format!(
-            "{}  {:<11}  since {}  made {}  {}",
+            "{}  {:<11}  since {}  made {}  {}{evidence}",
             key.id,
             key.state.to_string(),
             date(key.changed),

@@ -19,6 +19,7 @@ pub(crate) struct Keys<'a> {
     args: &'a KeyArgs,
     asked: Asked,
     secret: Option<Secret>,
+    file: Option<KeyringFile>,
 }
 
 impl<'a> Keys<'a> {
@@ -27,6 +28,7 @@ impl<'a> Keys<'a> {
             args,
             asked: Asked::Once,
             secret: None,
+            file: None,
         }
     }
 
@@ -78,6 +80,16 @@ impl<'a> Keys<'a> {
         self.keyring(path, from.from_keyring_passphrase_file.as_deref())
     }
 
+    /// The file of the command's own keyring; the ciphers made here use the same keyring.
+    pub(crate) fn file(&mut self) -> Result<&KeyringFile> {
+        let file = match (self.file.take(), &self.args.keyring) {
+            (Some(file), _) => file,
+            (None, Some(path)) => self.open(path, None)?,
+            (None, None) => return Err(usage("this needs --keyring")),
+        };
+        Ok(self.file.insert(file))
+    }
+
     fn builder(&self) -> EnvelopeCipherBuilder {
         let builder = EnvelopeCipher::builder();
         if self.args.allow_compromised {
@@ -121,20 +133,23 @@ impl<'a> Keys<'a> {
     /// The provider that the command's own options name.
     fn main(&mut self) -> Result<Provider> {
         match &self.args.keyring {
-            Some(path) => self.keyring(path, None),
+            Some(_) => Ok(Arc::new(self.file()?.keyring())),
             None => self.secret("the file")?.provider(),
         }
     }
 
     fn keyring(&mut self, path: &Path, passphrase_file: Option<&Path>) -> Result<Provider> {
+        Ok(Arc::new(self.open(path, passphrase_file)?.keyring()))
+    }
+
+    fn open(&mut self, path: &Path, passphrase_file: Option<&Path>) -> Result<KeyringFile> {
         // Said before a passphrase is asked for.
         path.metadata()
             .with_context(|| path.display().to_string())?;
-        let file = match passphrase_file {
-            Some(passphrase) => open_keyring(path, &Secret::from_passphrase_file(passphrase)?)?,
-            None => open_keyring(path, self.secret(&path.display().to_string())?)?,
-        };
-        Ok(Arc::new(file.keyring()))
+        match passphrase_file {
+            Some(passphrase) => open_keyring(path, &Secret::from_passphrase_file(passphrase)?),
+            None => open_keyring(path, self.secret(&path.display().to_string())?),
+        }
     }
 
     fn secret(&mut self, what: &str) -> Result<&Secret> {

@@ -7,6 +7,7 @@
 //! phi decrypt --keyring ehr.keyring --bind export=42 Patient.ndjson.phi -o out.ndjson
 //! ```
 
+mod archive;
 mod args;
 mod failure;
 mod files;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 
+use archive::{exposure, inventory, retire};
 use args::{Cli, Command};
 use failure::{Exit, Failure};
 use output::{Answer, Console};
@@ -70,6 +72,9 @@ fn run(console: &Console, command: &Command) -> Result<Answer> {
             key,
             block_length,
         } => files::repack(console, file, key, *block_length),
+        Command::Inventory(args) => inventory::run(console, args),
+        Command::Retire(args) => retire::run(console, args),
+        Command::Exposure(args) => exposure::run(console, args),
         Command::Recipient(command) => recipients::run(console, command),
     }
 }

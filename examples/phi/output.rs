@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use phi_envelope::{FileOptions, HeaderDamage};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure};
@@ -23,6 +24,19 @@ pub(crate) struct Answer {
 impl From<Value> for Answer {
     fn from(json: Value) -> Self {
         Self { json, worst: None }
+    }
+}
+
+impl Answer {
+    /// An answer about several files, beside which stands the worst of what befell them.
+    pub(crate) fn of_several(mut json: Value, worst: Option<&Failure>) -> Self {
+        if let (Some(failure), Some(fields)) = (worst, json.as_object_mut()) {
+            fields.insert("error".into(), failure.json());
+        }
+        Self {
+            json,
+            worst: worst.map(|failure| failure.exit),
+        }
     }
 }
 
@@ -50,6 +64,14 @@ impl Console {
     pub(crate) fn say(&self, line: impl Display) -> Result<()> {
         if !self.json {
             self.write(line)?;
+        }
+        Ok(())
+    }
+
+    /// A JSON line, before the answer.
+    pub(crate) fn line(&self, entry: &impl Serialize) -> Result<()> {
+        if self.json {
+            self.write(serde_json::to_string(entry)?)?;
         }
         Ok(())
     }
@@ -101,6 +123,18 @@ impl Console {
         }
     }
 
+    /// A bar that shows files; on a terminal only, and `hidden` where lines go there.
+    pub(crate) fn files_bar(&self, hidden: bool) -> ProgressBar {
+        let target = if self.json || hidden {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(style("{spinner} {msg} {human_pos} files, {per_sec}"));
+        bar
+    }
+
     fn write(&self, line: impl Display) -> io::Result<()> {
         if self.data_on_stdout.get() {
             writeln!(io::stderr(), "{line}")
@@ -144,6 +178,14 @@ impl Meter {
             took: self.started.elapsed(),
         }
     }
+}
+
+/// Lets a bar show how much of `total` files is done, and the time that the rest takes.
+pub(crate) fn show_total(bar: &ProgressBar, total: u64) {
+    bar.set_length(total);
+    bar.set_style(style(
+        "{wide_bar} {human_pos}/{human_len} files, {per_sec}, {eta} left {msg}",
+    ));
 }
 
 /// The style of a template of this file's, which parses.
@@ -191,6 +233,30 @@ pub(crate) fn damage_json(damage: Option<HeaderDamage>) -> Value {
 /// A path as JSON holds it.
 pub(crate) fn path_json(path: &Path) -> Value {
     json!(path.display().to_string())
+}
+
+/// A path for people: whoever can write files names them, and a terminal obeys what it is shown.
+pub(crate) fn escaped_path(path: &Path) -> String {
+    let mut shown = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        shown += &escaped(chunk.valid());
+        for byte in chunk.invalid() {
+            shown += &format!("\\x{byte:02x}");
+        }
+    }
+    shown
+}
+
+/// Somebody's text for people: on one line, and without what commands a terminal.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\'' | '"' | '\\' => shown.push(letter),
+            _ => shown.extend(letter.escape_debug()),
+        }
+    }
+    shown
 }
 
 /// Bytes in hexadecimal.

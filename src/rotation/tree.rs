@@ -1,6 +1,8 @@
 //! Trees of files: walked by one thread at a time, worked on by all.
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -212,7 +214,7 @@ impl Iterator for Walk {
                     let mut kind = entry.file_type();
                     if is_named && kind.is_symlink() {
                         // What is named is what the link leads to.
-                        match std::fs::metadata(entry.path()) {
+                        match fs::metadata(entry.path()) {
                             Ok(metadata) => kind = metadata.file_type(),
                             Err(error) => {
                                 return Some(Met::Unreadable {
@@ -252,10 +254,17 @@ impl Walk {
     }
 
     fn unreadable(&self, error: walkdir::Error) -> Met {
+        let (path, is_named) = (
+            error.path().unwrap_or(&self.root).to_owned(),
+            error.depth() == 0,
+        );
+        // Without walkdir's words around it, which hold the path once more, as it is.
+        let error = error.into_io_error();
+        let error = error.unwrap_or_else(|| io::Error::other("a folder that cannot be walked"));
         Met::Unreadable {
-            path: error.path().unwrap_or(&self.root).to_owned(),
-            is_named: error.depth() == 0,
-            error: std::io::Error::from(error).into(),
+            path,
+            error: error.into(),
+            is_named,
         }
     }
 }

@@ -2,11 +2,75 @@
 
 use serde_json::Value;
 
+use crate::archives::{archive, key_of};
 use crate::support::Shell;
 
 const FILE: &str = "header_damage path plaintext_bytes seconds";
 const INSPECTED: &str = "block_length blocks_alike data_key_id file_bytes generation has_bindings header_bytes kind labels \
      message_id path plaintext_bytes segment_length slots";
+
+const TALLY: &str = "bytes files";
+
+#[test]
+fn json_lines_have_stable_fields() {
+    let shell = archive();
+    let old = key_of(&shell);
+    shell.done("keyring rotate k --label two");
+    let lines = |call: &str| {
+        let mut lines = shell.run(&format!("{call} --json")).lines();
+        let last = lines.pop().unwrap();
+        (lines, last)
+    };
+    let of = |lines: &[Value], path: &str| {
+        let line = lines.iter().find(|line| line["path"] == path);
+        fields(line.unwrap())
+    };
+    let (files, last) = lines("inventory arch --keyring k --files");
+    assert_eq!(fields(&last), "changes command summary verified");
+    assert_eq!(
+        fields(&last["summary"]),
+        "blocks_differ damaged detached_headers detached_payloads files keys not_envelopes records special streams symlinks \
+         taken temporary unreadable"
+    );
+    assert_eq!(fields(&last["summary"]["files"]), TALLY);
+    assert_eq!(
+        fields(&last["summary"]["keys"]["listed"][0]),
+        "key_id label name newest oldest scheme state tally"
+    );
+    let sealed = "blocks_alike bytes generation is labels modified path slots";
+    assert_eq!(of(&files, "arch/a"), sealed);
+    let damaged = "bytes error is message modified path";
+    assert_eq!(of(&files, "arch/damaged"), damaged);
+
+    let (files, last) = lines(&format!("exposure arch --key {old} --files"));
+    assert_eq!(fields(&last), "command summary verified");
+    assert_eq!(
+        fields(&last["summary"]),
+        "damaged detached_payloads not_envelopes not_readable not_readable_but_changed not_readable_under passed_over readable \
+         readable_by taken unreadable"
+    );
+    let readable = "bytes exposed generation keys modified path";
+    assert_eq!(of(&files, "arch/a"), readable);
+
+    let (files, last) = lines("rewrap -r arch --keyring k");
+    assert_eq!(fields(&last), "command dry_run error summary");
+    let rewrapped =
+        "bytes current done failed not_envelopes passed_over reencrypted stopped would_change";
+    assert_eq!(fields(&last["summary"]), rewrapped);
+    let failed = "bytes error message outcome path";
+    assert_eq!(of(&files, "arch/damaged"), failed);
+
+    let (files, last) = lines(&format!("retire {old} arch --keyring k --evidence e"));
+    assert_eq!(fields(&last), "command error evidence key summary");
+    assert_eq!(fields(&last["summary"]), "destroyed evidence rewrapped");
+    assert_eq!(fields(&last["summary"]["rewrapped"]), rewrapped);
+    assert_eq!(
+        fields(&last["summary"]["evidence"]),
+        "detached_payloads findings finished further_findings in_use key keys not_envelopes not_opened opened passed_over places \
+         rows_opened started version"
+    );
+    assert_eq!(of(&files, "arch/damaged"), failed);
+}
 
 #[test]
 fn every_command_has_stable_fields() {
@@ -21,7 +85,7 @@ fn every_command_has_stable_fields() {
         assert_eq!(fields(&json), expected, "{call}");
         json
     };
-    let key_fields = "changed created id label state";
+    let key_fields = "changed created evidence id label state";
     let keyring = "command key keys path";
     let made = on_stdout("keyring new n --label one", "keyring new", keyring);
     assert_eq!(fields(&made["key"]), key_fields);
@@ -35,7 +99,7 @@ fn every_command_has_stable_fields() {
     assert!(listed["keys"][0]["created"].as_u64().unwrap() > 1_700_000_000);
     let set = format!("keyring set-state n {id} suspended");
     on_stdout(&set, "keyring set-state", keyring);
-    let destroy = format!("keyring destroy n {id} --yes-destroy");
+    let destroy = format!("keyring destroy n {id} --yes-destroy --without-evidence");
     on_stdout(&destroy, "keyring destroy", keyring);
     let passwd = "keyring passwd n --new-master-key-file .other-master";
     on_stdout(passwd, "keyring passwd", "command path");

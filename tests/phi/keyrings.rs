@@ -28,9 +28,20 @@ fn the_life_of_a_key() {
     shell.done("rewrap --keyring k --allow-compromised plain.phi");
     shell.done("verify --keyring k plain.phi");
 
-    assert_eq!(shell.run(&format!("keyring destroy k {first}")).code, 2);
+    for ground in [
+        "--without-evidence",
+        "--yes-destroy",
+        "--yes-destroy --without-evidence --evidence plain",
+        "--yes-destroy --without-evidence --max-age 24h",
+        "--yes-destroy --evidence plain --max-age 24",
+    ] {
+        let call = format!("keyring destroy k {first} {ground}");
+        assert_eq!(shell.run(&call).code, 2, "{ground}");
+    }
     assert_eq!(keys()[0]["state"], "compromised");
-    let destroyed = shell.json(&format!("keyring destroy k {first} --yes-destroy --json"));
+    let destroyed = shell.json(&format!(
+        "keyring destroy k {first} --yes-destroy --without-evidence --json"
+    ));
     assert_eq!(destroyed["key"]["state"], "destroyed");
     shell.done("decrypt --keyring k plain.phi -o out");
     assert_eq!(shell.read("out"), plain);

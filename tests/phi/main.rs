@@ -1,12 +1,19 @@
 //! The example `phi`, as a shell meets it.
 //!
 //! `cargo test` builds it. Where one test target is chosen by name, it is built by `cargo build --example phi` before that.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod answers;
+mod archives;
 mod keyrings;
 mod kills;
 mod recipients;
+mod retiring;
 mod streams;
 mod support;
 

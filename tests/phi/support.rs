@@ -105,7 +105,7 @@ impl Shell {
         let mut command = Command::new(phi());
         command.current_dir(self.folder.path()).stdin(stdin);
         command.args(call.split_whitespace());
-        if let Some(path) = self.master_key.filter(|_| !call.contains("inspect")) {
+        if let Some(path) = self.master_key.filter(|_| takes_a_secret(call)) {
             command.args(["--master-key-file", path]);
         }
         let variables = [
@@ -181,6 +181,18 @@ impl Ran {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|_| panic!("{}", self.text()))
     }
 
+    /// The JSON lines on stdout.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let text = self.stdout_text();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    }
+
+    /// The last JSON line on stdout.
+    pub(crate) fn last(&self) -> Value {
+        self.lines().pop().unwrap()
+    }
+
     /// The one JSON object on stderr.
     pub(crate) fn stderr_json(&self) -> Value {
         serde_json::from_slice(&self.stderr).unwrap_or_else(|_| panic!("{}", self.stderr_text()))
@@ -197,6 +209,11 @@ impl Ran {
     pub(crate) fn text(&self) -> String {
         self.stdout_text() + &self.stderr_text()
     }
+}
+
+fn takes_a_secret(call: &str) -> bool {
+    let command = call.split_whitespace().next().unwrap_or_default();
+    !["inspect", "exposure"].contains(&command)
 }
 
 /// The program, which cargo puts beside the tests.

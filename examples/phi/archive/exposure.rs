@@ -1,0 +1,69 @@
+//! What stolen keys could read.
+
+use anyhow::Result;
+use phi_envelope::{Exposed, ExposureEntry, SlotId, exposure};
+use serde_json::json;
+
+use super::args::Exposure;
+use super::places::Places;
+use super::run::Run;
+use crate::failure::Failure;
+use crate::output::{Answer, Console, escaped_path};
+
+/// The scheme of a passphrase's slot, where no id stands for all of them.
+const PASSPHRASES: SlotId = SlotId {
+    scheme: 0x02,
+    key_id: Vec::new(),
+};
+
+pub(crate) fn run(console: &Console, args: &Exposure) -> Result<Answer> {
+    let stolen = args.keys.iter().map(|key| SlotId::from(*key));
+    let passphrases = args.passphrase_slots.then_some(PASSPHRASES);
+    let places = Places::new(&args.paths, &args.walk);
+    let mut run = Run::new(console, args.files);
+    let mut pass = exposure(places.tree()?, stolen.chain(passphrases))?;
+    while let Some(entry) = pass.next() {
+        let unreadable = match &entry.exposed {
+            Exposed::Unreadable(error) => Some(error),
+            _ => None,
+        };
+        if args.files || unreadable.is_some() {
+            run.line(&entry)?;
+        }
+        match unreadable {
+            Some(error) => run.failed(&entry.path, error),
+            None if args.files => console.say(told(&entry))?,
+            None => {}
+        }
+        run.tell(pass.progress(None).done);
+    }
+    run.stop();
+    if let Err(error) = places.check() {
+        run.keep(Failure::from(error));
+    }
+    let summary = pass.summary();
+    console.say(summary.to_string().trim_end())?;
+    Ok(run.answer(json!({
+        "command": "exposure",
+        "verified": false,
+        "summary": summary,
+    })))
+}
+
+/// A file in a line.
+fn told(entry: &ExposureEntry) -> String {
+    let names = |slots: &[SlotId]| {
+        let names: Vec<_> = slots.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    let what = match &entry.exposed {
+        Exposed::Readable(slots) => format!("READABLE with {}", names(slots)),
+        Exposed::NotReadable(slots) => format!("not readable, under {}", names(slots)),
+        Exposed::DetachedPayload => "a detached payload: see its header".into(),
+        Exposed::NotAnEnvelope => "NOT AN ENVELOPE".into(),
+        Exposed::Damaged(error) | Exposed::Unreadable(error) => format!("not known: {error}"),
+        Exposed::PassedOver => "a link or a special file".into(),
+        _ => "of another kind".into(),
+    };
+    format!("{}: {what}", escaped_path(&entry.path))
+}

@@ -1,0 +1,100 @@
+//! Everything moved to the current keys.
+
+use std::fs::File;
+use std::io::{LineWriter, Write as _};
+
+use anyhow::{Context as _, Result};
+use phi_envelope::{KeyId, KeyState, RewrapEntry, RewrapOptions, RewrapOutcome, rewrap_tree};
+use serde_json::json;
+
+use super::args::{AnewArgs, Rewrap};
+use super::places::Places;
+use super::run::Run;
+use crate::failure::{Failure, usage};
+use crate::keys::{self, Keys};
+use crate::output::{Answer, Console};
+
+pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
+    let mut keys = Keys::new(&args.key);
+    let cipher = keys.rewriter(&args.anew.to)?;
+    let options = options(args, &mut keys)?;
+    let report = args.report.as_ref().map(|path| {
+        let file = File::create_new(path).with_context(|| path.display().to_string())?;
+        anyhow::Ok((path, LineWriter::new(file)))
+    });
+    let mut report = report.transpose()?;
+
+    let places = Places::new(&args.files, &args.walk);
+    let mut run = Run::new(console, false);
+    let _ = run.expect(|| places.count());
+    let mut tree = places.tree()?;
+    if let Some(rate) = args.rate {
+        tree = tree.files_per_second(rate);
+    }
+    let mut pass = rewrap_tree(&cipher, tree, options)?;
+    while let Some(entry) = pass.next() {
+        if let Some((path, report)) = &mut report {
+            writeln!(report, "{}", serde_json::to_string(&entry)?)
+                .with_context(|| path.display().to_string())?;
+        }
+        tell_failure(&mut run, &entry)?;
+        run.tell(pass.progress(None).done);
+    }
+    run.stop();
+    if let Some((path, report)) = &mut report {
+        let synced = report.flush().and_then(|()| report.get_ref().sync_all());
+        synced.with_context(|| path.display().to_string())?;
+    }
+    if let Err(error) = places.check() {
+        run.keep(Failure::from(error));
+    }
+    let summary = pass.summary();
+    console.say(summary)?;
+    Ok(run.answer(json!({
+        "command": "rewrap",
+        "dry_run": args.dry_run,
+        "summary": summary,
+    })))
+}
+
+fn options(args: &Rewrap, keys: &mut Keys<'_>) -> Result<RewrapOptions> {
+    let mut options = RewrapOptions::new();
+    if let Some(most) = args.max_failures {
+        options = options.most_failures(most);
+    }
+    if args.dry_run {
+        options = options.dry_run();
+    }
+    if !args.anew.reencrypt {
+        return Ok(options);
+    }
+    let known = keys.file()?.keyring().keys();
+    let compromised = known
+        .iter()
+        .filter(|key| key.state == KeyState::Compromised)
+        .map(|key| key.id)
+        .collect::<Vec<_>>();
+    if compromised.is_empty() {
+        return Err(usage("--reencrypt: no key of this keyring is compromised"));
+    }
+    anew(options, &args.anew, compromised)
+}
+
+/// Tells of a file if it failed.
+pub(super) fn tell_failure(run: &mut Run<'_>, entry: &RewrapEntry) -> Result<()> {
+    if let RewrapOutcome::Failed(error) = &entry.outcome {
+        run.failed(&entry.path, error);
+        run.line(entry)?;
+    }
+    Ok(())
+}
+
+/// `options` that also seal anew what is under one of these keys.
+pub(super) fn anew(
+    options: RewrapOptions,
+    args: &AnewArgs,
+    keys: impl IntoIterator<Item = KeyId>,
+) -> Result<RewrapOptions> {
+    let context = keys::context(&args.context)?;
+    Ok(options.reencrypt(keys, move |_, _| Ok(context.clone())))
+}

@@ -1,0 +1,91 @@
+//! A run over many files, as who started it sees it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::ProgressBar;
+use phi_envelope::Error;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::output::{Answer, Console, show_total};
+
+/// How often a bar moves while nothing is counted.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Shows how far a run is, tells of files, and keeps the worst of the failures.
+pub(super) struct Run<'a> {
+    console: &'a Console,
+    bar: ProgressBar,
+    worst: Option<Failure>,
+}
+
+impl<'a> Run<'a> {
+    /// A run whose bar is `hidden` where its lines go to the terminal.
+    pub(super) fn new(console: &'a Console, hidden: bool) -> Self {
+        Self {
+            console,
+            bar: console.files_bar(hidden),
+            worst: None,
+        }
+    }
+
+    /// Counts first, where somebody sees what the counting is for.
+    pub(super) fn expect(&self, count: impl FnOnce() -> Option<u64>) -> Option<u64> {
+        if self.bar.is_hidden() {
+            return None;
+        }
+        self.stage("counting");
+        let total = count();
+        if let Some(total) = total {
+            show_total(&self.bar, total);
+        }
+        self.bar.set_message("");
+        self.bar.disable_steady_tick();
+        self.bar.reset();
+        total
+    }
+
+    /// What is being done now.
+    pub(super) fn stage(&self, what: &'static str) {
+        self.bar.set_message(what);
+        self.bar.enable_steady_tick(TICK);
+    }
+
+    pub(super) fn tell(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
+    /// A file's line in JSON.
+    pub(super) fn line(&self, entry: &impl Serialize) -> Result<()> {
+        self.console.line(entry)
+    }
+
+    /// What befell one of the files.
+    pub(super) fn failed(&mut self, path: &Path, error: &Error) {
+        self.keep(Failure::at(path, error));
+    }
+
+    /// Ends the show.
+    pub(super) fn stop(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// A failure that is none of a file.
+    pub(super) fn keep(&mut self, failure: Failure) {
+        self.bar.suspend(|| self.console.complain(&failure));
+        if self
+            .worst
+            .as_ref()
+            .is_none_or(|worst| worst.exit < failure.exit)
+        {
+            self.worst = Some(failure);
+        }
+    }
+
+    pub(super) fn answer(&self, json: Value) -> Answer {
+        Answer::of_several(json, self.worst.as_ref())
+    }
+}
