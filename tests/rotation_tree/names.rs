@@ -181,7 +181,7 @@ fn link(place: &Place, file: &Path, names: usize) {
 
 #[test]
 fn thousands_of_names_for_one_file() {
-    const NAMES: usize = 2000;
+    const NAMES: usize = 1500;
     let place = Place::new();
     let files = [
         place.stream("stream"),

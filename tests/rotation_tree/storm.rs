@@ -21,7 +21,6 @@ use crate::place::{failure, rewrap_all, state};
 
 /// Processes at once.
 const PROCESSES: u64 = 4;
-const KILLS: u64 = 10;
 /// Files after which a child says so.
 const EACH: u64 = 5;
 
@@ -41,11 +40,15 @@ fn without_the_old_key() -> EnvelopeCipher {
     EnvelopeCipher::new(keyring_of(2))
 }
 
-/// The work of a child, which has a share where it is told one.
-pub(crate) fn rewrap(folder: &Path, shard: &str) {
+/// The work of a child, which has a share where it is told one, and a bound on its rate.
+pub(crate) fn rewrap(folder: &Path, told: &str) {
     let mut tree = Tree::new([folder.to_owned()]);
+    let (shard, rate) = told.split_once(' ').unwrap_or_default();
     if let Ok(shard) = shard.parse::<Shard>() {
         tree = tree.shard(shard);
+    }
+    if let Ok(rate) = rate.parse() {
+        tree = tree.files_per_second(rate);
     }
     let options = RewrapOptions::new().most_failures(u64::MAX);
     let mut pass = rewrap_tree(&after(), tree, options).unwrap();
@@ -170,14 +173,11 @@ impl Archive {
     }
 
     /// Lets several processes work, and kills them when they have done so many files together and a moment more.
-    fn kill_after(&self, files: u64, moment: Duration, shards: bool) {
+    fn kill_after(&self, files: u64, moment: Duration, told: impl Fn(u64) -> String) {
         let done = Arc::new(AtomicU64::new(0));
         let mut children: Vec<_> = (0..PROCESSES)
             .map(|number| {
-                let work = match shards {
-                    true => format!("rewrap {number}/{PROCESSES}"),
-                    false => "rewrap".to_owned(),
-                };
+                let work = format!("rewrap {}", told(number));
                 child(&work, self.folder.path())
             })
             .collect();
@@ -281,16 +281,20 @@ fn damage(bytes: &mut Vec<u8>, kind: Kind, number: usize) {
     }
 }
 
-fn storm(files: usize) {
+/// `rate` keeps each process slow enough to be killed on the way, where there are few files.
+fn storm(files: usize, kills: u64, rate: &str) {
     let archive = Archive::of(files);
     let all = archive.names();
     assert_eq!(all.len(), archive.files());
     let mut inflight = 0;
-    let quota = archive.good.len() as u64 / (KILLS + 2);
-    for kill in 0..KILLS {
+    let quota = archive.good.len() as u64 / (kills + 2);
+    for kill in 0..kills {
         let left = archive.left();
         let moment = Duration::from_micros(kill * 733 % 3000);
-        archive.kill_after(quota / 2, moment, kill % 2 == 1);
+        archive.kill_after(quota / 2, moment, |number| match kill % 2 {
+            0 => format!("all {rate}"),
+            _ => format!("{number}/{PROCESSES} {rate}"),
+        });
         let after = archive.left();
         assert!(
             after > 0 && after < left,
@@ -308,7 +312,7 @@ fn storm(files: usize) {
         assert_eq!(all.difference(&names).count(), 0, "lost");
         inflight += strays.len();
     }
-    eprintln!("{files} files, {KILLS} kills: {inflight} temporary names were left on the way");
+    eprintln!("{files} files, {kills} kills: {inflight} temporary names were left on the way");
 
     // To its end, by all at once.
     let children: Vec<_> = (0..PROCESSES)
@@ -403,11 +407,11 @@ fn unrecognised(archive: &Archive, entries: &BTreeMap<PathBuf, RewrapEntry>) -> 
 
 #[test]
 fn a_storm_over_a_few_hundred_files() {
-    storm(600);
+    storm(600, 4, "500");
 }
 
 #[test]
 #[ignore = "takes a minute"]
 fn a_storm_over_20_000_files() {
-    storm(20_000);
+    storm(20_000, 10, "unbounded");
 }
