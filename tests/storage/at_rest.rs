@@ -274,3 +274,60 @@ fn a_slot_of_another_key_put_in_is_refused() {
     let outcomes = ways::record(&stranger, &header.with(&payload), &of(RECORDS[0]), &row(0));
     assert_refused(outcomes, &[WRAPPED_KEY], "row, for the stranger");
 }
+
+/// Two readers, each of whom has a slot that unwraps to a data key: the header's tag verifies under one of them alone.
+#[test]
+fn an_envelope_of_two_data_keys_opens_under_one_alone() {
+    let [first, second] = ["first", "second"].map(common::OpenBook::new);
+    let sealed = [&first, &second].map(|book| {
+        let cipher = EnvelopeCipher::new(book.clone());
+        cipher.encrypt(row(0), &of(RECORDS[0])).unwrap()
+    });
+    let [(header, payload), (other, _)] = sealed.each_ref().map(|it| RawHeader::parse(it));
+    let key = common::data_key(&header);
+    let mut both = header;
+    both.slots.extend(other.slots);
+    let forged = both.sealed(&key).with(&payload);
+    let open = |book| EnvelopeCipher::new(book).decrypt(&forged, &of(RECORDS[0]));
+    assert_eq!(&open(first).unwrap()[..], row(0));
+    assert_eq!(kind(&open(second).unwrap_err()), kind(&HEADER));
+}
+
+#[test]
+fn after_a_bad_segment_the_callers_buffer_holds_nothing_of_it() {
+    let world = World::new();
+    let cipher = cipher(&world.keyring);
+    let mut bytes = world.files[0].clone();
+    let at = PAYLOAD + FLOE_HEADER + SEGMENT;
+    bytes[at + 2000] ^= 1;
+    let truth = file(0);
+    let untouched = |piece: &[u8]| piece.iter().all(|byte| *byte == 0xaa || *byte == 0);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sealed");
+    std::fs::write(&path, &bytes).unwrap();
+    let options = phi_envelope::FileOptions::new();
+    let range = phi_envelope::open_range(&cipher, &path, &of(RECORDS[0]), options).unwrap();
+    for (from, len) in [
+        (PLAIN, 100),
+        (PLAIN + 5, PLAIN - 10),
+        (PLAIN, 2 * PLAIN),
+        (0, STREAM),
+    ] {
+        let mut piece = vec![0xaa; len];
+        let error = range.read_at(&mut piece, from as u64).unwrap_err();
+        assert_eq!(kind(&error), kind(&ANY_SEGMENT));
+        let good = PLAIN.saturating_sub(from).min(len);
+        let before = &piece[..good];
+        assert!(untouched(before) || before == &truth[from..from + good]);
+        let bad = &piece[good..len.min(good + PLAIN)];
+        assert!(untouched(bad), "{from}, {len}");
+    }
+    let mut reader = cipher.decrypt_reader(&bytes[..], &of(RECORDS[0])).unwrap();
+    let mut piece = vec![0xaa; PLAIN];
+    std::io::Read::read_exact(&mut reader, &mut piece).unwrap();
+    assert!(piece == truth[..PLAIN]);
+    piece.fill(0xaa);
+    std::io::Read::read(&mut reader, &mut piece).unwrap_err();
+    assert!(untouched(&piece));
+}

@@ -75,7 +75,7 @@ pub(crate) fn record(
         rewrap_file(&cipher, &path)?;
         opened(&fs::read(&path)?)
     };
-    vec![
+    without_misuse(vec![
         ("decrypt", opened(envelope)),
         (
             "decrypt_in_place",
@@ -96,7 +96,7 @@ pub(crate) fn record(
         ("add_recipient", by_a_new_recipient()),
         ("replace_recipient", by_a_replacement()),
         ("rewrap_file", rewrapped_as_a_file()),
-    ]
+    ])
 }
 
 /// A stream, with its header before it or beside it, in memory and as a file.
@@ -109,7 +109,7 @@ pub(crate) fn stream(
 ) -> Outcomes {
     let mut outcomes = readers(keyring, header, context, truth, || Cursor::new(bytes));
     outcomes.extend(files(keyring, header, bytes, context, truth));
-    outcomes
+    without_misuse(outcomes)
 }
 
 /// A stream, by every trait of its reader, over sources that `source` makes.
@@ -125,7 +125,7 @@ pub(crate) fn readers<R: Read + Seek>(
         Some(header) => cipher.decrypt_reader_detached(header, source(), context),
         None => cipher.decrypt_reader(source(), context),
     };
-    vec![
+    without_misuse(vec![
         ("read", open().and_then(|it| read(it, 1000, truth))),
         (
             "read, alone",
@@ -136,7 +136,7 @@ pub(crate) fn readers<R: Read + Seek>(
         ("BufRead", open().and_then(|it| buffered(it, truth))),
         ("Seek", open().and_then(|it| sought(it, truth))),
         ("plaintext_len", open().and_then(|it| length(it, truth))),
-    ]
+    ])
 }
 
 fn files(
@@ -219,6 +219,17 @@ fn files(
         &|| replace_recipient_file(&cipher, &sealed, keyring, &friend, &tenant),
         &friends,
     );
+    outcomes
+}
+
+/// Whatever the store did, it was no bug of the caller's.
+fn without_misuse(outcomes: Outcomes) -> Outcomes {
+    for (way, outcome) in &outcomes {
+        assert!(
+            !matches!(outcome, Err(Error::Misuse(_))),
+            "{way}: {outcome:?}"
+        );
+    }
     outcomes
 }
 
