@@ -147,7 +147,7 @@ def open_inline(source, providers, labels={}, bindings={}):
             data_key = unlock(header, providers)
             break
         except EnvelopeError as failure:
-            if str(failure).startswith(("no-matching-key", "context-mismatch")):
+            if str(failure) == "no-matching-key" and not failures:
                 raise
             failures.append(failure)
             damage = "first-block" if header is first else "second-block"
