@@ -18,7 +18,7 @@ use phi_envelope::{
 };
 use tempfile::TempDir;
 
-use vector::{Bytes, Master, Opens, Vector, check_all, digested};
+use vector::{Bytes, Master, Opens, Vector, check_all, check_each, digested};
 
 #[path = "common/vector.rs"]
 mod vector;
@@ -65,6 +65,26 @@ fn it_opens_what_the_crate_seals() {
     // The crate itself comes to the outcomes that the cases state.
     assert_eq!(check_all(cases.folder.path()), opened + refused);
     assert_eq!((opened, refused), (75, 41));
+}
+
+/// 5,000 envelopes of the vectors with something else in them, many of them under a right header tag: both open or both refuse.
+#[test]
+fn both_say_the_same_of_mutated_envelopes() {
+    let Some(python) = Python::found() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let args = [Path::new("mutate"), &vectors, folder.path()];
+    let mut args: Vec<_> = args.map(|it| it.as_os_str().to_owned()).into();
+    // Another seed at each run; a failure says which.
+    let now = std::time::SystemTime::now();
+    let seed = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    args.push(seed.to_string().into());
+    args.push("5000".into());
+    python.run("cases.py", &args, &[]);
+    eprintln!("seed {seed}");
+    assert_eq!(check_each(folder.path(), Vector::check_verdict), 5000);
 }
 
 /// Thirty years on: a keyring's file, its passphrase, an archive, and no crate.

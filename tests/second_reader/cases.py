@@ -2,6 +2,7 @@
 
     cases.py read FOLDER      the layout is that of tests/vectors (its README.md says it)
     cases.py write FOLDER
+    cases.py mutate FOLDER OUT SEED COUNT      cases of a folder with something else in them, and what this reader says of them
 """
 
 import base64
@@ -10,9 +11,11 @@ import io
 import json
 import os
 import pathlib
+import random
 import sys
 
 import envelope
+import mutations
 import stream
 
 
@@ -20,9 +23,13 @@ def joined(parts):
     return b"".join(bytes(part) if isinstance(part, int) else base64.b64decode(part) for part in parts)
 
 
+def providers_of(case):
+    held = [envelope.MasterKey(bytes.fromhex(k["id"]), base64.b64decode(k["key"])) for k in case.get("master_keys", [])]
+    return held + [envelope.Passphrase(text) for text in case.get("passphrases", [])]
+
+
 def outcome(case):
-    providers = [envelope.MasterKey(bytes.fromhex(k["id"]), base64.b64decode(k["key"])) for k in case.get("master_keys", [])]
-    providers += [envelope.Passphrase(text) for text in case.get("passphrases", [])]
+    providers = providers_of(case)
     context = case.get("labels", {}), case.get("bindings", {})
     data, call = joined(case.get("envelope", [])), case["call"]
     try:
@@ -175,6 +182,50 @@ def write(folder):
     return True
 
 
+def mutated(case, rnd):
+    """The case with something else in it, or none where that would prove nothing."""
+    case = dict(case)
+    expected, call = case.pop("opens", None), case["call"]
+    case.pop("fails", None), case.pop("header_damage", None)
+    of_master_keys = expected and not case.get("passphrases")
+    if call == "text" or case.get("passphrases") and rnd.random() < 0.9:  # Argon2id takes its time
+        return None
+    if call == "stream-inline":
+        case["envelope"] = [b64(mutations.mutate_blocks(joined(case["envelope"]), rnd))]
+    elif call in ("record", "stream-detached") and of_master_keys and rnd.random() < 0.8:
+        detached = call == "stream-detached"
+        head = joined(case["header" if detached else "envelope"])
+        seal = mutations.seal_stream_payload if detached else mutations.seal_record_payload
+        head, payload = mutations.mutate_sealed(head, seal, providers_of(case), case.get("bindings", {}), rnd)
+        case |= {"header": [b64(head)], "envelope": [b64(payload)]} if detached else {"envelope": [b64(head + payload)]}
+    else:
+        field = rnd.choice([name for name in ("header", "envelope") if name in case])
+        case[field] = [b64(mutations.mutate(joined(case[field]), rnd))]
+    return case | outcome(case)
+
+
+def mutate(folder, out, seed, count):
+    rnd = random.Random(seed)
+    vectors = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    good = [case for case in vectors if "opens" in case]
+    written = opened = 0
+    while written < count:
+        if case := mutated(rnd.choice(rnd.choice((vectors, good))), rnd):
+            (out / f"seed_{seed}_{written:05}.json").write_text(json.dumps(case))
+            written += 1
+            opened += "opens" in case
+    print(f"{written} cases written, {opened} open")
+    return True
+
+
 if __name__ == "__main__":
-    command, folder = sys.argv[1:]
-    sys.exit(0 if {"read": read, "write": write}[command](pathlib.Path(folder)) else 1)
+    match sys.argv[1:]:
+        case ["read", folder]:
+            done = read(pathlib.Path(folder))
+        case ["write", folder]:
+            done = write(pathlib.Path(folder))
+        case ["mutate", folder, out, seed, count]:
+            done = mutate(pathlib.Path(folder), pathlib.Path(out), int(seed), int(count))
+        case _:
+            sys.exit(__doc__)
+    sys.exit(0 if done else 1)

@@ -91,10 +91,14 @@ def seal_floe(key, aad, plaintext, segment_length):
 # --- The headers (FORMAT §2, §7) ------------------------------------------------------------------------------------
 
 
+def digest(block):
+    return hashlib.sha256(block[:-8]).digest()[:8]
+
+
 def block_of(header):
-    body = header.encode().ljust(header.block_length - 8, b"\0")
-    demand(len(body) == header.block_length - 8, "limit-exceeded/block-length")
-    return body + hashlib.sha256(body).digest()[:8]
+    block = header.encode().ljust(header.block_length, b"\0")
+    demand(len(header.encode()) <= header.block_length - 8, "limit-exceeded/block-length")
+    return block[:-8] + digest(block)
 
 
 def candidate(source, offset, length):
