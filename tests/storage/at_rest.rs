@@ -74,7 +74,7 @@ fn two_valid_files_exchanged_do_not_open_in_each_others_place() {
 }
 
 #[test]
-fn what_was_moved_from_another_tenant_is_refused_and_shared_with_nobody() {
+fn what_was_moved_from_another_tenant_is_refused() {
     let world = World::new();
     let cipher = cipher(&world.keyring);
     let far = in_tenant("clinic-8", RECORDS[0]);
@@ -85,6 +85,46 @@ fn what_was_moved_from_another_tenant_is_refused_and_shared_with_nobody() {
     let (header, payload) = seal_detached(&cipher, &file(0), &far);
     let outcomes = world.detached(&header, &payload);
     assert_refused(outcomes, &[LABELS_DIFFER], "detached");
+}
+
+/// Whoever may move files between folders has no recipient added to another tenant's: the call itself refuses and writes nothing.
+#[test]
+fn a_recipient_is_not_added_to_what_was_moved_from_another_tenant() {
+    let world = World::new();
+    let cipher = cipher(&world.keyring);
+    let far = in_tenant("clinic-8", RECORDS[0]);
+    let (expected, friend) = (labels("clinic-7"), crate::keyring());
+    let row = cipher.encrypt(row(0), &far).unwrap();
+    let (header, _) = seal_detached(&cipher, &file(0), &far);
+    let file = seal_inline(&cipher, &file(0), &far);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("moved");
+    let refused = |outcome: Result<()>| {
+        assert_eq!(kind(&outcome.unwrap_err()), kind(&LABELS_DIFFER));
+    };
+    for bytes in [&row, &header] {
+        refused(cipher.add_recipient(bytes, &friend, &expected).map(drop));
+        let replaced = cipher.replace_recipient(bytes, &world.keyring, &friend, &expected);
+        refused(replaced.map(drop));
+    }
+    for bytes in [&row, &header, &file] {
+        std::fs::write(&path, bytes).unwrap();
+        refused(phi_envelope::add_recipient_file(
+            &cipher, &path, &friend, &expected,
+        ));
+        refused(phi_envelope::replace_recipient_file(
+            &cipher,
+            &path,
+            &world.keyring,
+            &friend,
+            &expected,
+        ));
+        assert_eq!(&std::fs::read(&path).unwrap(), bytes);
+    }
+    let fresh = phi_envelope::FileOptions::new();
+    let context = in_tenant("clinic-7", RECORDS[0]);
+    refused(phi_envelope::reencrypt_file(&cipher, &path, &context, fresh).map(drop));
+    refused(cipher.reencrypt(&row, &context).map(drop));
 }
 
 #[test]
