@@ -4,6 +4,8 @@
 //!   comes back.
 //! * [`files`]: files with the library and with the program `phi`: ranges, crashes, permissions, exit codes.
 //! * [`threat_model`]: what is promised, to whom, and what is left to you.
+//! * [`considerations`]: how far the construction carries, in numbers, and what the leak of a key means.
+//! * [`compliance`]: which sentences of HIPAA's Security Rule and of NIST's publications it helps with, and what stays with you.
 //! * [`format`](mod@format): the envelope byte for byte, for another implementation.
 //! * [`architecture`]: for whoever changes the crate.
 //! * [`why`]: the reasons, and what each of them costs.
@@ -14,6 +16,18 @@
 /// [FORMAT]: crate::manual::format
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
+
+/// [FORMAT]: crate::manual::format
+/// [threat model]: crate::manual::threat_model
+/// [considerations]: crate::manual::considerations
+/// [runbook]: crate::manual::rotation
+#[doc = include_str!("compliance.md")]
+pub mod compliance {}
+
+/// [FORMAT]: crate::manual::format
+/// [threat model]: crate::manual::threat_model
+#[doc = include_str!("considerations.md")]
+pub mod considerations {}
 
 #[doc = include_str!("files.md")]
 pub mod files {}
@@ -28,6 +42,7 @@ pub mod format {}
 pub mod rotation {}
 
 /// [runbook]: crate::manual::rotation
+/// [considerations]: crate::manual::considerations
 #[doc = include_str!("threat_model.md")]
 pub mod threat_model {}
 

@@ -283,9 +283,7 @@ pub fn retire(
     }
     let rewrapped = pass.summary().clone();
 
-    if options.destroy.is_some() {
-        leave_the_second_of(&file.keyring());
-    }
+    leave_the_second_of(&file.keyring());
     let mut scan = EvidenceScan::new(cipher, key);
     for root in roots {
         scan.tree(root.to_string_lossy(), tree(vec![root.clone()]))?;

@@ -66,8 +66,8 @@ fn json_lines_have_stable_fields() {
     assert_eq!(fields(&last["summary"]["rewrapped"]), rewrapped);
     assert_eq!(
         fields(&last["summary"]["evidence"]),
-        "detached_payloads findings finished further_findings in_use key keys not_envelopes not_opened opened passed_over places \
-         rows_opened started version"
+        "detached_headers detached_payloads findings finished further_findings in_use key keys not_envelopes not_opened opened others \
+         passed_over places started version"
     );
     assert_eq!(of(&files, "arch/damaged"), failed);
 }

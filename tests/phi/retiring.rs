@@ -7,11 +7,15 @@ use serde_json::Value;
 use crate::archives::{GOOD, archive, key_of};
 use crate::support::Shell;
 
+/// Nothing was under way when the key was rotated.
+const AT_ONCE: &str = "--settling-time 0s";
+
 #[test]
 fn a_key_is_destroyed_on_clean_evidence_alone() {
     let shell = archive();
     let old = key_of(&shell);
-    let call = |evidence: &str| format!("retire {old} arch --keyring k --evidence {evidence}");
+    let call =
+        |evidence: &str| format!("retire {old} arch --keyring k {AT_ONCE} --evidence {evidence}");
     // Active: nothing is sealed anew under a key that is to go.
     let active = shell.run(&format!("{} --json", call("e0")));
     assert_eq!(
@@ -38,7 +42,8 @@ fn a_key_is_destroyed_on_clean_evidence_alone() {
     );
     assert_eq!(state(&shell, &old), "deactivated");
     assert_eq!(shell.run(&call("e1")).code, 1); // it is there
-    let ran = shell.run(&format!("{} --keep --json", call("e2")));
+    let keep = format!("retire {old} arch --keyring k --evidence e2 --keep --json");
+    let ran = shell.run(&keep);
     assert_eq!(ran.code, 1);
     let last = ran.last();
     assert_eq!(last["error"]["kind"], "evidence");
@@ -89,11 +94,13 @@ fn evidence_first_and_the_destruction_later() {
     let active = shell.json("keyring list k --json")["keys"][1]["id"].clone();
     refused(active.as_str().unwrap(), "e", "about another key");
     refused(&old, "e --max-age 0s", "too old");
+    refused(&old, "e", "too soon after");
     refused(&old, "nowhere", "No such file");
     refused(&old, "arch/a", "another kind");
     refused(&old, "plain", "not an envelope");
     assert_eq!(state(&shell, &old), "deactivated");
-    let call = format!("keyring destroy k {old} --yes-destroy --evidence e --max-age 7d --json");
+    let call =
+        format!("keyring destroy k {old} --yes-destroy --evidence e --max-age 7d {AT_ONCE} --json");
     let answer = shell.json(&call);
     assert_eq!(answer["key"]["state"], "destroyed");
     assert!(answer["key"]["evidence"].is_string());
@@ -106,7 +113,8 @@ fn a_key_in_use_is_kept_unless_it_is_said() {
     let old = key_of(&shell);
     shell.done("keyring rotate k --label two");
     shell.done(&format!("keyring set-state k {old} compromised"));
-    let call = |more: &str| format!("retire {old} arch --keyring k --json --evidence {more}");
+    let call =
+        |more: &str| format!("retire {old} arch --keyring k --json {AT_ONCE} --evidence {more}");
     // Without leave, nothing is moved off it.
     let ran = shell.run(&call("e1"));
     assert_eq!(ran.code, 1, "{}", ran.text());
@@ -133,7 +141,10 @@ fn a_key_in_use_is_kept_unless_it_is_said() {
     shell.done("keyring rotate k --label three");
     shell.done(&format!("keyring set-state k {newest} compromised"));
     let lost = format!("retire {newest} arch --keyring k --evidence e3 --destroy-although-in-use");
-    let ran = shell.done(&lost);
+    let too_soon = shell.run(&lost.replace("e3", "e4"));
+    assert!(too_soon.stderr_text().contains("too soon after"));
+    assert_eq!(state(&shell, &newest), "compromised");
+    let ran = shell.done(&format!("{lost} {AT_ONCE}"));
     assert!(ran.stdout_text().contains("STILL UNDER THE KEY"));
     assert_eq!(state(&shell, &newest), "destroyed");
     assert_eq!(shell.run("verify --keyring k arch/a").code, 4);

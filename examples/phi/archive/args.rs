@@ -110,7 +110,7 @@ pub(crate) struct Retire {
     #[command(flatten)]
     pub(crate) terms: DestroyTerms,
     /// Keep the key in any case: `phi keyring destroy` can destroy it on the same evidence
-    #[arg(long, conflicts_with_all = ["max_age", "destroy_although_in_use"])]
+    #[arg(long, conflicts_with_all = ["max_age", "settling_time", "destroy_although_in_use"])]
     pub(crate) keep: bool,
     #[command(flatten)]
     pub(crate) anew: AnewArgs,
@@ -143,7 +143,7 @@ pub(crate) struct DestroyGround {
     #[arg(long, value_name = "FILE")]
     pub(crate) evidence: Option<PathBuf>,
     /// Destroy it without: whatever it alone can open is lost
-    #[arg(long, conflicts_with_all = ["max_age", "destroy_although_in_use"])]
+    #[arg(long, conflicts_with_all = ["max_age", "settling_time", "destroy_although_in_use"])]
     pub(crate) without_evidence: bool,
 }
 
@@ -153,6 +153,9 @@ pub(crate) struct DestroyTerms {
     /// How long ago the evidence's scan may have begun, as 90m, 24h or 7d [default: 24h]
     #[arg(long, value_name = "AGE")]
     pub(crate) max_age: Option<Age>,
+    /// How long after the last rotation the scan began, at least: what was under way then has ended [default: 1h]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) settling_time: Option<Age>,
     /// Destroy the key although the evidence shows it in use, or not everything opened: what only this key opens is lost
     #[arg(long)]
     pub(crate) destroy_although_in_use: bool,
@@ -163,6 +166,9 @@ impl DestroyTerms {
         let mut options = DestroyOptions::new();
         if let Some(Age(age)) = self.max_age {
             options = options.evidence_not_older_than(age);
+        }
+        if let Some(Age(time)) = self.settling_time {
+            options = options.settling_time(time);
         }
         if self.destroy_although_in_use {
             options = options.although_in_use();
