@@ -98,6 +98,10 @@ pub fn destroy_key(
     evidence: &[u8],
     options: DestroyOptions,
 ) -> Result<()> {
+    let known = file.keyring().keys().into_iter().find(|it| it.id == key);
+    if let Some(state @ (KeyState::Active | KeyState::Destroyed)) = known.map(|it| it.state) {
+        return Err(Error::KeyNotUsable { key_id: key, state });
+    }
     // Whoever held the key could have forged evidence about it under it.
     let content = Evidence::open(&cipher.without(&key.into()), evidence)?;
     content.check_subject(key, options.age, SystemTime::now())?;
@@ -253,9 +257,11 @@ pub fn retire(
     let disk = Disk::default();
     let whole = |place: &Path| disk.resolve(place);
     let folder = whole(&folder_of(path))?;
-    let roots = places.iter().map(|place| whole(place.as_ref()));
-    let roots = roots.collect::<Result<Vec<_>, _>>()?;
-    if roots.iter().any(|root| folder.starts_with(root)) {
+    let roots = places.iter().map(|place| place.as_ref().to_owned());
+    let roots: Vec<PathBuf> = roots.collect();
+    let names = roots.iter().map(|root| whole(root));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    if names.iter().any(|name| folder.starts_with(name)) {
         return Err(Error::Misuse(
             "the evidence would lie in a place that it is about",
         ));
@@ -285,8 +291,8 @@ pub fn retire(
 
     leave_the_second_of(&file.keyring());
     let mut scan = EvidenceScan::new(cipher, key);
-    for root in roots {
-        scan.tree(root.to_string_lossy(), tree(vec![root.clone()]))?;
+    for (root, name) in roots.into_iter().zip(names) {
+        scan.tree(name.to_string_lossy(), tree(vec![root]))?;
     }
     let evidence = scan.finish();
     let sealed = evidence.seal(cipher)?;

@@ -88,11 +88,11 @@ fn evidence_first_and_the_destruction_later() {
     let refused = |key: &str, evidence: &str, why: &str| {
         let call = format!("keyring destroy k {key} --yes-destroy --evidence {evidence}");
         let ran = shell.run(&call);
-        assert_eq!(ran.code, 1, "{}", ran.text());
+        assert_ne!(ran.code, 0, "{}", ran.text());
         assert!(ran.stderr_text().contains(why), "{}", ran.stderr_text());
     };
     let active = shell.json("keyring list k --json")["keys"][1]["id"].clone();
-    refused(active.as_str().unwrap(), "e", "about another key");
+    refused(active.as_str().unwrap(), "e", "is active");
     refused(&old, "e --max-age 0s", "too old");
     refused(&old, "e", "too soon after");
     refused(&old, "nowhere", "No such file");

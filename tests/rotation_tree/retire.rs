@@ -309,8 +309,9 @@ fn old_evidence_and_evidence_of_another_key_is_refused() {
         EvidenceFault::TooOld
     );
     let next = office.rotate();
+    let about_old = office.scan(old).seal(&office.place.cipher).unwrap();
     assert_eq!(
-        fault(office.destroy(next, &sealed, terms())),
+        fault(office.destroy(next, &about_old, terms())),
         EvidenceFault::OtherKey
     );
     // It is from before the last rotation, whichever key that left.
@@ -330,10 +331,10 @@ fn a_scan_from_before_the_key_was_deactivated_is_refused() {
     // Everything is still under the old key: the active one is not in use yet.
     let evidence = office.scan(active);
     evidence.check().unwrap();
-    let sealed = evidence.seal(&office.place.cipher).unwrap();
     std::thread::sleep(Duration::from_millis(1100));
     office.place.record("sealed_meanwhile");
     office.rotate();
+    let sealed = evidence.seal(&office.place.cipher).unwrap();
     let outcome = office.destroy(active, &sealed, terms());
     assert_eq!(fault(outcome), EvidenceFault::TooSoon);
     // Not even then: what it does not speak of cannot be known to be lost.
@@ -498,7 +499,9 @@ fn a_suspended_key_is_retired() {
 #[test]
 fn a_compromised_key_is_retired_by_sealing_anew() {
     let (office, old) = Office::rotated();
-    fs::remove_file(office.place.path("header")).unwrap();
+    for name in ["header", "header.payload"] {
+        fs::remove_file(office.place.path(name)).unwrap();
+    }
     office
         .file
         .update(|keys| keys.mark_compromised(old))

@@ -36,7 +36,7 @@ fn an_older_header_put_back_opens_with_the_key_that_it_is_under() {
     assert_opened(ways::record(&keyring, &back_row, &of("77"), b"note"), "row");
 
     // What helps is that the old key is gone.
-    keyring.destroy(old).unwrap();
+    keyring.destroy_without_evidence(old).unwrap();
     assert!(cipher.decrypt_reader(&back[..], &of("77")).is_err());
     assert!(cipher.decrypt(&back_row, &of("77")).is_err());
     assert!(cipher.decrypt(&row, &of("77")).is_ok());
