@@ -87,7 +87,7 @@ pub(super) fn seal_header(
     };
     let immutable = seal_draft(data, &draft, slots, out)?;
     let tail = out.get(immutable.tail.clone()).unwrap_or_default();
-    let payload_key = derive::payload_key(data, [&immutable.head, tail]);
+    let payload_key = derive::payload_key(data, [&immutable.head, tail], Secret::copied);
     Ok(Sealed {
         payload_key,
         immutable,

@@ -133,7 +133,11 @@ impl EnvelopeCipher {
         let sealed = seal_header(&data, &identity, &slots, &mut header)?;
         let tail = header.get(sealed.immutable.tail).unwrap_or_default();
         let aad = [&sealed.immutable.head, tail].concat();
-        Ok((header, floe::Key::from_secret(&sealed.payload_key), aad))
+        Ok((
+            header,
+            floe::Key::derived(sealed.payload_key.as_bytes()),
+            aad,
+        ))
     }
 
     fn payload_writer<W: Write>(
@@ -167,7 +171,7 @@ impl EnvelopeCipher {
 pub(crate) fn stream_key(opened: &Opened<'_>) -> (floe::Key, Vec<u8>) {
     let header = opened.header();
     let aad = [&header.immutable_head(), header.immutable_tail()].concat();
-    (floe::Key::from_secret(&opened.payload_key()), aad)
+    (opened.payload_key(floe::Key::derived), aad)
 }
 
 /// Seals what is written; made by [`EnvelopeCipher::encrypt_writer`].

@@ -122,8 +122,7 @@ impl MasterKey {
     }
 
     fn gcm(&self, data_key_id: &[u8; 16]) -> GcmKey {
-        let key = derive::wrap_key(&self.mac, self.id.as_bytes(), data_key_id);
-        GcmKey::new(key.as_bytes())
+        derive::wrap_key(&self.mac, (self.id.as_bytes(), data_key_id), GcmKey::new)
     }
 }
 
