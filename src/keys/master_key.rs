@@ -140,8 +140,12 @@ pub(super) fn open_key(
     Ok(DataKey::from(key))
 }
 
-/// Writes the parts one after the other.
-pub(super) fn join(out: &mut [u8], parts: &[&[u8]]) {
-    let bytes = parts.iter().flat_map(|part| part.iter());
-    out.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+/// Writes the parts one after the other into `out`, which has room for them.
+pub(super) fn join(mut out: &mut [u8], parts: &[&[u8]]) {
+    for part in parts {
+        if let Some((head, rest)) = std::mem::take(&mut out).split_at_mut_checked(part.len()) {
+            head.copy_from_slice(part);
+            out = rest;
+        }
+    }
 }
