@@ -2,6 +2,7 @@
 //! [threat model]: manual::threat_model
 //! [architecture]: manual::architecture
 //! [files and `phi`]: manual::files
+//! [performance]: manual::performance
 //! [rotation runbook]: manual::rotation
 //! [why]: manual::why
 #![doc = include_str!("../README.md")]

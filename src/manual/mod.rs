@@ -5,6 +5,7 @@
 //! * [`files`]: files with the library and with the program `phi`: ranges, crashes, permissions, exit codes.
 //! * [`threat_model`]: what is promised, to whom, and what is left to you.
 //! * [`format`](mod@format): the envelope byte for byte, for another implementation.
+//! * [`performance`]: what each operation costs and why, and what there is to choose.
 //! * [`architecture`]: for whoever changes the crate.
 //! * [`why`]: the reasons, and what each of them costs.
 
@@ -20,6 +21,9 @@ pub mod files {}
 
 #[doc = include_str!("format.md")]
 pub mod format {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
 
 /// [FORMAT]: crate::manual::format
 /// [threat model]: crate::manual::threat_model
