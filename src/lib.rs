@@ -4,6 +4,7 @@
 //! [compliance map]: manual::compliance
 //! [architecture]: manual::architecture
 //! [files and `phi`]: manual::files
+//! [performance]: manual::performance
 //! [rotation runbook]: manual::rotation
 //! [why]: manual::why
 #![doc = include_str!("../README.md")]

@@ -11,7 +11,7 @@ pub(crate) struct Secret<const N: usize>(Box<[u8; N]>);
 impl<const N: usize> Secret<N> {
     /// Fills the bytes where they will stay.
     pub(crate) fn filled(fill: impl FnOnce(&mut [u8; N])) -> Self {
-        let mut secret = Self(Box::new([0; N]));
+        let mut secret = Self::unfilled();
         fill(&mut secret.0);
         secret
     }
@@ -20,26 +20,37 @@ impl<const N: usize> Secret<N> {
     pub(crate) fn try_filled<E>(
         fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut secret = Self(Box::new([0; N]));
+        let mut secret = Self::unfilled();
         fill(&mut secret.0)?;
         Ok(secret)
     }
 
+    /// A copy of the bytes, which the caller erases.
+    pub(crate) fn copied(bytes: &[u8; N]) -> Self {
+        Self(Box::new(*bytes))
+    }
+
     /// Takes the bytes over and erases the caller's.
     pub(crate) fn taken_from(bytes: &mut [u8; N]) -> Self {
-        let secret = Self::filled(|to| to.copy_from_slice(bytes));
-        bytes.zeroize();
+        let secret = Self::copied(bytes);
+        bytes.as_mut_slice().zeroize();
         secret
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; N] {
         &self.0
     }
+
+    // Not zeros: zeroed memory comes by the allocator's slow road (with glibc, `calloc` passes by the thread's cache).
+    fn unfilled() -> Self {
+        Self(Box::new([0xA5; N]))
+    }
 }
 
 impl<const N: usize> Drop for Secret<N> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        // A slice is erased at one stroke, an array byte by byte.
+        self.0.as_mut_slice().zeroize();
     }
 }
 
@@ -95,7 +106,9 @@ impl Plaintext {
 
 impl Drop for Plaintext {
     fn drop(&mut self) {
-        self.0.zeroize();
+        // As `Vec` erases itself, at one stroke where it goes byte by byte.
+        self.0.as_mut_slice().zeroize();
+        self.0.spare_capacity_mut().zeroize();
     }
 }
 

@@ -24,9 +24,13 @@ pub(crate) fn wrap_aad(data_key_id: &[u8; 16], labels: &[u8]) -> Vec<u8> {
 }
 
 // FORMAT §4, scheme 0x01: Expand256(master key, "phi-envelope/1 wrap key" ‖ 0x00 ‖ key id ‖ data key id)
-/// The key that wraps one data key under one master key.
-pub(crate) fn wrap_key(master: &Mac256, key_id: &[u8; 16], data_key_id: &[u8; 16]) -> Secret<32> {
-    master.key(&[WRAP_KEY, key_id, data_key_id, FIRST_BLOCK])
+/// What `make` makes of the key that wraps one data key under one master key.
+pub(crate) fn wrap_key<T>(
+    master: &Mac256,
+    (key_id, data_key_id): (&[u8; 16], &[u8; 16]),
+    make: impl FnOnce(&[u8; 32]) -> T,
+) -> T {
+    master.made_of(&[WRAP_KEY, key_id, data_key_id, FIRST_BLOCK], make)
 }
 
 // FORMAT §4 asks for 16 random bytes as a master key's id. A key that comes without one gets 16 pseudorandom bytes that
@@ -71,10 +75,13 @@ pub(crate) fn header_tag(data_key: &Mac256, header: &[u8]) -> [u8; 32] {
 }
 
 // FORMAT §5: Expand256(data key, "phi-envelope/1 payload" ‖ 0x00 ‖ immutable)
-/// The key of the payload. `immutable` comes in two parts.
-pub(crate) fn payload_key(data_key: &Mac256, immutable: [&[u8]; 2]) -> Secret<32> {
-    let [head, tail] = immutable;
-    data_key.key(&[PAYLOAD, head, tail, FIRST_BLOCK])
+/// What `make` makes of the key of the payload. `immutable` comes in two parts.
+pub(crate) fn payload_key<T>(
+    data_key: &Mac256,
+    [head, tail]: [&[u8]; 2],
+    make: impl FnOnce(&[u8; 32]) -> T,
+) -> T {
+    data_key.made_of(&[PAYLOAD, head, tail, FIRST_BLOCK], make)
 }
 
 // FORMAT §6: kdf(k, purpose, n) = first n bytes of HMAC-SHA-384(k, params ‖ iv[32] ‖ purpose ‖ AAD ‖ 0x01).

@@ -3,7 +3,7 @@
 //! There is no state in user space that a fork or a snapshot of a virtual machine could clone: a caller draws what it is
 //! about to use, in one call.
 
-use zeroize::Zeroizing;
+use zeroize::Zeroize as _;
 
 use crate::error::Error;
 use crate::secret::Secret;
@@ -60,9 +60,11 @@ pub(crate) fn records(count: usize) -> Result<Vec<RecordDraw>, Error> {
 
 /// The draw of one record.
 pub(crate) fn record() -> Result<RecordDraw, Error> {
-    let mut drawn = Zeroizing::new([0_u8; 60]);
-    fill(&mut *drawn)?;
-    Ok(record_from(&drawn))
+    let mut drawn = [0_u8; 60];
+    let filled = fill(&mut drawn);
+    let record = filled.map(|()| record_from(&drawn));
+    drawn.as_mut_slice().zeroize();
+    record
 }
 
 /// `count` draws for records under a session's data key, in one call to the operating system.
@@ -98,9 +100,18 @@ fn draw_each<const N: usize, T>(
     count: usize,
     make: impl Fn(&[u8; N]) -> T,
 ) -> Result<Vec<T>, Error> {
-    let mut drawn = Zeroizing::new(vec![[0_u8; N]; count]);
-    fill(drawn.as_flattened_mut())?;
-    Ok(drawn.iter().map(make).collect())
+    let mut drawn = Drawn(vec![[0_u8; N]; count]);
+    fill(drawn.0.as_flattened_mut())?;
+    Ok(drawn.0.iter().map(make).collect())
+}
+
+/// Draws that are erased at one stroke.
+struct Drawn<const N: usize>(Vec<[u8; N]>);
+
+impl<const N: usize> Drop for Drawn<N> {
+    fn drop(&mut self) {
+        self.0.as_flattened_mut().zeroize();
+    }
 }
 
 fn record_from(drawn: &[u8; 60]) -> RecordDraw {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::open::DataKeyState;
 use crate::format::slot::Slot;
+use crate::keys::UnwrapContext;
 
 /// Bounded by entries and by age. Filled only after a header's tag has verified.
 pub(super) struct Cache {
@@ -17,30 +18,43 @@ pub(super) struct Cache {
 
 #[derive(Default)]
 struct Kept {
-    keys: HashMap<CacheKey, (Instant, Arc<DataKeyState>)>,
-    /// Oldest first. A key that was put in twice stands here twice; the older mention is passed over.
-    order: VecDeque<(Instant, CacheKey)>,
+    /// By data key id, which is short to hash; most have one entry.
+    keys: HashMap<[u8; 16], Vec<Entry>>,
+    /// Oldest first, by the number of their entry. What was put in again stands here twice, and is passed over.
+    order: VecDeque<(Instant, [u8; 16], u64)>,
+    /// Of the next entry.
+    number: u64,
 }
 
-/// Provider, scheme, key id, wrapped bytes and wrap aad.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct CacheKey(Arc<[u8]>);
+struct Entry {
+    number: u64,
+    provider: usize,
+    /// Scheme, key id and wrapped bytes: a slot as it is encoded, its lengths included.
+    slot: Box<[u8]>,
+    /// The wrap aad.
+    aad: Box<[u8]>,
+    state: Arc<DataKeyState>,
+}
 
-impl CacheKey {
-    /// Of a provider's number among a cipher's readers, an encoded slot (its lengths stand in it) and a wrap aad.
-    pub(super) fn new(provider: usize, slot: &Slot<'_>, aad: &[u8]) -> Self {
-        Self(
-            [&provider.to_be_bytes(), slot.encoded(), aad]
-                .concat()
-                .into(),
-        )
+/// What an unwrapped data key is found by: all that went into unwrapping it.
+#[derive(Clone, Copy)]
+pub(super) struct CacheKey<'a> {
+    /// The provider's number among a cipher's readers.
+    pub(super) provider: usize,
+    pub(super) slot: &'a Slot<'a>,
+    pub(super) context: &'a UnwrapContext<'a>,
+}
+
+impl Entry {
+    fn is(&self, key: &CacheKey<'_>) -> bool {
+        self.provider == key.provider
+            && *self.slot == *key.slot.encoded()
+            && *self.aad == *key.context.aad()
     }
 
     /// Whether the data key was unwrapped under the key that wrapped this slot.
     fn is_under(&self, provider: usize, slot: &Slot<'_>) -> bool {
-        self.0
-            .strip_prefix(&provider.to_be_bytes())
-            .is_some_and(|encoded| encoded.starts_with(slot.encoded_id()))
+        self.provider == provider && self.slot.starts_with(slot.encoded_id())
     }
 }
 
@@ -53,13 +67,15 @@ impl Cache {
         }
     }
 
-    pub(super) fn find(&self, key: &CacheKey) -> Option<Arc<DataKeyState>> {
+    pub(super) fn find(&self, key: &CacheKey<'_>) -> Option<Arc<DataKeyState>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.expire(self.age);
-        kept.keys.get(key).map(|(_, state)| Arc::clone(state))
+        let entries = kept.keys.get(key.context.data_key_id())?;
+        let entry = entries.iter().find(|entry| entry.is(key))?;
+        Some(Arc::clone(&entry.state))
     }
 
-    pub(super) fn put(&self, key: CacheKey, state: &Arc<DataKeyState>) {
+    pub(super) fn put(&self, key: &CacheKey<'_>, state: &Arc<DataKeyState>) {
         if self.entries == 0 {
             return;
         }
@@ -69,15 +85,34 @@ impl Cache {
         while kept.order.len() >= self.entries {
             kept.drop_oldest();
         }
-        kept.order.push_back((now, key.clone()));
-        kept.keys.insert(key, (now, Arc::clone(state)));
+        let id = *key.context.data_key_id();
+        let number = kept.number;
+        kept.number = number.wrapping_add(1);
+        kept.order.push_back((now, id, number));
+        let entries = kept.keys.entry(id).or_default();
+        // Where two threads unwrapped the same, the later one stays.
+        entries.retain(|entry| !entry.is(key));
+        entries.push(Entry {
+            number,
+            provider: key.provider,
+            slot: key.slot.encoded().into(),
+            aad: key.context.aad().into(),
+            state: Arc::clone(state),
+        });
     }
 
     /// Drops what was unwrapped under the key that wrapped this slot.
     pub(super) fn forget(&self, provider: usize, slot: &Slot<'_>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.keys.retain(|key, _| !key.is_under(provider, slot));
-        kept.order.retain(|(_, key)| !key.is_under(provider, slot));
+        let Kept { keys, order, .. } = &mut *kept;
+        keys.retain(|_, entries| {
+            entries.retain(|entry| !entry.is_under(provider, slot));
+            !entries.is_empty()
+        });
+        order.retain(|(_, id, number)| {
+            keys.get(id)
+                .is_some_and(|entries| entries.iter().any(|entry| entry.number == *number))
+        });
     }
 }
 
@@ -86,17 +121,20 @@ impl Kept {
         while self
             .order
             .front()
-            .is_some_and(|(since, _)| since.elapsed() >= age)
+            .is_some_and(|(since, ..)| since.elapsed() >= age)
         {
             self.drop_oldest();
         }
     }
 
     fn drop_oldest(&mut self) {
-        if let Some((since, key)) = self.order.pop_front()
-            && self.keys.get(&key).is_some_and(|(put, _)| *put == since)
+        if let Some((_, id, number)) = self.order.pop_front()
+            && let Some(entries) = self.keys.get_mut(&id)
         {
-            self.keys.remove(&key);
+            entries.retain(|entry| entry.number != number);
+            if entries.is_empty() {
+                self.keys.remove(&id);
+            }
         }
     }
 }

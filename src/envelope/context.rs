@@ -101,7 +101,7 @@ impl Context {
     // FORMAT §3: after the header tag has verified, every label that the reader presents must stand in the header.
     pub(super) fn check_labels(&self, header: &Header<'_>) -> Result<()> {
         let stands = |(key, value)| pairs::value(header.label_pairs(), key) == Some(value);
-        if self.labels().all(stands) {
+        if self.encoded_labels() == header.labels() || self.labels().all(stands) {
             Ok(())
         } else {
             Err(ContextMismatch::LabelsDiffer.into())

@@ -39,9 +39,10 @@ pub(crate) fn map_all<T: Send, U: Send>(
     #[cfg(feature = "parallel")]
     {
         use rayon::prelude::*;
-        // A record takes microseconds: a few make a task.
-        work.into_par_iter().with_min_len(16).map(each).collect()
+        if rayon::current_num_threads() > 1 {
+            // A record takes microseconds: a few make a task.
+            return work.into_par_iter().with_min_len(16).map(each).collect();
+        }
     }
-    #[cfg(not(feature = "parallel"))]
     work.into_iter().map(each).collect()
 }

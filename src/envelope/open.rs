@@ -11,7 +11,6 @@ use crate::error::{Authenticated, ContextMismatch, Error, Malformed, Result};
 use crate::format::header::Header;
 use crate::format::slot::Slot;
 use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext};
-use crate::secret::Secret;
 
 /// An unwrapped data key with its HMAC ready.
 #[derive(Debug)]
@@ -78,12 +77,11 @@ impl<'a> Verified<'a> {
 
 impl<'a> Opened<'a> {
     // FORMAT §5
-    pub(super) fn payload_key(&self) -> Secret<32> {
+    /// What `make` makes of the payload key.
+    pub(super) fn payload_key<T>(&self, make: impl FnOnce(&[u8; 32]) -> T) -> T {
         let header = &self.0.header;
-        derive::payload_key(
-            &self.0.state.mac,
-            [&header.immutable_head(), header.immutable_tail()],
-        )
+        let immutable = [&header.immutable_head(), header.immutable_tail()];
+        derive::payload_key(&self.0.state.mac, immutable, make)
     }
 
     pub(crate) fn header(&self) -> &Header<'a> {
@@ -162,13 +160,17 @@ impl EnvelopeCipher {
             cache.forget(number, slot);
             return unwrap_and_verify(header, slot, provider, context);
         }
-        let key = CacheKey::new(number, slot, context.aad());
+        let key = CacheKey {
+            provider: number,
+            slot,
+            context,
+        };
         if let Some(state) = cache.find(&key) {
             state.verify_tag(header)?;
             return Ok(state);
         }
         let state = unwrap_and_verify(header, slot, provider, context)?;
-        cache.put(key, &state);
+        cache.put(&key, &state);
         Ok(state)
     }
 }

@@ -3,13 +3,13 @@
 use std::borrow::Borrow;
 
 use super::open::Opened;
-use super::seal::{Identity, Sealed, seal_header};
+use super::seal::{Identity, payload_key, seal_header};
 use super::{Context, EnvelopeCipher, map_all};
 use crate::crypto::gcm::{self, GcmKey};
 use crate::crypto::mac::Mac256;
 use crate::crypto::random::{self, FreshIv, IV_LEN, RecordDraw};
 use crate::error::{Authenticated, Error, Limit, Malformed, Result};
-use crate::format::header::{Header, Kind};
+use crate::format::header::{Header, Immutable, Kind};
 use crate::format::slot::SlotList;
 use crate::secret::Plaintext;
 
@@ -123,15 +123,15 @@ impl EnvelopeCipher {
         let mut plaintext = Plaintext::new(plaintext);
         check_length(plaintext.len())?;
         let mut header = Vec::with_capacity(HEADER_GUESS + context.encoded_labels().len());
-        let (sealed, iv) = self.begin_record(random::record()?, context, &mut header)?;
+        let begun = self.begin_record(random::record()?, context, &mut header)?;
         let total = header.len() + plaintext.len() + OVERHEAD;
         if plaintext.capacity() < total {
             header.reserve_exact(total - header.len());
-            append_payload(&sealed, iv, &plaintext, &mut header);
+            begun.append_payload(&plaintext, &mut header);
             return Ok(header);
         }
-        let key = GcmKey::new(sealed.payload_key.as_bytes());
-        let sealed = key.seal_in_place(iv, &[], plaintext.as_mut_slice());
+        let key = payload_key(&begun.data, &begun.immutable, &header, GcmKey::new);
+        let sealed = key.seal_in_place(begun.iv, &[], plaintext.as_mut_slice());
         let mut out = plaintext.into_vec();
         let len = out.len();
         out.resize(total, 0);
@@ -153,7 +153,7 @@ impl EnvelopeCipher {
         let (iv, tag) = (*payload.iv, *payload.tag);
         let start = header.bytes().len() + IV_LEN;
         let range = start..start + payload.ciphertext.len();
-        let key = GcmKey::new(self.open_header(header, context)?.payload_key().as_bytes());
+        let key = self.open_header(header, context)?.payload_key(GcmKey::new);
         let mut buffer = Plaintext::new(envelope);
         let ciphertext = buffer
             .as_mut_slice()
@@ -174,8 +174,8 @@ impl EnvelopeCipher {
         check_length(plaintext.len())?;
         let guess = HEADER_GUESS + context.encoded_labels().len() + plaintext.len() + OVERHEAD;
         let mut out = Vec::with_capacity(guess);
-        let (sealed, iv) = self.begin_record(draw, context, &mut out)?;
-        append_payload(&sealed, iv, plaintext, &mut out);
+        let begun = self.begin_record(draw, context, &mut out)?;
+        begun.append_payload(plaintext, &mut out);
         Ok(out)
     }
 
@@ -184,15 +184,32 @@ impl EnvelopeCipher {
         draw: RecordDraw,
         context: &Context,
         out: &mut Vec<u8>,
-    ) -> Result<(Sealed, FreshIv)> {
+    ) -> Result<Begun> {
         let (data, data_key_id, slots, iv) = self.begin(draw, context.encoded_labels())?;
-        let sealed = seal_header(
+        let immutable = seal_header(
             &data,
             &identity(&data_key_id, None, context.encoded_labels(), context),
             &slots,
             out,
         )?;
-        Ok((sealed, iv.for_another_key()))
+        Ok(Begun {
+            data,
+            immutable,
+            iv: iv.for_another_key(),
+        })
+    }
+}
+
+/// A record whose header is written.
+struct Begun {
+    data: Mac256,
+    immutable: Immutable,
+    iv: FreshIv,
+}
+
+impl Begun {
+    fn append_payload(self, plaintext: &[u8], out: &mut Vec<u8>) {
+        append_payload(&self.data, &self.immutable, self.iv, plaintext, out);
     }
 }
 
@@ -209,8 +226,8 @@ pub(super) fn seal_message(
         HEADER_GUESS + 16 + labels.len() + slots.encoded().len() + plaintext.len() + OVERHEAD;
     let mut out = Vec::with_capacity(guess);
     let identity = identity(data_key_id, Some(message_id), labels, context);
-    let sealed = seal_header(data, &identity, slots, &mut out)?;
-    append_payload(&sealed, iv, plaintext, &mut out);
+    let immutable = seal_header(data, &identity, slots, &mut out)?;
+    append_payload(data, &immutable, iv, plaintext, &mut out);
     Ok(out)
 }
 
@@ -227,8 +244,10 @@ pub(super) fn parse(envelope: &[u8]) -> Result<(Header<'_>, Payload<'_>)> {
     if header.kind() != Kind::Record {
         return Err(Malformed::OtherKind.into());
     }
-    let (iv, rest) = payload.split_first_chunk().ok_or(Error::Truncated)?;
-    let (ciphertext, tag) = rest.split_last_chunk().ok_or(Error::Truncated)?;
+    let (iv, rest) = payload
+        .split_first_chunk()
+        .ok_or_else(|| Error::Truncated)?;
+    let (ciphertext, tag) = rest.split_last_chunk().ok_or_else(|| Error::Truncated)?;
     Ok((
         header,
         Payload {
@@ -241,17 +260,12 @@ pub(super) fn parse(envelope: &[u8]) -> Result<(Header<'_>, Payload<'_>)> {
 
 /// A record's plaintext.
 pub(super) fn open_payload(opened: &Opened<'_>, payload: &Payload<'_>) -> Result<Plaintext> {
-    let mut plaintext = vec![0; payload.ciphertext.len()];
-    GcmKey::new(opened.payload_key().as_bytes())
-        .open_into(
-            payload.iv,
-            &[],
-            payload.ciphertext,
-            payload.tag,
-            &mut plaintext,
-        )
+    let key = opened.payload_key(GcmKey::new);
+    // Copied and opened in place: a copy costs what zeroing does, and comes out of the allocator's thread cache.
+    let mut plaintext = Plaintext::new(payload.ciphertext.to_vec());
+    key.open_in_place(payload.iv, &[], plaintext.as_mut_slice(), payload.tag)
         .map_err(|_| Authenticated::Record)?;
-    Ok(Plaintext::new(plaintext))
+    Ok(plaintext)
 }
 
 fn identity<'a>(
@@ -271,8 +285,14 @@ fn identity<'a>(
 }
 
 /// Appends `iv ‖ ciphertext ‖ tag`.
-fn append_payload(sealed: &Sealed, iv: FreshIv, plaintext: &[u8], out: &mut Vec<u8>) {
-    let key = GcmKey::new(sealed.payload_key.as_bytes());
+fn append_payload(
+    data: &Mac256,
+    immutable: &Immutable,
+    iv: FreshIv,
+    plaintext: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let key = payload_key(data, immutable, out, GcmKey::new);
     let iv_at = out.len();
     let start = iv_at + IV_LEN;
     out.resize(start + plaintext.len(), 0);

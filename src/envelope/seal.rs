@@ -8,13 +8,6 @@ use crate::error::{Error, Result};
 use crate::format::header::{Draft, Header, Immutable, Kind};
 use crate::format::slot::SlotList;
 use crate::keys::{DataKey, KeyProvider, WrapContext};
-use crate::secret::Secret;
-
-/// What a new header leaves for the data half.
-pub(super) struct Sealed {
-    pub(super) payload_key: Secret<32>,
-    pub(super) immutable: Immutable,
-}
 
 /// What identifies a new envelope, beside its slots.
 pub(super) struct Identity<'a> {
@@ -65,14 +58,14 @@ impl EnvelopeCipher {
     }
 }
 
-// FORMAT §5: bindings tag, header, header tag; then the payload key.
-/// Appends a new header to `out`.
+// FORMAT §5: bindings tag, header, header tag.
+/// Appends a new header to `out`, and says where *immutable* stands there: what [`payload_key`] wants.
 pub(super) fn seal_header(
     data: &Mac256,
     identity: &Identity<'_>,
     slots: &SlotList,
     out: &mut Vec<u8>,
-) -> Result<Sealed> {
+) -> Result<Immutable> {
     let message_id = identity.message_id.unwrap_or(identity.data_key_id);
     let bindings_tag = (!identity.bindings.is_empty())
         .then(|| derive::bindings_tag(data, message_id, identity.bindings));
@@ -85,13 +78,19 @@ pub(super) fn seal_header(
         labels: identity.labels,
         bindings_tag: bindings_tag.as_ref(),
     };
-    let immutable = seal_draft(data, &draft, slots, out)?;
+    seal_draft(data, &draft, slots, out)
+}
+
+// FORMAT §5
+/// What `make` makes of the payload key of a header that [`seal_header`] wrote to `out`.
+pub(super) fn payload_key<T>(
+    data: &Mac256,
+    immutable: &Immutable,
+    out: &[u8],
+    make: impl FnOnce(&[u8; 32]) -> T,
+) -> T {
     let tail = out.get(immutable.tail.clone()).unwrap_or_default();
-    let payload_key = derive::payload_key(data, [&immutable.head, tail]);
-    Ok(Sealed {
-        payload_key,
-        immutable,
-    })
+    derive::payload_key(data, [&immutable.head, tail], make)
 }
 
 /// The bytes of the verified `header` with other slots, a generation later.

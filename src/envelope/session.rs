@@ -111,10 +111,13 @@ impl Session {
     /// [`ContextMismatch::LabelsDiffer`] for other labels, [`Limit::RecordLength`], and what a provider reports when a new
     /// data key is due.
     pub fn encrypt(&self, plaintext: impl AsRef<[u8]>, context: &Context) -> Result<Vec<u8>> {
-        self.encrypt_drawn(plaintext.as_ref(), context, random::message()?)
+        self.encrypt_drawn(plaintext.as_ref(), context, random::message()?, None)
     }
 
     /// Seals many records on all cores and with one call for randomness. The envelopes come in the order of the records.
+    ///
+    /// Limits of records and bytes hold for each record; the age of the data key and the providers' current keys are looked at
+    /// when the call begins.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt): the first error in the order of the records, and no envelope.
@@ -125,8 +128,10 @@ impl Session {
     {
         let drawn = random::messages(records.len())?;
         let work = records.iter().zip(drawn).collect();
+        let current = self.current();
+        let current = Some(&current).filter(|epoch| epoch.is_current(&self.cipher, &self.limits));
         map_all(work, |((plaintext, context), draw)| {
-            self.encrypt_drawn(plaintext.as_ref(), context.borrow(), draw)
+            self.encrypt_drawn(plaintext.as_ref(), context.borrow(), draw, current)
         })
         .into_iter()
         .collect()
@@ -137,12 +142,20 @@ impl Session {
         plaintext: &[u8],
         context: &Context,
         draw: MessageDraw,
+        current: Option<&Arc<Epoch>>,
     ) -> Result<Vec<u8>> {
         let labels = self.labels.encoded_labels();
         if context.has_labels() && context.encoded_labels() != labels {
             return Err(ContextMismatch::LabelsDiffer.into());
         }
-        let epoch = self.reserve(plaintext.len())?;
+        let reserved;
+        let epoch = match current {
+            Some(epoch) if epoch.admit(in_limits(plaintext)?, &self.limits) => epoch,
+            _ => {
+                reserved = self.reserve(in_limits(plaintext)?)?;
+                &reserved
+            }
+        };
         seal_message(
             &epoch.data,
             (&epoch.data_key_id, &draw.message_id),
@@ -153,9 +166,8 @@ impl Session {
     }
 
     /// An epoch that has room for this record, which now counts in it.
-    fn reserve(&self, len: usize) -> Result<Arc<Epoch>> {
-        let len = u64::try_from(len).map_err(|_| Limit::RecordLength)?;
-        let epoch = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+    fn reserve(&self, len: u64) -> Result<Arc<Epoch>> {
+        let epoch = self.current();
         if epoch.is_current(&self.cipher, &self.limits) && epoch.admit(len, &self.limits) {
             return Ok(epoch);
         }
@@ -169,6 +181,14 @@ impl Session {
         }
         Ok(fresh)
     }
+
+    fn current(&self) -> Arc<Epoch> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn in_limits(plaintext: &[u8]) -> Result<u64> {
+    Ok(u64::try_from(plaintext.len()).map_err(|_| Limit::RecordLength)?)
 }
 
 impl Epoch {

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 
 use super::inline::{self, Source};
 use super::open::Opened;
-use super::seal::{Identity, seal_header};
+use super::seal::{Identity, payload_key, seal_header};
 use super::{Context, EnvelopeCipher};
 use crate::crypto::random;
 use crate::error::{Malformed, Result};
@@ -130,10 +130,11 @@ impl EnvelopeCipher {
             bindings: context.encoded_bindings(),
         };
         let mut header = Vec::new();
-        let sealed = seal_header(&data, &identity, &slots, &mut header)?;
-        let tail = header.get(sealed.immutable.tail).unwrap_or_default();
-        let aad = [&sealed.immutable.head, tail].concat();
-        Ok((header, floe::Key::from_secret(&sealed.payload_key), aad))
+        let immutable = seal_header(&data, &identity, &slots, &mut header)?;
+        let key = payload_key(&data, &immutable, &header, floe::Key::derived);
+        let tail = header.get(immutable.tail).unwrap_or_default();
+        let aad = [&immutable.head, tail].concat();
+        Ok((header, key, aad))
     }
 
     fn payload_writer<W: Write>(
@@ -167,7 +168,7 @@ impl EnvelopeCipher {
 pub(crate) fn stream_key(opened: &Opened<'_>) -> (floe::Key, Vec<u8>) {
     let header = opened.header();
     let aad = [&header.immutable_head(), header.immutable_tail()].concat();
-    (floe::Key::from_secret(&opened.payload_key()), aad)
+    (opened.payload_key(floe::Key::derived), aad)
 }
 
 /// Seals what is written; made by [`EnvelopeCipher::encrypt_writer`].

@@ -1,12 +1,15 @@
 //! Many segments at once.
 
+#[cfg(feature = "parallel")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::length::SegmentLength;
 
 /// Bytes of segments that are sealed or opened together, for one thread: what its cache holds, plaintext and all.
 const ONE: usize = 1 << 17;
 
 /// For each of several threads, which meet after every batch, and for all of them.
-const EACH: usize = 1 << 18;
+const EACH: usize = 1 << 19;
 const MOST: usize = 1 << 20;
 
 /// Work for one thread that is worth handing it.
@@ -49,6 +52,8 @@ impl Threads {
 
     /// Does `work` on the items, `bytes` bytes each, until one fails, and returns the first failure in their order. All
     /// items before that one have succeeded.
+    ///
+    /// The caller's thread works too, so that a helper that is slow to wake costs only its own part.
     #[cfg(feature = "parallel")]
     pub(super) fn first_failure<T: Send, E: Send>(
         self,
@@ -56,16 +61,46 @@ impl Threads {
         bytes: usize,
         work: impl Fn(T) -> Result<(), E> + Send + Sync,
     ) -> Option<E> {
-        use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _};
-        use rayon::prelude::ParallelIterator as _;
-
         let share = SHARE.div_ceil(bytes.max(1));
-        if self.count() > 1 && items.len() > share {
-            let items = items.into_par_iter().with_min_len(share);
-            items.find_map_first(|item| work(item).err())
-        } else {
-            items.into_iter().find_map(|item| work(item).err())
+        let helpers = self.count().min(items.len() / share).saturating_sub(1);
+        if helpers == 0 {
+            return items.into_iter().find_map(|item| work(item).err());
         }
+        // Handed out in order: when one fails, all before it are done or with a thread that finishes them.
+        let queue = Mutex::new(items.into_iter().enumerate());
+        let failure = Mutex::new(None);
+        let take = || -> Vec<_> {
+            if locked(&failure).is_some() {
+                return Vec::new();
+            }
+            locked(&queue).by_ref().take(share).collect()
+        };
+        let run = || {
+            loop {
+                let taken = take();
+                if taken.is_empty() {
+                    return;
+                }
+                for (index, item) in taken {
+                    let Err(error) = work(item) else {
+                        continue;
+                    };
+                    let mut failure = locked(&failure);
+                    if failure.as_ref().is_none_or(|(first, _)| index < *first) {
+                        *failure = Some((index, error));
+                    }
+                    return;
+                }
+            }
+        };
+        rayon::in_place_scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|_| run());
+            }
+            run();
+        });
+        let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failure.map(|(_, error)| error)
     }
 
     #[cfg(not(feature = "parallel"))]
@@ -77,4 +112,9 @@ impl Threads {
     ) -> Option<E> {
         items.into_iter().find_map(|item| work(item).err())
     }
+}
+
+#[cfg(feature = "parallel")]
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,6 @@ use zeroize::Zeroize as _;
 use crate::crypto::mac::Mac384;
 use crate::crypto::random;
 use crate::error::Result;
-use crate::secret::Secret;
 
 /// A 256-bit key of FLOE messages: erased when dropped, never printed, not `Clone`.
 ///
@@ -26,7 +25,7 @@ impl Key {
     ///
     /// [`Error::Io`](crate::Error::Io) where the operating system gives no randomness.
     pub fn generate() -> Result<Self> {
-        Ok(Self::from_secret(&random::secret()?))
+        Ok(Self::derived(random::secret()?.as_bytes()))
     }
 
     /// The key of these 32 bytes, which must be uniformly random. Erasing the caller's copies is the caller's part.
@@ -37,9 +36,9 @@ impl Key {
         key
     }
 
-    /// The key of a secret that another layer derived.
-    pub(crate) fn from_secret(secret: &Secret<32>) -> Self {
-        Self(Mac384::new(secret.as_bytes()))
+    /// The key that another layer derived, and erases.
+    pub(crate) fn derived(key: &[u8; 32]) -> Self {
+        Self(Mac384::new(key))
     }
 
     pub(super) fn mac(&self) -> &Mac384 {

@@ -20,13 +20,16 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<&'a [u8; N]> {
-        let (head, rest) = self.0.split_first_chunk().ok_or(Error::Truncated)?;
+        let (head, rest) = self.0.split_first_chunk().ok_or_else(|| Error::Truncated)?;
         self.0 = rest;
         Ok(head)
     }
 
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(len).ok_or(Error::Truncated)?;
+        let (head, rest) = self
+            .0
+            .split_at_checked(len)
+            .ok_or_else(|| Error::Truncated)?;
         self.0 = rest;
         Ok(head)
     }

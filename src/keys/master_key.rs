@@ -122,8 +122,7 @@ impl MasterKey {
     }
 
     fn gcm(&self, data_key_id: &[u8; 16]) -> GcmKey {
-        let key = derive::wrap_key(&self.mac, self.id.as_bytes(), data_key_id);
-        GcmKey::new(key.as_bytes())
+        derive::wrap_key(&self.mac, (self.id.as_bytes(), data_key_id), GcmKey::new)
     }
 }
 
@@ -141,8 +140,12 @@ pub(super) fn open_key(
     Ok(DataKey::from(key))
 }
 
-/// Writes the parts one after the other.
-pub(super) fn join(out: &mut [u8], parts: &[&[u8]]) {
-    let bytes = parts.iter().flat_map(|part| part.iter());
-    out.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+/// Writes the parts one after the other into `out`, which has room for them.
+pub(super) fn join(mut out: &mut [u8], parts: &[&[u8]]) {
+    for part in parts {
+        if let Some((head, rest)) = std::mem::take(&mut out).split_at_mut_checked(part.len()) {
+            head.copy_from_slice(part);
+            out = rest;
+        }
+    }
 }

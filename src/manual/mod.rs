@@ -7,6 +7,7 @@
 //! * [`considerations`]: how far the construction carries, in numbers, and what the leak of a key means.
 //! * [`compliance`]: which sentences of HIPAA's Security Rule and of NIST's publications it helps with, and what stays with you.
 //! * [`format`](mod@format): the envelope byte for byte, for another implementation.
+//! * [`performance`]: what each operation costs and why, and what there is to choose.
 //! * [`architecture`]: for whoever changes the crate.
 //! * [`why`]: the reasons, and what each of them costs.
 
@@ -34,6 +35,9 @@ pub mod files {}
 
 #[doc = include_str!("format.md")]
 pub mod format {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
 
 /// [FORMAT]: crate::manual::format
 /// [threat model]: crate::manual::threat_model

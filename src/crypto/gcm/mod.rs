@@ -33,6 +33,7 @@ pub(crate) struct Sealed {
 pub(crate) struct GcmKey(backend::Key);
 
 impl GcmKey {
+    #[inline]
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(backend::Key::new(key))
     }

@@ -5,11 +5,13 @@ use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
 
 use super::BadTag;
 
-pub(crate) struct Key(Box<Aes256Gcm>);
+pub(crate) struct Key(Aes256Gcm);
 
 impl Key {
+    // Inlined, as `GcmKey::new` is, so that the expanded key is made where it stays and is erased.
+    #[inline]
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        Self(Box::new(Aes256Gcm::new(key.into())))
+        Self(Aes256Gcm::new(key.into()))
     }
 
     pub(crate) fn seal_in_place(&self, iv: &[u8; 12], aad: &[u8], buffer: &mut [u8]) -> [u8; 16] {

@@ -131,7 +131,7 @@ impl Draft {
     }
 
     pub(super) fn payload_key(&self) -> [u8; 32] {
-        *derive::payload_key(&self.mac(), [&self.immutable(), &[]]).as_bytes()
+        derive::payload_key(&self.mac(), [&self.immutable(), &[]], |key| *key)
     }
 
     pub(super) fn immutable(&self) -> Vec<u8> {
