@@ -111,6 +111,7 @@ pub(crate) fn of(contestant: Box<dyn Contestant>, work: &Work<'_>) -> Result<Sam
             let expected = pattern(usize::try_from(middle)?, RANGE);
             ensure!(out == expected, "another range came out");
             short(1, move || {
+                let files = &files;
                 c.range(&files.sealed, middle, black_box(&mut out))
             })
         }
@@ -135,13 +136,6 @@ pub(crate) fn of(contestant: Box<dyn Contestant>, work: &Work<'_>) -> Result<Sam
             Box::new(move || {
                 let files = &files;
                 peak(|| c.encrypt_file(&files.plain, &files.sealed))
-            })
-        }
-        "memory, file decrypt" => {
-            let files = Files::sealed(work, c.as_ref())?;
-            Box::new(move || {
-                let files = &files;
-                peak(|| c.decrypt_file(&files.sealed, &files.out))
             })
         }
         other => bail!("no such work: {other}"),
