@@ -12,6 +12,7 @@ use crate::error::{Malformed, Result};
 use crate::floe;
 use crate::format::blocks;
 use crate::format::header::{Header, Kind};
+use crate::secret::on_cleared_stack;
 
 impl EnvelopeCipher {
     /// Seals what is written into an inline stream: two header blocks, then the payload. Memory stays bounded.
@@ -120,20 +121,23 @@ impl EnvelopeCipher {
         context: &Context,
     ) -> Result<(Vec<u8>, floe::Key, Vec<u8>)> {
         let labels = context.encoded_labels();
-        let (data, data_key_id, slots, _) = self.begin(random::record()?, labels)?;
-        let identity = Identity {
-            kind,
-            block_length,
-            data_key_id: &data_key_id,
-            message_id: None,
-            labels,
-            bindings: context.encoded_bindings(),
-        };
         let mut header = Vec::new();
-        let sealed = seal_header(&data, &identity, &slots, &mut header)?;
+        let sealed = on_cleared_stack(|| {
+            let (data, data_key_id, slots, _) = self.begin(random::record()?, labels)?;
+            let identity = Identity {
+                kind,
+                block_length,
+                data_key_id: &data_key_id,
+                message_id: None,
+                labels,
+                bindings: context.encoded_bindings(),
+            };
+            seal_header(&data, &identity, &slots, &mut header)
+        })?;
         let tail = header.get(sealed.immutable.tail).unwrap_or_default();
         let aad = [&sealed.immutable.head, tail].concat();
-        Ok((header, floe::Key::from_secret(&sealed.payload_key), aad))
+        let key = on_cleared_stack(|| floe::Key::from_secret(&sealed.payload_key));
+        Ok((header, key, aad))
     }
 
     fn payload_writer<W: Write>(
@@ -167,7 +171,9 @@ impl EnvelopeCipher {
 pub(crate) fn stream_key(opened: &Opened<'_>) -> (floe::Key, Vec<u8>) {
     let header = opened.header();
     let aad = [&header.immutable_head(), header.immutable_tail()].concat();
-    (floe::Key::from_secret(&opened.payload_key()), aad)
+    let payload_key = on_cleared_stack(|| opened.payload_key());
+    let key = on_cleared_stack(|| floe::Key::from_secret(&payload_key));
+    (key, aad)
 }
 
 /// Seals what is written; made by [`EnvelopeCipher::encrypt_writer`].

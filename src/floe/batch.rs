@@ -1,6 +1,7 @@
 //! Many segments at once.
 
 use super::length::SegmentLength;
+use crate::secret::on_cleared_stack;
 
 /// Bytes of segments that are sealed or opened together, for one thread: what its cache holds, plaintext and all.
 const ONE: usize = 1 << 17;
@@ -62,9 +63,9 @@ impl Threads {
         let share = SHARE.div_ceil(bytes.max(1));
         if self.count() > 1 && items.len() > share {
             let items = items.into_par_iter().with_min_len(share);
-            items.find_map_first(|item| work(item).err())
+            items.find_map_first(|item| on_cleared_stack(|| work(item).err()))
         } else {
-            items.into_iter().find_map(|item| work(item).err())
+            one_by_one(items, work)
         }
     }
 
@@ -75,6 +76,11 @@ impl Threads {
         _bytes: usize,
         work: impl Fn(T) -> Result<(), E>,
     ) -> Option<E> {
-        items.into_iter().find_map(|item| work(item).err())
+        one_by_one(items, work)
     }
+}
+
+fn one_by_one<T, E>(items: Vec<T>, work: impl Fn(T) -> Result<(), E>) -> Option<E> {
+    let mut items = items.into_iter();
+    items.find_map(|item| on_cleared_stack(|| work(item).err()))
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroize as _;
 use crate::crypto::mac::Mac384;
 use crate::crypto::random;
 use crate::error::Result;
-use crate::secret::Secret;
+use crate::secret::{Secret, on_cleared_stack};
 
 /// A 256-bit key of FLOE messages: erased when dropped, never printed, not `Clone`.
 ///
@@ -26,18 +26,19 @@ impl Key {
     ///
     /// [`Error::Io`](crate::Error::Io) where the operating system gives no randomness.
     pub fn generate() -> Result<Self> {
-        Ok(Self::from_secret(&random::secret()?))
+        let secret = random::secret()?;
+        Ok(on_cleared_stack(|| Self::from_secret(&secret)))
     }
 
     /// The key of these 32 bytes, which must be uniformly random. Erasing the caller's copies is the caller's part.
     #[must_use]
     pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
-        let key = Self(Mac384::new(&bytes));
+        let key = on_cleared_stack(|| Self(Mac384::new(&bytes)));
         bytes.zeroize();
         key
     }
 
-    /// The key of a secret that another layer derived.
+    /// The key of a secret that another layer derived, and that clears the stack.
     pub(crate) fn from_secret(secret: &Secret<32>) -> Self {
         Self(Mac384::new(secret.as_bytes()))
     }
