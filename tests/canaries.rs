@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
+#[path = "canaries/hunt.rs"]
+mod hunt;
+
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use phi_envelope::{
     Argon2Costs, Context, DataKey, Envelope, EnvelopeCipher, Error, KeyId, KeyProvider, Keyring,
     KeyringFile, MasterKey, Passphrase, Recognition, SessionLimits, Slot, UnwrapContext,
@@ -18,105 +20,10 @@ use phi_envelope::{
 use serde::de::{Deserialize as _, Deserializer, Visitor};
 use serde_json::json;
 
-const PLAINTEXT: &str = "canary of a plaintext";
-const NUMBER: u64 = 78_051_120;
-const BINDING: &str = "canary of a binding";
-const BINDING_KEY: &str = "canary of a binding's key";
-const PASSPHRASE: &str = "canary of a passphrase";
-const WRONG_PASSPHRASE: &str = "canary of a wrong passphrase";
-const UNKNOWN_FIELD: &str = "canary of an unknown field";
-const MASTER_KEY: [u8; 32] = *b"canary of a master key, 32 bytes";
-const FLOE_KEY: [u8; 32] = *b"canary of a FLOE key of 32 bytes";
-
-/// What must not be found, and the texts in which it is sought.
-struct Hunt {
-    canaries: Vec<Vec<u8>>,
-    texts: Vec<String>,
-    errors: Vec<Error>,
-}
-
-/// Every way in which bytes may slip into a text.
-fn forms(bytes: &[u8]) -> Vec<String> {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let list = format!("{bytes:?}");
-    let tall = format!("{bytes:#?}");
-    vec![
-        String::from_utf8_lossy(bytes).into_owned(),
-        bytes.escape_ascii().to_string(),
-        hex.to_uppercase(),
-        hex,
-        STANDARD_NO_PAD.encode(bytes),
-        URL_SAFE_NO_PAD.encode(bytes),
-        list[1..list.len() - 1].to_owned(),
-        tall[1..tall.len() - 2].to_owned(),
-    ]
-}
-
-impl Hunt {
-    fn new() -> Self {
-        let texts = [
-            PLAINTEXT,
-            BINDING,
-            BINDING_KEY,
-            PASSPHRASE,
-            WRONG_PASSPHRASE,
-            UNKNOWN_FIELD,
-        ];
-        let mut canaries: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-        canaries.extend([MASTER_KEY.to_vec(), FLOE_KEY.to_vec()]);
-        canaries.push(NUMBER.to_string().into_bytes());
-        Self {
-            canaries,
-            texts: Vec::new(),
-            errors: Vec::new(),
-        }
-    }
-
-    fn look_at(&mut self, value: &impl Debug) {
-        self.texts
-            .extend([format!("{value:?}"), format!("{value:#?}")]);
-    }
-
-    /// Keeps what must be an error.
-    fn provoke<T>(&mut self, what: &str, result: Result<T, Error>) {
-        match result {
-            Ok(_) => panic!("no error: {what}"),
-            Err(error) => self.errors.push(error),
-        }
-    }
-
-    fn look_at_errors(&mut self) {
-        for error in std::mem::take(&mut self.errors) {
-            let mut cause: Option<&dyn std::error::Error> = Some(&error);
-            while let Some(one) = cause {
-                self.texts
-                    .extend([one.to_string(), format!("{one:?}"), format!("{one:#?}")]);
-                cause = one.source();
-            }
-            let error = io::Error::from(error);
-            self.texts.extend([
-                error.to_string(),
-                format!("{error:?}"),
-                format!("{error:#?}"),
-            ]);
-        }
-    }
-
-    fn finish(mut self) {
-        self.look_at_errors();
-        assert!(!self.texts.is_empty());
-        for canary in &self.canaries {
-            for form in forms(canary) {
-                // A form of several lines may be indented further.
-                let form = form.split_whitespace().collect::<Vec<_>>().join(" ");
-                for text in &self.texts {
-                    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-                    assert!(!text.contains(&form), "{form:?} in {text}");
-                }
-            }
-        }
-    }
-}
+use hunt::{
+    BINDING, BINDING_KEY, FLOE_KEY, Hunt, MASTER_KEY, NUMBER, PASSPHRASE, PLAINTEXT, UNKNOWN_FIELD,
+    WRONG_PASSPHRASE, forms,
+};
 
 fn cheap(text: &str) -> Passphrase {
     let costs = Argon2Costs {

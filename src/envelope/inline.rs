@@ -9,6 +9,7 @@ use crate::error::{Error, Malformed, Result};
 use crate::format::blocks::{self, Candidates};
 use crate::format::header::{Header, Kind};
 use crate::format::limits::MAX_BLOCK;
+use crate::secret::on_cleared_stack;
 
 /// Bytes that tell how long the header blocks are.
 const FIXED_HEAD: usize = 16;
@@ -25,7 +26,8 @@ impl EnvelopeCipher {
             self.verify_header(header)
         };
         let current = current(candidates, verify)?;
-        Ok((current.verified.admit(context)?, current.damage))
+        let opened = on_cleared_stack(|| current.verified.admit(context))?;
+        Ok((opened, current.damage))
     }
 
     /// Verifies the current candidate for someone who rewraps.

@@ -13,6 +13,7 @@ use crate::disk::{Disk, Lock, folder_of};
 use crate::error::{ContextMismatch, Error, KeyringRule, Limit, Malformed, Result};
 use crate::format::slot::{KEYRING, SlotList};
 use crate::keys::{Keyring, KeyringEdit, MasterKey};
+use crate::secret::on_cleared_stack;
 
 /// Bytes of the longest keyring's file that is read, and so of the longest that is written.
 const MAX_FILE: u64 = 16 << 20;
@@ -279,7 +280,8 @@ impl<'a> Content<'a> {
         labels
             .check_exact_labels(opened.header())
             .map_err(no_keyring)?;
-        let keys = keyring_json::parse(&record::open_payload(&opened, &payload)?)?;
+        let content = on_cleared_stack(|| record::open_payload(&opened, &payload))?;
+        let keys = keyring_json::parse(&content)?;
         Ok(Self { keys, opened })
     }
 

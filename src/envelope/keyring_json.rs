@@ -9,12 +9,22 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::error::{KeyId, KeyringRule, Malformed, Result};
 use crate::keys::{Entry, KeyInfo, KeyringEdit, MasterKey};
+use crate::secret::on_cleared_stack;
 
 /// More than one key takes, unknown fields aside.
 const ENTRY_ROOM: usize = 1024;
 
 /// The keyring that JSON describes. Fields that this version does not know are kept.
 pub(super) fn parse(json: &[u8]) -> Result<KeyringEdit> {
+    on_cleared_stack(|| parse_keyring(json))
+}
+
+/// The JSON of a keyring.
+pub(super) fn write(keyring: &KeyringEdit) -> Result<Zeroizing<Vec<u8>>> {
+    on_cleared_stack(|| write_keyring(keyring))
+}
+
+fn parse_keyring(json: &[u8]) -> Result<KeyringEdit> {
     let mut fields = Erased(serde_json::from_slice(json).map_err(|_| rule(KeyringRule::Json))?);
     let fields = &mut fields.0;
     match fields
@@ -33,8 +43,7 @@ pub(super) fn parse(json: &[u8]) -> Result<KeyringEdit> {
     KeyringEdit::from_entries(entries, std::mem::take(fields))
 }
 
-/// The JSON of a keyring.
-pub(super) fn write(keyring: &KeyringEdit) -> Result<Zeroizing<Vec<u8>>> {
+fn write_keyring(keyring: &KeyringEdit) -> Result<Zeroizing<Vec<u8>>> {
     let mut fields = Erased(keyring.unknown.clone());
     let keys = keyring.entries().iter().map(write_entry).collect();
     fields.0.insert("version".to_owned(), json!(1));

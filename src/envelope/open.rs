@@ -11,6 +11,7 @@ use crate::error::{Authenticated, ContextMismatch, Error, Malformed, Result};
 use crate::format::header::Header;
 use crate::format::slot::Slot;
 use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext};
+use crate::secret::on_cleared_stack;
 
 /// An unwrapped data key with its HMAC ready.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl<'a> Verified<'a> {
     /// The header for blocks of another length.
     pub(crate) fn with_block_length(&self, bytes: usize) -> Result<Vec<u8>> {
         let bytes = u32::try_from(bytes).map_err(|_| Malformed::BlockLength)?;
-        relength_header(&self.state.mac, &self.header, bytes)
+        on_cleared_stack(|| relength_header(&self.state.mac, &self.header, bytes))
     }
 
     // FORMAT §3 (labels), §5 (the bindings tag, in constant time, before the payload key).
@@ -101,14 +102,27 @@ impl EnvelopeCipher {
         header: Header<'a>,
         context: &Context,
     ) -> Result<Opened<'a>> {
+        on_cleared_stack(|| self.open_header_uncleared(header, context))
+    }
+
+    /// [`open_header`](Self::open_header), for a caller who clears the stack when he has done more.
+    pub(super) fn open_header_uncleared<'a>(
+        &self,
+        header: Header<'a>,
+        context: &Context,
+    ) -> Result<Opened<'a>> {
         context.check_presence(&header)?;
-        self.verify_header(header)?.admit(context)
+        self.verify_slots(header)?.admit(context)
+    }
+
+    /// Verifies a header's tag under a data key that one of its slots gives.
+    pub(crate) fn verify_header<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
+        on_cleared_stack(|| self.verify_slots(header))
     }
 
     // FORMAT §4, last paragraph: slots are tried in order; one that no provider knows, whose unwrapping fails, or whose key does
     // not verify the header tag is passed over; if none opens, the first failure of a known slot is reported.
-    /// Verifies a header's tag under a data key that one of its slots gives.
-    pub(crate) fn verify_header<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
+    fn verify_slots<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
         let context = self.unwrap_context(&header);
         let mut first_failure = None;
         for slot in header.slots() {

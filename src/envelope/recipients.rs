@@ -9,6 +9,7 @@ use crate::error::{Authenticated, Error, Malformed, Recipients, Result, SlotId};
 use crate::format::header::{Header, Kind};
 use crate::format::slot::{Slot, SlotList, WrappedKey};
 use crate::keys::{KeyProvider, Recognition, WrapContext};
+use crate::secret::on_cleared_stack;
 
 /// A change of a header's slots.
 #[derive(Clone, Copy)]
@@ -160,6 +161,14 @@ impl EnvelopeCipher {
         verified: &Verified<'_>,
         change: Change<'_>,
     ) -> Result<Option<Vec<u8>>> {
+        on_cleared_stack(|| self.changed_header_uncleared(verified, change))
+    }
+
+    fn changed_header_uncleared(
+        &self,
+        verified: &Verified<'_>,
+        change: Change<'_>,
+    ) -> Result<Option<Vec<u8>>> {
         let header = verified.header();
         let slots = match change {
             Change::Rewrap => self.rewrapped(verified)?,
@@ -192,6 +201,15 @@ impl EnvelopeCipher {
     // FORMAT §7: read back, verify the tag, unwrap, compare the data key.
     /// Checks a changed header as it was read back: its tag verifies, and each new slot gives the same data key to its provider.
     pub(crate) fn check_changed(
+        &self,
+        before: &Verified<'_>,
+        written: &Header<'_>,
+        change: Change<'_>,
+    ) -> Result<()> {
+        on_cleared_stack(|| self.check_changed_uncleared(before, written, change))
+    }
+
+    fn check_changed_uncleared(
         &self,
         before: &Verified<'_>,
         written: &Header<'_>,

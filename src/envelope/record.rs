@@ -11,7 +11,7 @@ use crate::crypto::random::{self, FreshIv, IV_LEN, RecordDraw};
 use crate::error::{Authenticated, Error, Limit, Malformed, Result};
 use crate::format::header::{Header, Immutable, Kind};
 use crate::format::slot::SlotList;
-use crate::secret::Plaintext;
+use crate::secret::{Plaintext, on_cleared_stack};
 
 /// Bytes that a record's payload is longer than its plaintext.
 pub(super) const OVERHEAD: usize = IV_LEN + gcm::TAG_LEN;
@@ -57,7 +57,7 @@ impl EnvelopeCipher {
     /// ```
     pub fn decrypt(&self, envelope: impl AsRef<[u8]>, context: &Context) -> Result<Plaintext> {
         let (header, payload) = parse(envelope.as_ref())?;
-        open_payload(&self.open_header(header, context)?, &payload)
+        on_cleared_stack(|| open_payload(&self.open_header_uncleared(header, context)?, &payload))
     }
 
     /// Seals many records, each under a data key of its own, on all cores and with one call for randomness.
@@ -120,8 +120,12 @@ impl EnvelopeCipher {
     /// # Errors
     /// As [`encrypt`](Self::encrypt); the buffer is then erased and dropped.
     pub fn encrypt_in_place(&self, plaintext: Vec<u8>, context: &Context) -> Result<Vec<u8>> {
-        let mut plaintext = Plaintext::new(plaintext);
+        let plaintext = Plaintext::new(plaintext);
         check_length(plaintext.len())?;
+        on_cleared_stack(|| self.encrypt_buffer(plaintext, context))
+    }
+
+    fn encrypt_buffer(&self, mut plaintext: Plaintext, context: &Context) -> Result<Vec<u8>> {
         let mut header = Vec::with_capacity(HEADER_GUESS + context.encoded_labels().len());
         let begun = self.begin_record(random::record()?, context, &mut header)?;
         let total = header.len() + plaintext.len() + OVERHEAD;
@@ -153,13 +157,16 @@ impl EnvelopeCipher {
         let (iv, tag) = (*payload.iv, *payload.tag);
         let start = header.bytes().len() + IV_LEN;
         let range = start..start + payload.ciphertext.len();
-        let key = self.open_header(header, context)?.payload_key(GcmKey::new);
+        let key = on_cleared_stack(|| {
+            let opened = self.open_header_uncleared(header, context)?;
+            Ok::<_, Error>(opened.payload_key(GcmKey::new))
+        })?;
         let mut buffer = Plaintext::new(envelope);
         let ciphertext = buffer
             .as_mut_slice()
             .get_mut(range.clone())
             .unwrap_or_default();
-        key.open_in_place(&iv, &[], ciphertext, &tag)
+        on_cleared_stack(|| key.open_in_place(&iv, &[], ciphertext, &tag))
             .map_err(|_| Authenticated::Record)?;
         buffer.keep(range);
         Ok(buffer)
@@ -174,9 +181,11 @@ impl EnvelopeCipher {
         check_length(plaintext.len())?;
         let guess = HEADER_GUESS + context.encoded_labels().len() + plaintext.len() + OVERHEAD;
         let mut out = Vec::with_capacity(guess);
-        let begun = self.begin_record(draw, context, &mut out)?;
-        begun.append_payload(plaintext, &mut out);
-        Ok(out)
+        on_cleared_stack(|| {
+            let begun = self.begin_record(draw, context, &mut out)?;
+            begun.append_payload(plaintext, &mut out);
+            Ok(out)
+        })
     }
 
     fn begin_record(
@@ -226,9 +235,11 @@ pub(super) fn seal_message(
         HEADER_GUESS + 16 + labels.len() + slots.encoded().len() + plaintext.len() + OVERHEAD;
     let mut out = Vec::with_capacity(guess);
     let identity = identity(data_key_id, Some(message_id), labels, context);
-    let immutable = seal_header(data, &identity, slots, &mut out)?;
-    append_payload(data, &immutable, iv, plaintext, &mut out);
-    Ok(out)
+    on_cleared_stack(|| {
+        let immutable = seal_header(data, &identity, slots, &mut out)?;
+        append_payload(data, &immutable, iv, plaintext, &mut out);
+        Ok(out)
+    })
 }
 
 /// A record's payload.

@@ -14,6 +14,7 @@ use crate::error::{ContextMismatch, Error, Limit, Result};
 use crate::format::limits::MAX_MESSAGES;
 use crate::format::slot::SlotList;
 use crate::keys::{KeyProvider, Recognition};
+use crate::secret::on_cleared_stack;
 
 /// How long a session keeps one data key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +195,7 @@ fn in_limits(plaintext: &[u8]) -> Result<u64> {
 impl Epoch {
     fn start(cipher: &EnvelopeCipher, labels: &Context) -> Result<Self> {
         let (data, data_key_id, slots, _) =
-            cipher.begin(random::record()?, labels.encoded_labels())?;
+            on_cleared_stack(|| cipher.begin(random::record()?, labels.encoded_labels()))?;
         Ok(Self {
             data,
             data_key_id,

@@ -12,6 +12,7 @@ use crate::error::{Malformed, Result};
 use crate::floe;
 use crate::format::blocks;
 use crate::format::header::{Header, Kind};
+use crate::secret::on_cleared_stack;
 
 impl EnvelopeCipher {
     /// Seals what is written into an inline stream: two header blocks, then the payload. Memory stays bounded.
@@ -120,18 +121,21 @@ impl EnvelopeCipher {
         context: &Context,
     ) -> Result<(Vec<u8>, floe::Key, Vec<u8>)> {
         let labels = context.encoded_labels();
-        let (data, data_key_id, slots, _) = self.begin(random::record()?, labels)?;
-        let identity = Identity {
-            kind,
-            block_length,
-            data_key_id: &data_key_id,
-            message_id: None,
-            labels,
-            bindings: context.encoded_bindings(),
-        };
         let mut header = Vec::new();
-        let immutable = seal_header(&data, &identity, &slots, &mut header)?;
-        let key = payload_key(&data, &immutable, &header, floe::Key::derived);
+        let (immutable, key) = on_cleared_stack(|| {
+            let (data, data_key_id, slots, _) = self.begin(random::record()?, labels)?;
+            let identity = Identity {
+                kind,
+                block_length,
+                data_key_id: &data_key_id,
+                message_id: None,
+                labels,
+                bindings: context.encoded_bindings(),
+            };
+            let immutable = seal_header(&data, &identity, &slots, &mut header)?;
+            let key = payload_key(&data, &immutable, &header, floe::Key::derived);
+            Ok::<_, crate::error::Error>((immutable, key))
+        })?;
         let tail = header.get(immutable.tail).unwrap_or_default();
         let aad = [&immutable.head, tail].concat();
         Ok((header, key, aad))
@@ -168,7 +172,8 @@ impl EnvelopeCipher {
 pub(crate) fn stream_key(opened: &Opened<'_>) -> (floe::Key, Vec<u8>) {
     let header = opened.header();
     let aad = [&header.immutable_head(), header.immutable_tail()].concat();
-    (opened.payload_key(floe::Key::derived), aad)
+    let key = on_cleared_stack(|| opened.payload_key(floe::Key::derived));
+    (key, aad)
 }
 
 /// Seals what is written; made by [`EnvelopeCipher::encrypt_writer`].

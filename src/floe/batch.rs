@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::length::SegmentLength;
+use crate::secret::on_cleared_stack;
 
 /// Bytes of segments that are sealed or opened together, for one thread: what its cache holds, plaintext and all.
 const ONE: usize = 1 << 17;
@@ -64,7 +65,7 @@ impl Threads {
         let share = SHARE.div_ceil(bytes.max(1));
         let helpers = self.count().min(items.len() / share).saturating_sub(1);
         if helpers == 0 {
-            return items.into_iter().find_map(|item| work(item).err());
+            return one_by_one(items, work);
         }
         // Handed out in order: when one fails, all before it are done or with a thread that finishes them.
         let queue = Mutex::new(items.into_iter().enumerate());
@@ -82,7 +83,7 @@ impl Threads {
                     return;
                 }
                 for (index, item) in taken {
-                    let Err(error) = work(item) else {
+                    let Err(error) = on_cleared_stack(|| work(item)) else {
                         continue;
                     };
                     let mut failure = locked(&failure);
@@ -110,11 +111,16 @@ impl Threads {
         _bytes: usize,
         work: impl Fn(T) -> Result<(), E>,
     ) -> Option<E> {
-        items.into_iter().find_map(|item| work(item).err())
+        one_by_one(items, work)
     }
 }
 
 #[cfg(feature = "parallel")]
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn one_by_one<T, E>(items: Vec<T>, work: impl Fn(T) -> Result<(), E>) -> Option<E> {
+    let mut items = items.into_iter();
+    items.find_map(|item| on_cleared_stack(|| work(item).err()))
 }

@@ -7,6 +7,7 @@ use zeroize::Zeroize as _;
 use crate::crypto::mac::Mac384;
 use crate::crypto::random;
 use crate::error::Result;
+use crate::secret::on_cleared_stack;
 
 /// A 256-bit key of FLOE messages: erased when dropped, never printed, not `Clone`.
 ///
@@ -25,18 +26,19 @@ impl Key {
     ///
     /// [`Error::Io`](crate::Error::Io) where the operating system gives no randomness.
     pub fn generate() -> Result<Self> {
-        Ok(Self::derived(random::secret()?.as_bytes()))
+        let secret = random::secret()?;
+        Ok(on_cleared_stack(|| Self::derived(secret.as_bytes())))
     }
 
     /// The key of these 32 bytes, which must be uniformly random. Erasing the caller's copies is the caller's part.
     #[must_use]
     pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
-        let key = Self(Mac384::new(&bytes));
+        let key = on_cleared_stack(|| Self(Mac384::new(&bytes)));
         bytes.zeroize();
         key
     }
 
-    /// The key that another layer derived, and erases.
+    /// The key that another layer derived and erases, and that clears the stack.
     pub(crate) fn derived(key: &[u8; 32]) -> Self {
         Self(Mac384::new(key))
     }

@@ -10,6 +10,7 @@ use crate::crypto::gcm::GcmKey;
 use crate::crypto::mac::Mac384;
 use crate::crypto::{derive, equal, random};
 use crate::error::{Authenticated, Malformed, Result};
+use crate::secret::on_cleared_stack;
 
 const PARAMS_LEN: usize = 10;
 const PREFIX_LEN: usize = PARAMS_LEN + 32;
@@ -35,19 +36,23 @@ impl Message {
     /// Begins a message: draws its 32 random bytes and makes its header.
     pub(super) fn begin(key: &Key, aad: &[u8], length: SegmentLength) -> Result<Self> {
         let mut header = [0; HEADER_LEN];
-        let (prefix, tag) = split(&mut header);
+        let (prefix, _) = split(&mut header);
         let (params, iv) = prefix.split_at_mut(PARAMS_LEN);
         params.copy_from_slice(&encode(length));
         iv.copy_from_slice(&random::bytes::<32>()?);
-        tag.copy_from_slice(&derive::floe_header_tag(key.mac(), prefix, aad));
+        let (prefix, tag) = split(&mut header);
+        on_cleared_stack(|| {
+            tag.copy_from_slice(&derive::floe_header_tag(key.mac(), prefix, aad));
+        });
         Ok(Self::keyed(key, aad, length, header))
     }
 
     /// Takes up a message by its header, once the header's tag has verified.
     pub(super) fn verify(key: &Key, aad: &[u8], mut header: [u8; HEADER_LEN]) -> Result<Self> {
+        let length = decode(&header)?;
         let (prefix, tag) = split(&mut header);
-        let length = decode(prefix)?;
-        if !equal(tag, &derive::floe_header_tag(key.mac(), prefix, aad)) {
+        let computed = on_cleared_stack(|| derive::floe_header_tag(key.mac(), prefix, aad));
+        if !equal(tag, &computed) {
             return Err(Authenticated::StreamHeader.into());
         }
         Ok(Self::keyed(key, aad, length, header))
@@ -55,12 +60,12 @@ impl Message {
 
     fn keyed(key: &Key, aad: &[u8], length: SegmentLength, mut header: [u8; HEADER_LEN]) -> Self {
         let (prefix, _) = split(&mut header);
-        let message_key = derive::floe_message_key(key.mac(), prefix, aad);
+        let message_key = on_cleared_stack(|| derive::floe_message_key(key.mac(), prefix, aad));
         Self {
             length,
             header,
             aad: aad.into(),
-            key: Mac384::new(message_key.as_bytes()),
+            key: on_cleared_stack(|| Mac384::new(message_key.as_bytes())),
             groups: RwLock::default(),
         }
     }
@@ -82,8 +87,10 @@ impl Message {
             return key;
         }
         let (prefix, _) = self.header.split_at(PREFIX_LEN);
-        let bytes = derive::floe_segment_key(&self.key, prefix, &self.aad, position);
-        let key = Arc::new(GcmKey::new(bytes.as_bytes()));
+        let key = on_cleared_stack(|| {
+            let bytes = derive::floe_segment_key(&self.key, prefix, &self.aad, position);
+            Arc::new(GcmKey::new(bytes.as_bytes()))
+        });
         kept.truncate(KEPT_GROUPS - 1);
         kept.push_front((group, Arc::clone(&key)));
         key

@@ -10,7 +10,7 @@ use crate::crypto::mac::Mac256;
 use crate::crypto::{derive, random};
 use crate::error::{Authenticated, KeyId, Malformed, Result};
 use crate::format::slot::{KEYRING, Slot, WrappedKey};
-use crate::secret::Secret;
+use crate::secret::{Secret, on_cleared_stack};
 
 /// One 256-bit key-encryption key with its id. Erased when dropped; never cloned, never printed.
 ///
@@ -48,7 +48,7 @@ impl MasterKey {
     /// erased.
     pub fn taken_from(bytes: &mut [u8; 32]) -> Self {
         let secret = Secret::taken_from(bytes);
-        let id = derive::key_id(&Mac256::new(secret.as_bytes()));
+        let id = on_cleared_stack(|| derive::key_id(&Mac256::new(secret.as_bytes())));
         Self::new(KeyId::from_bytes(id), secret)
     }
 
@@ -86,7 +86,7 @@ impl MasterKey {
     }
 
     pub(crate) fn new(id: KeyId, secret: Secret<32>) -> Self {
-        let mac = Mac256::new(secret.as_bytes());
+        let mac = on_cleared_stack(|| Mac256::new(secret.as_bytes()));
         Self { id, secret, mac }
     }
 

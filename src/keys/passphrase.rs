@@ -11,7 +11,7 @@ use crate::crypto::derive;
 use crate::crypto::gcm::GcmKey;
 use crate::error::{Error, Limit, Malformed, Result};
 use crate::format::slot::{PASSPHRASE, Slot, WrappedKey, check_passphrase_costs, passphrase_costs};
-use crate::secret::Secret;
+use crate::secret::{Secret, on_cleared_stack};
 
 /// A passphrase as a [`KeyProvider`]: Argon2id (RFC 9106) makes the key that wraps.
 ///
@@ -127,7 +127,7 @@ impl Passphrase {
         let derived = Derived {
             salt: *salt,
             costs,
-            keys: derive::passphrase(&self.passphrase, salt, costs)?,
+            keys: on_cleared_stack(|| derive::passphrase(&self.passphrase, salt, costs))?,
         };
         let out = derived.with(with)?;
         *last = Some(derived);

@@ -1,0 +1,427 @@
+//! What every public type shows of itself, by `Debug`, `Display` and serde, over operations that all met secrets; and that no
+//! public type was forgotten.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
+
+#[path = "canaries/hunt.rs"]
+mod hunt;
+
+use std::collections::BTreeSet;
+use std::fmt::{Debug, Display};
+use std::fs;
+use std::io::{Cursor, Read as _, Write as _};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use phi_envelope::{
+    Argon2Costs, Context, DataKey, DestroyOptions, Envelope, EnvelopeCipher, Error, Evidence,
+    EvidenceScan, FileOptions, KeyProvider, Keyring, KeyringFile, Kind, MasterKey, Passphrase,
+    Recognition, RetireOptions, RewrapOptions, RowsPass, SessionLimits, Shard, Slot, Swap, Tree,
+    UnwrapContext, WrapContext, WrappedKey, add_recipient_file, decrypt_file, destroy_key,
+    encrypt_file, exposure, floe, inspect, inspect_file, inventory, open_range, retire,
+    rewrap_file, rewrap_rows, rewrap_tree,
+};
+use serde::Serialize;
+
+use hunt::{BINDING, FLOE_KEY, Hunt, MASTER_KEY, PASSPHRASE, PLAINTEXT};
+
+/// What was shown, and of which types.
+#[derive(Default)]
+struct Gallery {
+    types: BTreeSet<String>,
+    texts: Vec<String>,
+}
+
+impl Gallery {
+    fn see<T: Debug>(&mut self, value: &T) {
+        // The innermost name: `&[phi_envelope::…::KeyInfo]` is one of `KeyInfo`.
+        let name = std::any::type_name::<T>();
+        let path = name.split('<').next().unwrap();
+        self.types
+            .insert(path.rsplit("::").next().unwrap().to_owned());
+        self.texts
+            .extend([format!("{value:?}"), format!("{value:#?}")]);
+    }
+
+    fn see_text<T: Debug + Display>(&mut self, value: &T) {
+        self.see(value);
+        self.texts.push(value.to_string());
+    }
+
+    fn see_json<T: Debug + Serialize>(&mut self, value: &T) {
+        self.see(value);
+        self.texts.push(serde_json::to_string(value).unwrap());
+        self.texts
+            .push(serde_json::to_string_pretty(value).unwrap());
+    }
+
+    /// With all that stands behind it.
+    fn see_error(&mut self, error: &Error) {
+        self.see_text(error);
+        match error {
+            Error::Malformed(what) => self.see_text(what),
+            Error::ContextMismatch(what) => self.see_text(what),
+            Error::AuthenticationFailed(what) => self.see_text(what),
+            Error::LimitExceeded(what) => self.see_text(what),
+            Error::Recipients(what) => self.see_text(what),
+            Error::Evidence(what) => self.see_text(what),
+            Error::NoMatchingKey { slots } => slots.iter().for_each(|slot| self.see_text(slot)),
+            Error::KeyNotUsable { key_id, state } => {
+                self.see_text(key_id);
+                self.see_text(state);
+            }
+            _ => {}
+        }
+        if let Error::Malformed(phi_envelope::Malformed::Keyring(rule)) = error {
+            self.see_text(rule);
+        }
+        let mut cause = std::error::Error::source(error);
+        while let Some(one) = cause {
+            self.texts.extend([one.to_string(), format!("{one:?}")]);
+            cause = one.source();
+        }
+    }
+}
+
+fn cheap() -> Passphrase {
+    let costs = Argon2Costs {
+        memory_kib: 8,
+        passes: 1,
+        lanes: 1,
+    };
+    Passphrase::new(PASSPHRASE)
+        .unwrap()
+        .with_costs(costs)
+        .unwrap()
+}
+
+fn master_key() -> MasterKey {
+    MasterKey::taken_from(&mut MASTER_KEY.clone())
+}
+
+fn bound() -> Context {
+    let context = Context::new().label("tenant", "clinic-7").unwrap();
+    context.bind("patient", BINDING).unwrap()
+}
+
+/// A keyring that shows what it is handed.
+struct Shown(Keyring, &'static Mutex<Gallery>);
+
+impl KeyProvider for Shown {
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        let recognition = self.0.recognize(slot);
+        self.1.lock().unwrap().see(&recognition);
+        recognition
+    }
+
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+        let wrapped = self.0.wrap_key(key, context)?;
+        let mut gallery = self.1.lock().unwrap();
+        gallery.see(key);
+        gallery.see(context);
+        gallery.see(&wrapped);
+        Ok(wrapped)
+    }
+
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+        let mut gallery = self.1.lock().unwrap();
+        gallery.see(slot);
+        gallery.see(context);
+        self.0.unwrap_key(slot, context)
+    }
+}
+
+#[test]
+fn no_public_type_tells_a_secret_and_none_was_forgotten() {
+    let gallery: &'static Mutex<Gallery> = Box::leak(Box::default());
+    records(gallery);
+    let mut seen = gallery.lock().unwrap();
+    streams(&mut seen);
+    keys(&mut seen);
+    errors(&mut seen);
+    files_and_trees(&mut seen);
+    retirement(&mut seen);
+
+    let mut hunt = Hunt::new();
+    hunt.texts = std::mem::take(&mut seen.texts);
+    let forgotten: Vec<_> = public_types().difference(&seen.types).cloned().collect();
+    assert!(forgotten.is_empty(), "not looked at: {forgotten:?}");
+    assert!(hunt.texts.len() > 300, "{} texts", hunt.texts.len());
+    hunt.finish();
+}
+
+/// The types that the crate's root and its module `floe` export.
+fn public_types() -> BTreeSet<String> {
+    let exported = |path: &str| {
+        let text = fs::read_to_string(path).unwrap();
+        let uses = text.split("pub use ").skip(1).map(|rest| {
+            let (exported, _) = rest.split_once(';').unwrap();
+            format!("{exported} ")
+        });
+        uses.collect::<String>()
+    };
+    let text = exported("src/lib.rs") + &exported("src/floe/mod.rs");
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let types: BTreeSet<_> = words
+        .filter(|word| word.starts_with(char::is_uppercase))
+        // A trait, and a short name of the standard library's type.
+        .filter(|word| !["KeyProvider", "Result"].contains(word))
+        .map(str::to_owned)
+        .collect();
+    assert!(types.contains("EnvelopeCipher") && types.contains("SegmentLength"));
+    types
+}
+
+fn records(gallery: &'static Mutex<Gallery>) {
+    let keyring = Keyring::from_master_key(master_key(), "ehr-2026");
+    let builder = EnvelopeCipher::builder()
+        .write_for(Shown(keyring.clone(), gallery))
+        .write_for(cheap());
+    gallery.lock().unwrap().see(&builder);
+    let cipher = builder.build().unwrap();
+    let context = bound();
+    let envelope = cipher.encrypt(PLAINTEXT, &context).unwrap();
+    let plaintext = cipher.decrypt(&envelope, &context).unwrap();
+    let session = cipher.session(&Context::new()).unwrap();
+    let row = Context::new().bind("patient", BINDING).unwrap();
+    session.encrypt(PLAINTEXT, &row).unwrap();
+    keyring.rotate("ehr-2027").unwrap();
+    let mut pass = RowsPass::new(&cipher);
+    let rows = || {
+        [
+            Ok::<_, Error>((1, envelope.clone())),
+            Ok((2, PLAINTEXT.into())),
+        ]
+    };
+    pass.rewrap(rows(), |_, _, _| Ok(Swap::Changed)).unwrap();
+    let report = rewrap_rows(&cipher, rows(), |_, _, _| Ok::<_, Error>(Swap::Done)).unwrap();
+    assert_eq!((report.done, report.failed.len()), (1, 1));
+
+    let mut seen = gallery.lock().unwrap();
+    seen.see(&cipher);
+    seen.see(&context);
+    seen.see(&plaintext);
+    seen.see(&session);
+    seen.see(&SessionLimits::default());
+    seen.see(&inspect(&envelope).unwrap());
+    seen.see(&Kind::Record);
+    seen.see_json(&Envelope::from_bytes(envelope).unwrap());
+    seen.see(&Swap::Done);
+    seen.see(&pass);
+    seen.see(&report);
+    report
+        .failed
+        .iter()
+        .for_each(|(_, error)| seen.see_error(error));
+}
+
+fn streams(seen: &mut Gallery) {
+    let cipher = EnvelopeCipher::new(Keyring::from_master_key(master_key(), "ehr-2026"));
+    let mut writer = cipher.encrypt_writer(Vec::new(), &bound()).unwrap();
+    writer
+        .write_all(PLAINTEXT.repeat(10_000).as_bytes())
+        .unwrap();
+    seen.see(&writer);
+    let mut sealed = writer.finish().unwrap();
+    sealed[20] ^= 1;
+    let mut reader = cipher
+        .decrypt_reader(Cursor::new(sealed), &bound())
+        .unwrap();
+    reader.read_exact(&mut [0; 30]).unwrap();
+    seen.see(&reader);
+    seen.see_text(&reader.header_damage().unwrap());
+
+    let key = floe::Key::from_bytes(FLOE_KEY);
+    let length = floe::SegmentLength::DEFAULT;
+    let mut writer = floe::Writer::new(Vec::new(), &key, b"", length).unwrap();
+    writer.write_all(PLAINTEXT.as_bytes()).unwrap();
+    seen.see(&writer);
+    let message = writer.finish().unwrap();
+    let mut reader = floe::Reader::new(&message[..], &key, b"").unwrap();
+    reader.read_exact(&mut [0; 3]).unwrap();
+    seen.see(&reader);
+    seen.see(&key);
+    seen.see(&length);
+}
+
+fn keys(seen: &mut Gallery) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ehr.keyring");
+    let file = KeyringFile::create_with(&path, master_key(), "ehr-2026", cheap()).unwrap();
+    seen.see(&file);
+    seen.see(&KeyringFile::options());
+    seen.see(&file.keyring());
+    seen.see(&file.keyring().keys()[0]);
+    seen.see_text(&file.keyring().active().unwrap());
+    seen.see_json(&file.keyring().keys()[0].state);
+    file.update(|keys| {
+        keys.rotate("ehr-2027")?;
+        seen.see(keys);
+        Ok(())
+    })
+    .unwrap();
+    seen.see(&master_key());
+    seen.see(&cheap());
+    seen.see(&Argon2Costs::default());
+    // A keyring's file whose content is none: the plaintext is a canary.
+    let labels = Context::new().label("phi-envelope", "keyring/1").unwrap();
+    let sealed = EnvelopeCipher::new(cheap())
+        .encrypt(PLAINTEXT, &labels)
+        .unwrap();
+    fs::write(&path, sealed).unwrap();
+    seen.see_error(&KeyringFile::open(&path, cheap()).unwrap_err());
+}
+
+fn errors(seen: &mut Gallery) {
+    let keyring = Keyring::from_master_key(master_key(), "ehr-2026");
+    let cipher = EnvelopeCipher::new(keyring.clone());
+    let envelope = cipher.encrypt(PLAINTEXT, &bound()).unwrap();
+    for at in 0..envelope.len() {
+        let mut changed = envelope.clone();
+        changed[at] ^= 0x80;
+        seen.see_error(&cipher.decrypt(changed, &bound()).unwrap_err());
+    }
+    seen.see_error(&cipher.decrypt(&envelope, &Context::new()).unwrap_err());
+    seen.see_error(
+        &Context::new()
+            .bind("patient", BINDING.repeat(1000))
+            .unwrap_err(),
+    );
+    let stranger = EnvelopeCipher::new(cheap());
+    seen.see_error(&stranger.decrypt(&envelope, &bound()).unwrap_err());
+    let labels = Context::new().label("tenant", "clinic-7").unwrap();
+    seen.see_error(
+        &cipher
+            .remove_recipient(&envelope, &keyring, &labels)
+            .unwrap_err(),
+    );
+    keyring.mark_compromised(keyring.active().unwrap()).unwrap();
+    seen.see_error(&cipher.decrypt(&envelope, &bound()).unwrap_err());
+}
+
+fn files_and_trees(seen: &mut Gallery) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let keyring = Keyring::from_master_key(master_key(), "ehr-2026");
+    let cipher = EnvelopeCipher::new(keyring.clone());
+    fs::create_dir(at("tree")).unwrap();
+    fs::write(at("plain"), PLAINTEXT.repeat(100)).unwrap();
+    // One that is no envelope stands among them.
+    fs::write(at("tree/forgotten"), PLAINTEXT).unwrap();
+    let sealed = at("tree/sealed");
+    let report = encrypt_file(&cipher, at("plain"), &sealed, &bound(), FileOptions::new()).unwrap();
+    seen.see(&report);
+    seen.see(&FileOptions::new().detached_header("header"));
+    let mut damaged = fs::read(&sealed).unwrap();
+    damaged[40] ^= 1;
+    damaged[4096 + 40] ^= 1;
+    fs::write(at("tree/damaged"), damaged).unwrap();
+    let refused = decrypt_file(
+        &cipher,
+        at("tree/damaged"),
+        at("out"),
+        &bound(),
+        FileOptions::new(),
+    );
+    seen.see_error(&refused.unwrap_err());
+    let range = open_range(&cipher, &sealed, &bound(), FileOptions::new()).unwrap();
+    range.read_at(&mut [0; 40], 3).unwrap();
+    seen.see(&range);
+    seen.see(&inspect_file(&sealed).unwrap());
+    let labels = Context::new().label("tenant", "clinic-7").unwrap();
+    add_recipient_file(&cipher, &sealed, &cheap(), &labels).unwrap();
+
+    let tree = || Tree::new([folder.path().join("tree")]);
+    seen.see(&tree().shard(Shard::new(0, 1).unwrap()));
+    seen.see(&Shard::new(0, 1).unwrap());
+    let mut taken = inventory(tree()).unwrap();
+    seen.see(&taken);
+    for entry in taken.by_ref() {
+        seen.see_json(&entry);
+        seen.see(&entry.content);
+    }
+    let progress = taken.progress(Some(3));
+    seen.see(&progress);
+    let before = taken.finish();
+    seen.see_json(&before);
+    seen.see_text(&before);
+    seen.see_json(&before.files);
+    seen.see_json(&before.keys);
+    seen.see_json(&before.keys.listed[0]);
+    let mut read = exposure(
+        tree(),
+        [phi_envelope::SlotId::from(keyring.active().unwrap())],
+    )
+    .unwrap();
+    seen.see(&read);
+    for entry in read.by_ref() {
+        seen.see_json(&entry);
+        seen.see(&entry.exposed);
+    }
+    let summary = read.finish();
+    seen.see_json(&summary);
+    seen.see_text(&summary);
+    keyring.rotate("ehr-2027").unwrap();
+    seen.see(&RewrapOptions::new().reencrypt([keyring.active().unwrap()], |_, _| Ok(bound())));
+    let mut pass = rewrap_tree(&cipher, tree(), RewrapOptions::new()).unwrap();
+    seen.see(&pass);
+    for entry in pass.by_ref() {
+        seen.see_json(&entry);
+        seen.see(&entry.outcome);
+    }
+    let summary = pass.finish();
+    seen.see_json(&summary);
+    seen.see_text(&summary);
+    seen.see(&rewrap_file(&cipher, &sealed).unwrap());
+    seen.see(&phi_envelope::PassedOver::NotAnEnvelope);
+    let changes = inventory(tree()).unwrap().finish().since(&before);
+    seen.see_json(&changes);
+    seen.see_text(&changes);
+    changes
+        .changes
+        .iter()
+        .for_each(|change| seen.see_json(change));
+}
+
+fn retirement(seen: &mut Gallery) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let file = KeyringFile::create_with(at("ehr.keyring"), master_key(), "old", cheap()).unwrap();
+    let cipher = EnvelopeCipher::new(file.keyring());
+    fs::create_dir(at("tree")).unwrap();
+    fs::write(
+        at("tree/record"),
+        cipher.encrypt(PLAINTEXT, &bound()).unwrap(),
+    )
+    .unwrap();
+    fs::write(at("tree/no envelope"), PLAINTEXT).unwrap();
+    let old = file.keyring().active().unwrap();
+    file.update(|keys| keys.rotate("new")).unwrap();
+    let mut scan = EvidenceScan::new(&cipher, old);
+    scan.tree("the tree", Tree::new([at("tree")])).unwrap();
+    seen.see(&scan);
+    let evidence: Evidence = scan.finish();
+    seen.see_json(&evidence);
+    seen.see_text(&evidence);
+    evidence
+        .findings
+        .iter()
+        .for_each(|finding| seen.see_json(finding));
+    let sealed = evidence.seal(&cipher).unwrap();
+    let refused = destroy_key(&file, &cipher, old, &sealed, DestroyOptions::new());
+    seen.see_error(&refused.unwrap_err());
+    seen.see(&DestroyOptions::new().evidence_not_older_than(Duration::from_secs(5)));
+    seen.see(&RetireOptions::new().keep());
+    let places = [at("tree")];
+    let retired = retire(
+        &file,
+        &cipher,
+        old,
+        &places,
+        at("evidence"),
+        RetireOptions::new(),
+    )
+    .unwrap();
+    assert!(retired.destroyed);
+    seen.see(&retired);
+}
