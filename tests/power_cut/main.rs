@@ -16,6 +16,7 @@
 )]
 
 mod check;
+mod control;
 mod disk;
 mod keys;
 mod log;

@@ -177,7 +177,8 @@ fn run(call: &str, folder: &Path) -> bool {
     output.status.success()
 }
 
-fn settle() {
+/// All that was written is on the disk.
+pub(crate) fn settle() {
     assert!(Command::new("sync").status().unwrap().success());
 }
 
