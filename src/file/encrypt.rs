@@ -118,7 +118,7 @@ fn publish_detached(
     permissions: Option<Permissions>,
 ) -> Result<()> {
     let new = disk.new_file(header_path)?;
-    disk.write_all_at(new.file()?, header, 0)?;
+    disk.write_checked_at(new.file()?, header, 0)?;
     let header_file = disk.metadata_of(new.file()?)?;
     let payload_file = disk.metadata_of(payload.file()?)?;
     let published = new
@@ -175,7 +175,7 @@ pub(super) fn begin<'a>(
     if !detached {
         let block = blocks::write(&header, block_length)?;
         let blocks = [block.as_slice(), &block].concat();
-        disk.write_all_at(file, &blocks, 0)?;
+        disk.write_checked_at(file, &blocks, 0)?;
         at = u64::try_from(blocks.len()).map_err(|_| Malformed::BlockLength)?;
     }
     let message = NewMessage {
