@@ -26,12 +26,10 @@ pub(crate) struct Case {
 /// How a command writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Header blocks where they stand, each read back.
-    InPlace,
-    /// A file that opens only if all of it was written.
+    /// All that it writes is read back.
+    Checked,
+    /// Header blocks that are read back, and a payload that opens only if all of it was written.
     Sealed,
-    /// A keyring's file: one that opens only if all of it was written.
-    Keyring,
     /// Plaintext, which nothing protects.
     Plain,
 }
@@ -65,17 +63,17 @@ pub(crate) const CASES: [Case; 18] = [
     Case {
         call: "rewrap sealed KEYS",
         is_done: |folder| is_rewrapped(folder, "sealed"),
-        kind: Kind::InPlace,
+        kind: Kind::Checked,
     },
     Case {
         call: "rewrap record KEYS",
         is_done: |folder| is_rewrapped(folder, "record"),
-        kind: Kind::Sealed,
+        kind: Kind::Checked,
     },
     Case {
         call: "rewrap --detached head KEYS",
         is_done: |folder| is_rewrapped(folder, "head"),
-        kind: Kind::Sealed,
+        kind: Kind::Checked,
     },
     Case {
         call: "reencrypt sealed --bind x=y --threads 1 KEYS",
@@ -90,32 +88,32 @@ pub(crate) const CASES: [Case; 18] = [
         is_done: |folder| {
             look(folder, "sealed").is_some_and(|found| found.header.block_length == 8192)
         },
-        kind: Kind::Sealed,
+        kind: Kind::Checked,
     },
     Case {
         call: "recipient add sealed --to-keyring q KEYS",
         is_done: |folder| is_recipient(folder, "q"),
-        kind: Kind::InPlace,
+        kind: Kind::Checked,
     },
     Case {
         call: "recipient remove sealed --from-keyring p KEYS",
         is_done: |folder| !is_recipient(folder, "p"),
-        kind: Kind::InPlace,
+        kind: Kind::Checked,
     },
     Case {
         call: "recipient replace sealed --from-keyring p --to-keyring q KEYS",
         is_done: |folder| is_recipient(folder, "q") && !is_recipient(folder, "p"),
-        kind: Kind::InPlace,
+        kind: Kind::Checked,
     },
     Case {
         call: "keyring new n --label new MASTER",
         is_done: |folder| folder.join("n").exists(),
-        kind: Kind::Keyring,
+        kind: Kind::Checked,
     },
     Case {
         call: "keyring rotate k --label third MASTER",
         is_done: |folder| keyring(folder, "k").is_ok_and(|keyring| keyring.keys().len() > 2),
-        kind: Kind::Keyring,
+        kind: Kind::Checked,
     },
     Case {
         call: "keyring set-state k OLDEST suspended MASTER",
@@ -123,7 +121,7 @@ pub(crate) const CASES: [Case; 18] = [
             keyring(folder, "k")
                 .is_ok_and(|keyring| keyring.keys()[0].state == phi_envelope::KeyState::Suspended)
         },
-        kind: Kind::Keyring,
+        kind: Kind::Checked,
     },
     Case {
         call: "keyring destroy p OLDEST --yes-destroy MASTER",
@@ -131,12 +129,12 @@ pub(crate) const CASES: [Case; 18] = [
             keyring(folder, "p")
                 .is_ok_and(|keyring| keyring.keys()[0].state == phi_envelope::KeyState::Destroyed)
         },
-        kind: Kind::Keyring,
+        kind: Kind::Checked,
     },
     Case {
         call: "keyring passwd k --new-master-key-file OTHER MASTER",
         is_done: |folder| KeyringFile::open(folder.join("k"), secret(OTHER_MASTER_KEY)).is_ok(),
-        kind: Kind::Keyring,
+        kind: Kind::Checked,
     },
 ];
 
