@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Killed,
     /// A write moves this many bytes, and the process dies.
     Torn(usize),
+    /// A write does nothing and says that it did all. Any other call works.
+    Lying,
 }
 
 /// Makes one fault and keeps a list of the calls.
@@ -79,7 +81,7 @@ impl Faults {
                 state.dead = true;
                 Err(killed())
             }
-            Fault::Short | Fault::Torn(_) => Ok(Some(state.fault)),
+            Fault::Short | Fault::Torn(_) | Fault::Lying => Ok(Some(state.fault)),
         }
     }
 
@@ -120,6 +122,7 @@ impl Disk {
         };
         match faults.next(call)? {
             Some(Fault::Short) => work(len.div_ceil(2)),
+            Some(Fault::Lying) if call == Call::Write => Ok(len),
             Some(Fault::Torn(bytes)) => {
                 let moved = work(bytes.min(len));
                 faults.die();

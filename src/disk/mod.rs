@@ -191,6 +191,25 @@ impl Disk {
         Ok(())
     }
 
+    /// Writes all of `bytes` at `offset` and reads them back: where nothing else would tell, before the only copy is given away, that a
+    /// file system took them and lost them.
+    pub(crate) fn write_checked_at(
+        &self,
+        file: &File,
+        bytes: &[u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        self.write_all_at(file, bytes, offset)?;
+        let mut read = vec![0; bytes.len()];
+        match self.read_exact_at(file, &mut read, offset) {
+            Ok(()) if read == bytes => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+            _ => Err(io::Error::other(
+                "what was written reads back other than it was",
+            )),
+        }
+    }
+
     /// Lets the system begin to store what was written up to here, so that the disk works while the cores do and little is left for
     /// [`sync`](Self::sync). A hint: what it answers does not matter.
     pub(crate) fn write_behind(&self, file: &File, offset: u64, len: usize) {

@@ -51,7 +51,7 @@ impl Disk {
     /// Makes `target`, mode 0600, of `bytes`. Refuses to replace a file.
     pub(crate) fn put_new(&self, target: &Path, bytes: &[u8]) -> io::Result<()> {
         let new = self.new_file(target)?;
-        self.write_all_at(new.file()?, bytes, 0)?;
+        self.write_checked_at(new.file()?, bytes, 0)?;
         new.publish(None, false).map(drop)
     }
 
@@ -63,7 +63,7 @@ impl Disk {
         old: &Metadata,
     ) -> io::Result<File> {
         let new = self.new_file(target)?;
-        self.write_all_at(new.file()?, bytes, 0)?;
+        self.write_checked_at(new.file()?, bytes, 0)?;
         new.replace(old)
     }
 

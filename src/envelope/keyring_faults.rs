@@ -10,12 +10,13 @@ use crate::disk::faults::{self, Fault, Faults};
 use crate::error::Result;
 use crate::keys::{KeyInfo, Keyring};
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault::Errno(4),  // EINTR
     Fault::Errno(5),  // EIO
     Fault::Errno(28), // ENOSPC
     Fault::Short,
     Fault::Killed,
+    Fault::Lying,
 ];
 
 struct Scene {

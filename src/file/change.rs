@@ -207,7 +207,7 @@ fn replace(
     let (written, _) = Header::parse(&changed)?;
     cipher.check_changed(&verified, &written, change)?;
     let new = disk.new_file(path)?;
-    disk.write_all_at(new.file()?, &changed, 0)?;
+    disk.write_checked_at(new.file()?, &changed, 0)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     let to = (new.file()?, to);
     copy(disk, (&file, header_len), to, payload, &mut |_| Ok(()))?;
@@ -229,7 +229,7 @@ pub(super) fn copy(
         let now = usize::try_from(len - done).map_or(COPY, |left| left.min(COPY));
         let buffer = buffer.get_mut(..now).unwrap_or_default();
         disk.read_exact_at(from, buffer, from_at + done)?;
-        disk.write_all_at(to, buffer, to_at + done)?;
+        disk.write_checked_at(to, buffer, to_at + done)?;
         done += u64::try_from(now).map_err(|_| Error::Truncated)?;
         tell(done)?;
     }

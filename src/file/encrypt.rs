@@ -124,7 +124,7 @@ fn publish_detached(
     permissions: Option<Permissions>,
 ) -> Result<()> {
     let new = disk.new_file(header_path)?;
-    disk.write_all_at(new.file()?, header, 0)?;
+    disk.write_checked_at(new.file()?, header, 0)?;
     let header_file = disk.metadata_of(new.file()?)?;
     let payload_file = disk.metadata_of(payload.file()?)?;
     let published = new
@@ -197,7 +197,7 @@ pub(super) fn begin<'a>(
 fn write_blocks(disk: &Disk, file: &File, header: &[u8]) -> Result<u64> {
     let length = blocks::stated_length(header).ok_or(Malformed::BlockLength)?;
     let block = blocks::write(header, length)?;
-    disk.write_all_at(file, &[block.as_slice(), &block].concat(), 0)?;
+    disk.write_checked_at(file, &[block.as_slice(), &block].concat(), 0)?;
     Ok(u64::try_from(2 * length).map_err(|_| Malformed::BlockLength)?)
 }
 

@@ -44,7 +44,7 @@ pub(super) fn repack(
     let metadata = disk.metadata_of(&file)?;
     let payload = metadata.len().checked_sub(from).ok_or(Error::Truncated)?;
     let new = disk.new_file(&path)?;
-    disk.write_all_at(new.file()?, &[block.as_slice(), &block].concat(), 0)?;
+    disk.write_checked_at(new.file()?, &[block.as_slice(), &block].concat(), 0)?;
     copy(
         disk,
         (&file, from),
