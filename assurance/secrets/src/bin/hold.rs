@@ -366,7 +366,7 @@ fn stream(given: &Given, folder: &Path) -> Outcome {
         assert!(drain(&mut reader)? == plaintext.len());
         for at in [3, 1_000_000, 65_504] {
             reader.seek(SeekFrom::Start(at))?;
-            reader.read_exact(&mut *Zeroizing::new(vec![0; 10_000]))?;
+            reader.read_exact(&mut Zeroizing::new(vec![0; 10_000]))?;
         }
         assert!(reader.plaintext_len()? == plaintext.len() as u64);
         held.push(Box::new(reader));
