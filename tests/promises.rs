@@ -56,7 +56,8 @@ impl Point {
     /// `S1` of `* **S1.** …`.
     fn number(&self) -> Option<&str> {
         let (number, _) = self.text.strip_prefix("* **")?.split_once(".**")?;
-        Some(number)
+        let count = number.strip_prefix(|c: char| c.is_ascii_uppercase())?;
+        count.parse::<u8>().is_ok().then_some(number)
     }
 
     /// The names of tests after these words, each between backticks.

@@ -419,7 +419,7 @@ fn retirement(seen: &mut Gallery) {
         old,
         &places,
         at("evidence"),
-        RetireOptions::new(),
+        RetireOptions::new().destroy(DestroyOptions::new().settling_time(Duration::ZERO)),
     )
     .unwrap();
     assert!(retired.destroyed);
