@@ -9,8 +9,8 @@ use crate::log::{self, Cut, Kept};
 use crate::work::settle;
 
 const LEN: usize = 64 << 10;
-const OLD: [u8; LEN] = [1; LEN];
-const NEW: [u8; LEN] = [2; LEN];
+static OLD: [u8; LEN] = [1; LEN];
+static NEW: [u8; LEN] = [2; LEN];
 
 /// How often a file was old, new, and neither.
 type Seen = [u64; 3];
