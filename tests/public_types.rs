@@ -404,6 +404,10 @@ fn retirement(seen: &mut Gallery) {
     seen.see_json(&evidence);
     seen.see_text(&evidence);
     evidence
+        .places
+        .iter()
+        .for_each(|place| seen.see_json(place));
+    evidence
         .findings
         .iter()
         .for_each(|finding| seen.see_json(finding));
