@@ -1,6 +1,7 @@
 //! [envelope format]: manual::format
 //! [threat model]: manual::threat_model
 //! [considerations]: manual::considerations
+//! [assurance]: manual::assurance
 //! [compliance map]: manual::compliance
 //! [architecture]: manual::architecture
 //! [files and `phi`]: manual::files

@@ -5,6 +5,7 @@
 //! * [`files`]: files with the library and with the program `phi`: ranges, crashes, permissions, exit codes.
 //! * [`threat_model`]: what is promised, to whom, and what is left to you.
 //! * [`considerations`]: how far the construction carries, in numbers, and what the leak of a key means.
+//! * [`assurance`]: how the promises were attacked, with figures and commands.
 //! * [`compliance`]: which sentences of HIPAA's Security Rule and of NIST's publications it helps with, and what stays with you.
 //! * [`format`](mod@format): the envelope byte for byte, for another implementation.
 //! * [`performance`]: what each operation costs and why, and what there is to choose.
@@ -17,6 +18,10 @@
 /// [FORMAT]: crate::manual::format
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
+
+/// [threat model]: crate::manual::threat_model
+#[doc = include_str!("assurance.md")]
+pub mod assurance {}
 
 /// [FORMAT]: crate::manual::format
 /// [threat model]: crate::manual::threat_model

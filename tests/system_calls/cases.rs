@@ -124,7 +124,7 @@ pub(crate) const CASES: [Case; 18] = [
         kind: Kind::Checked,
     },
     Case {
-        call: "keyring destroy p OLDEST --yes-destroy MASTER",
+        call: "keyring destroy p OLDEST --yes-destroy --without-evidence MASTER",
         is_done: |folder| {
             keyring(folder, "p")
                 .is_ok_and(|keyring| keyring.keys()[0].state == phi_envelope::KeyState::Destroyed)
