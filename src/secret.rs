@@ -27,7 +27,7 @@ impl<const N: usize> Secret<N> {
 
     /// A copy of the bytes, which the caller erases.
     pub(crate) fn copied(bytes: &[u8; N]) -> Self {
-        Self(Box::new(*bytes))
+        Self::filled(|to| to.copy_from_slice(bytes))
     }
 
     /// Takes the bytes over and erases the caller's.

@@ -27,11 +27,11 @@ impl Disk {
     pub(crate) fn open_locked(&self, path: &Path, lock: Lock) -> io::Result<File> {
         for _ in 0..ATTEMPTS {
             let file = match lock {
-                Lock::Shared => self.open(path)?,
+                Lock::Shared => self.open_at_once(path)?,
                 // A network file system may lock alone only what is open for writing.
                 Lock::Exclusive => match self.open_to_change(path) {
                     Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                        self.open(path)?
+                        self.open_at_once(path)?
                     }
                     file => file?,
                 },

@@ -59,6 +59,14 @@ impl Disk {
         self.call(Call::Open, || options.open(path))
     }
 
+    /// Opens for reading, and waits for nobody: a pipe that was put there is no reason to.
+    pub(crate) fn open_at_once(&self, path: &Path) -> io::Result<File> {
+        let mut options = File::options();
+        options.read(true);
+        wait_for_nobody(&mut options, false);
+        self.call(Call::Open, || options.open(path))
+    }
+
     /// Opens for reading and writing what is there.
     pub(crate) fn open_to_change(&self, path: &Path) -> io::Result<File> {
         let mut options = File::options();

@@ -153,20 +153,22 @@ impl EnvelopeCipher {
     /// # Errors
     /// As [`decrypt`](Self::decrypt); the buffer is then dropped, without any plaintext in it.
     pub fn decrypt_in_place(&self, envelope: Vec<u8>, context: &Context) -> Result<Plaintext> {
+        on_cleared_stack(|| self.decrypt_buffer(envelope, context))
+    }
+
+    fn decrypt_buffer(&self, envelope: Vec<u8>, context: &Context) -> Result<Plaintext> {
         let (header, payload) = parse(&envelope)?;
         let (iv, tag) = (*payload.iv, *payload.tag);
         let start = header.bytes().len() + IV_LEN;
         let range = start..start + payload.ciphertext.len();
-        let key = on_cleared_stack(|| {
-            let opened = self.open_header_uncleared(header, context)?;
-            Ok::<_, Error>(opened.payload_key(GcmKey::new))
-        })?;
+        let opened = self.open_header_uncleared(header, context)?;
+        let key = opened.payload_key(GcmKey::new);
         let mut buffer = Plaintext::new(envelope);
         let ciphertext = buffer
             .as_mut_slice()
             .get_mut(range.clone())
             .unwrap_or_default();
-        on_cleared_stack(|| key.open_in_place(&iv, &[], ciphertext, &tag))
+        key.open_in_place(&iv, &[], ciphertext, &tag)
             .map_err(|_| Authenticated::Record)?;
         buffer.keep(range);
         Ok(buffer)

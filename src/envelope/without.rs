@@ -8,8 +8,9 @@ use crate::format::slot::{Slot, WrappedKey};
 use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext, WrapContext};
 
 impl EnvelopeCipher {
-    /// A cipher that reads as this one does, but for what only the key of this slot opens. It writes nothing and keeps no data keys.
-    pub(crate) fn without(&self, slot: &SlotId) -> Self {
+    /// A cipher that reads as this one does, but for what only the key of this slot opens, nor, unless `compromised`, what only a
+    /// compromised key does. It writes nothing and keeps no data keys.
+    pub(crate) fn without(&self, slot: &SlotId, compromised: bool) -> Self {
         let mut builder = Self::builder();
         for provider in &self.0.readers {
             builder = builder.read_with(Without {
@@ -17,7 +18,7 @@ impl EnvelopeCipher {
                 slot: slot.clone(),
             });
         }
-        if self.0.allow_compromised {
+        if self.0.allow_compromised && compromised {
             builder = builder.allow_compromised();
         }
         builder.finish()

@@ -152,6 +152,7 @@ pub(super) fn reencrypt(
     options.block_length.get_or_insert(sealed.block_length());
     let new = disk.new_file(&path)?;
     let (header, message) = begin(disk, cipher, &new, context, &options)?;
+    let message = message.read_back();
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
         sealed.read_at(plain, offset, buffers).map(drop)
     })?;
@@ -172,7 +173,9 @@ fn reencrypt_record(
         return Err(Limit::RecordLength.into());
     }
     let mut record = Vec::new();
-    disk.reader(file).read_to_end(&mut record)?;
+    disk.reader(file)
+        .take(metadata.len())
+        .read_to_end(&mut record)?;
     let sealed = cipher.reencrypt(&record, context)?;
     disk.put_in_place(path, &sealed, &metadata)?;
     let (_, payload) = Header::parse(&sealed)?;

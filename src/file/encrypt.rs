@@ -156,6 +156,7 @@ pub(super) struct NewMessage<'a> {
     aad: Vec<u8>,
     at: u64,
     length: SegmentLength,
+    is_read_back: bool,
 }
 
 /// Writes the header blocks of a new file where the header is not to stand apart, and returns the header.
@@ -189,6 +190,7 @@ pub(super) fn begin<'a>(
         aad,
         at,
         length,
+        is_read_back: false,
     };
     Ok((header, message))
 }
@@ -218,6 +220,21 @@ pub(super) fn bring_up_to_date(
 }
 
 impl NewMessage<'_> {
+    /// Reads back what it writes: where the old file goes when the new one is there, a write that did not happen loses both.
+    pub(super) fn read_back(mut self) -> Self {
+        self.is_read_back = true;
+        self
+    }
+
+    fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
+        if self.is_read_back {
+            self.disk.write_checked_at(self.file, bytes, at)?;
+        } else {
+            self.disk.write_all_at(self.file, bytes, at)?;
+        }
+        Ok(())
+    }
+
     /// Seals `len` bytes of plaintext, which `read` brings by their offset, on several threads.
     pub(super) fn seal(
         &self,
@@ -227,8 +244,7 @@ impl NewMessage<'_> {
     ) -> Result<()> {
         let layout = Layout::of_plaintext(self.length, len)?;
         let sealer = Sealer::new(&self.key, &self.aad, self.length)?;
-        self.disk
-            .write_all_at(self.file, sealer.header(), self.at)?;
+        self.write(sealer.header(), self.at)?;
         runs::for_each(&layout, self.length, options, |run, buffers| {
             buffers.resize_plain(run.len);
             let mut plain = std::mem::take(&mut buffers.plain);
@@ -239,7 +255,7 @@ impl NewMessage<'_> {
             let pieces = plain.chunks(self.length.plain_len());
             sealer.seal(run.position, pieces, run.ends, &mut sealed, Threads::One)?;
             let at = self.at.saturating_add(layout.offset(run.position));
-            self.disk.write_all_at(self.file, &sealed, at)?;
+            self.write(&sealed, at)?;
             self.disk.write_behind(self.file, at, sealed.len());
             (buffers.plain, buffers.sealed) = (plain, sealed);
             Ok(())

@@ -40,7 +40,7 @@ pub struct Evidence {
     pub not_opened: u64,
     /// Files that are not encrypted by this format.
     pub not_envelopes: Tally,
-    /// Files that look like the payload of a detached header.
+    /// Files that look like the payload of a detached header. They are counted against the headers, not matched with them.
     pub detached_payloads: Tally,
     /// Symbolic links, pipes, sockets and devices, which were passed over.
     pub passed_over: u64,

@@ -163,7 +163,7 @@ pub(super) fn look<T>(
 /// Opens a file that is met in a folder as what itself bears the name; one that was named by the caller, as what the name leads to.
 fn open(disk: &Disk, path: &Path, is_named: bool) -> Result<File> {
     Ok(if is_named {
-        disk.open(path)?
+        disk.open_at_once(path)?
     } else {
         disk.open_here(path)?
     })

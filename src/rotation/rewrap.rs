@@ -235,7 +235,7 @@ fn change(
         .as_ref()
         .filter(|(keys, _)| found.all_slots().any(|slot| is_named(slot, keys)));
     let disk = Disk::default();
-    let head = || Head::read(&disk, &disk.open(path)?);
+    let head = || Head::read(&disk, &disk.open_at_once(path)?);
     let outcome = if let Some((_, contexts)) = anew {
         let context = contexts(path, found)?;
         if options.dry_run {

@@ -56,7 +56,7 @@ impl EvidenceScan {
     pub fn new(cipher: &EnvelopeCipher, key: KeyId) -> Self {
         let slot = SlotId::from(key);
         Self {
-            cipher: cipher.without(&slot),
+            cipher: cipher.without(&slot, true),
             slot,
             evidence: Evidence::new(key),
         }

@@ -636,7 +636,24 @@ fn evidence_under_the_key_that_it_is_about_is_refused() {
     Evidence::open(&office.place.cipher, &forged).unwrap();
     let outcome = office.destroy(old, &forged, terms());
     assert!(matches!(outcome, Err(Error::NoMatchingKey { .. })));
-    let sealed = evidence.seal(&office.place.cipher).unwrap();
+    // Nor under one that is compromised, to a cipher that allows such keys for the sake of the files.
+    let third = office.file.keyring().active().unwrap();
+    let stolen = evidence.seal(&office.place.cipher).unwrap();
+    office.rotate();
+    office
+        .file
+        .update(|keys| keys.mark_compromised(third))
+        .unwrap();
+    let rescue = EnvelopeCipher::builder()
+        .write_for(office.file.keyring())
+        .allow_compromised()
+        .build()
+        .unwrap();
+    Evidence::open(&rescue, &stolen).unwrap();
+    let outcome = destroy_key(&office.file, &rescue, old, &stolen, terms());
+    assert!(matches!(outcome, Err(Error::KeyNotUsable { .. })));
+    office.place.record("record");
+    let sealed = office.scan(old).seal(&office.place.cipher).unwrap();
     office.destroy(old, &sealed, terms()).unwrap();
 }
 

@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use super::{Folder, Keys, context, disk, options, plaintext, sealed};
+use super::{Folder, Keys, context, disk, opened, options, plaintext, sealed};
 use crate::disk::Call;
 use crate::disk::faults::{Fault, Faults};
 use crate::envelope::Change;
 use crate::file::change::change_file;
+use crate::file::decrypt::reencrypt;
 use crate::file::encrypt::encrypt;
 
 /// The calls that make something last, and the writes before them as one.
@@ -121,4 +122,30 @@ fn many_writers_of_one_file_leave_one_whole() {
         assert!(published > 0);
         assert_eq!(folder.files().len(), 1);
     }
+}
+
+#[test]
+fn a_write_that_did_not_happen_is_noticed_while_the_old_file_is_there() {
+    let keys = Keys::new();
+    let before = sealed(&keys.old, &plaintext());
+    let mut noticed = 0;
+    for call in 0.. {
+        let folder = Folder::of(&[("phi", before.clone())]);
+        let path = folder.path("phi");
+        let faults = Faults::at(call, Fault::Lying);
+        let disk = disk(&faults, false);
+        let outcome = reencrypt(&disk, &keys.new, &path, &context(), options(1));
+        if !faults.was_met() {
+            break;
+        }
+        let bytes = fs::read(&path).unwrap();
+        if outcome.is_ok() {
+            assert!(opened(&keys.new, &bytes).unwrap() == plaintext(), "{call}");
+        } else {
+            assert!(bytes == before, "{call}");
+            noticed += 1;
+        }
+    }
+    // The header blocks, the head of the payload, and its one run of segments.
+    assert_eq!(noticed, 3);
 }
