@@ -1,4 +1,4 @@
-//! DESIGN: 32 random bytes that protect one envelope or one session.
+//! 32 random bytes that protect one envelope or one session.
 
 use crate::secret::Secret;
 

@@ -1,4 +1,4 @@
-//! Memory stays below 1 MiB and two batches, whatever is read: the allocator refuses more (DESIGN: promises; threat model, S14 and
+//! Memory stays below 1 MiB and two batches, whatever is read: the allocator refuses more (threat model, S14 and
 //! S16). One test, in one process: the bound is for all threads.
 
 use std::fs::{self, File};
