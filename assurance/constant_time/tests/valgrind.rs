@@ -24,7 +24,7 @@ const VERDICTS: [(&str, &str); 12] = [
         "a record's AES-GCM tag, passed on by `?`",
     ),
     (
-        "EnvelopeCipher>::decrypt_in_place (record.rs",
+        "EnvelopeCipher>::decrypt_buffer (record.rs",
         "a record's AES-GCM tag, passed on by `?`",
     ),
     (
