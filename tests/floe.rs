@@ -528,6 +528,35 @@ fn a_flush_hands_on_all_segments_but_the_last() {
 }
 
 #[test]
+fn a_flush_hands_on_what_was_sealed_at_the_same_time_as_other_batches_were_written() {
+    let plaintext = sample(5 << 20);
+    let mut kept = Vec::new();
+    let mut writer = Writer::new(&mut kept, &key(), AAD, length(65_536)).unwrap();
+    writer.write_all(&plaintext).unwrap();
+    writer.flush().unwrap();
+    drop(writer);
+    // All but the last, which may be the message's last.
+    let certain = (plaintext.len() - 1) / (65_536 - 32);
+    assert_eq!(kept.len(), 74 + 65_536 * certain);
+}
+
+#[test]
+fn an_error_of_writing_ends_a_message_although_the_next_batch_is_sealed_by_then() {
+    let plaintext = sample(5 << 20);
+    for at in [74, 600_000, 1 << 20, 4 << 20] {
+        let mut kept = Vec::new();
+        let mut inner = Choppy::new(&mut kept);
+        inner.fail_at = Some(at);
+        let mut writer = Writer::new(inner, &key(), AAD, length(65_536)).unwrap();
+        assert!(writer.write_all(&plaintext).is_err());
+        assert!(writer.flush().is_err());
+        assert!(writer.finish().is_err());
+        assert!(kept.len() <= at);
+        assert_refused(&kept, "what a failed writer left");
+    }
+}
+
+#[test]
 fn threads_may_change_at_any_time() {
     let plaintext = sample(5 << 20);
     let (a, b) = plaintext.split_at(2_000_000);

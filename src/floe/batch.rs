@@ -38,6 +38,13 @@ impl Threads {
         (bytes / length.sealed_len()).max(threads).min(most).max(1)
     }
 
+    /// Segments of half a batch, where that is enough for several threads. Then one half can be written while the next is sealed, and
+    /// three of them take less than two batches.
+    pub(super) fn half_batch(self, length: SegmentLength) -> Option<usize> {
+        let half = self.batch(length) / 2;
+        (self.count() > 1 && half >= self.count()).then_some(half)
+    }
+
     #[cfg(feature = "parallel")]
     fn count(self) -> usize {
         match self {
@@ -53,18 +60,31 @@ impl Threads {
 
     /// Does `work` on the items, `bytes` bytes each, until one fails, and returns the first failure in their order. All
     /// items before that one have succeeded.
-    ///
-    /// The caller's thread works too, so that a helper that is slow to wake costs only its own part.
-    #[cfg(feature = "parallel")]
     pub(super) fn first_failure<T: Send, E: Send>(
         self,
         items: Vec<T>,
         bytes: usize,
         work: impl Fn(T) -> Result<(), E> + Send + Sync,
     ) -> Option<E> {
+        self.first_failure_while(items, bytes, work, || {})
+    }
+
+    /// [`first_failure`](Self::first_failure), and once `meanwhile` on the caller's thread: at the same time as others begin, where
+    /// there are others.
+    ///
+    /// The caller's thread works too, so that a helper that is slow to wake costs only its own part.
+    #[cfg(feature = "parallel")]
+    pub(super) fn first_failure_while<T: Send, E: Send>(
+        self,
+        items: Vec<T>,
+        bytes: usize,
+        work: impl Fn(T) -> Result<(), E> + Send + Sync,
+        meanwhile: impl FnOnce(),
+    ) -> Option<E> {
         let share = SHARE.div_ceil(bytes.max(1));
         let helpers = self.count().min(items.len() / share).saturating_sub(1);
         if helpers == 0 {
+            meanwhile();
             return one_by_one(items, work);
         }
         // Handed out in order: when one fails, all before it are done or with a thread that finishes them.
@@ -98,6 +118,7 @@ impl Threads {
             for _ in 0..helpers {
                 scope.spawn(|_| run());
             }
+            meanwhile();
             run();
         });
         let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -105,12 +126,14 @@ impl Threads {
     }
 
     #[cfg(not(feature = "parallel"))]
-    pub(super) fn first_failure<T, E>(
+    pub(super) fn first_failure_while<T, E>(
         self,
         items: Vec<T>,
         _bytes: usize,
         work: impl Fn(T) -> Result<(), E>,
+        meanwhile: impl FnOnce(),
     ) -> Option<E> {
+        meanwhile();
         one_by_one(items, work)
     }
 }

@@ -49,6 +49,18 @@ impl Sealer {
         out: &mut [u8],
         threads: Threads,
     ) -> Result<()> {
+        self.seal_while(position, pieces, ends, (out, threads), || {})
+    }
+
+    /// [`seal`](Self::seal), and once `meanwhile` on the caller's thread, where nothing is refused at once.
+    pub(super) fn seal_while<'a>(
+        &self,
+        position: u64,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        ends: bool,
+        (out, threads): (&mut [u8], Threads),
+        meanwhile: impl FnOnce(),
+    ) -> Result<()> {
         let pieces = pieces.chain(iter::repeat(&[][..]));
         let sealed_len = self.length().sealed_len();
         if !ends && !out.len().is_multiple_of(sealed_len) {
@@ -72,7 +84,7 @@ impl Sealer {
                 segment,
             })
             .collect();
-        match threads.first_failure(jobs, sealed_len, Job::seal) {
+        match threads.first_failure_while(jobs, sealed_len, Job::seal, meanwhile) {
             Some(error) => Err(error),
             None => Ok(()),
         }

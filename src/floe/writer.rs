@@ -24,8 +24,11 @@ pub struct Writer<W: Write> {
     position: u64,
     /// Plaintext of that segment and of those after it. Until more comes, its end may be the message's.
     pending: Buffer,
-    /// Where a batch is sealed before it is written.
+    /// Where a batch is sealed.
     sealed: Vec<u8>,
+    /// What was sealed before and, with `holds`, is written while the next is sealed.
+    held: Vec<u8>,
+    holds: bool,
     /// Why it failed before.
     failure: Option<Error>,
 }
@@ -46,6 +49,8 @@ impl<W: Write> Writer<W> {
             position: 0,
             pending: Buffer::new(),
             sealed: Vec::new(),
+            held: Vec::new(),
+            holds: false,
             failure: None,
         })
     }
@@ -66,6 +71,7 @@ impl<W: Write> Writer<W> {
         self.guarded(|writer| {
             let segments = writer.pending_segments().max(1);
             writer.seal(segments, &[], true)?;
+            writer.write_held()?;
             writer.inner.flush()?;
             Ok(())
         })?;
@@ -81,7 +87,8 @@ impl<W: Write> Writer<W> {
     /// Takes bytes of the caller's plaintext and says how many.
     fn take(&mut self, plaintext: &[u8]) -> Result<usize> {
         let length = self.sealer.length();
-        let batch = self.threads.batch(length);
+        let half = self.threads.half_batch(length);
+        let batch = half.unwrap_or_else(|| self.threads.batch(length));
         loop {
             let full = batch.saturating_mul(length.plain_len());
             let room = full.saturating_sub(self.pending.len());
@@ -105,15 +112,16 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Seals all pending segments that are certainly not the message's last.
+    /// Seals and writes all pending segments that are certainly not the message's last.
     fn drain(&mut self) -> Result<()> {
-        match self.pending_segments().saturating_sub(1) {
-            0 => Ok(()),
-            certain => self.seal(certain, &[], false),
+        let certain = self.pending_segments().saturating_sub(1);
+        if certain > 0 {
+            self.seal(certain, &[], false)?;
         }
+        self.write_held()
     }
 
-    /// Seals and writes `segments` segments, first of what is pending and then of `direct`.
+    /// Seals `segments` segments, first of what is pending and then of `direct`, and writes those before them.
     fn seal(&mut self, segments: usize, direct: &[u8], ends: bool) -> Result<()> {
         let length = self.sealer.length();
         let full = segments.saturating_mul(length.plain_len());
@@ -125,13 +133,35 @@ impl<W: Write> Writer<W> {
             .bytes()
             .chunks(length.plain_len())
             .chain(direct.chunks(length.plain_len()));
+        let mut written = Ok(());
+        let (inner, held, holds) = (&mut self.inner, &self.held, self.holds);
+        let write_held = || {
+            if holds {
+                written = inner.write_all(held);
+            }
+        };
+        let out = (self.sealed.as_mut_slice(), self.threads);
         self.sealer
-            .seal(self.position, pieces, ends, &mut self.sealed, self.threads)?;
+            .seal_while(self.position, pieces, ends, out, write_held)?;
+        written?;
+        self.holds = false;
         self.position = self
             .position
             .saturating_add(u64::try_from(segments).unwrap_or(u64::MAX));
         self.pending.remove(full);
-        self.inner.write_all(&self.sealed)?;
+        if self.threads.half_batch(length).is_some() {
+            std::mem::swap(&mut self.sealed, &mut self.held);
+            self.holds = true;
+        } else {
+            self.inner.write_all(&self.sealed)?;
+        }
+        Ok(())
+    }
+
+    fn write_held(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.holds) {
+            self.inner.write_all(&self.held)?;
+        }
         Ok(())
     }
 
