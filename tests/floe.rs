@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests, which may fail loudly
 
 use std::io::{self, BufRead as _, Cursor, Read, Seek, SeekFrom, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use phi_envelope::floe::{self, Key, Reader, SegmentLength, Writer};
 use phi_envelope::{Authenticated, Error, Malformed};
@@ -553,6 +554,65 @@ fn an_error_of_writing_ends_a_message_although_the_next_batch_is_sealed_by_then(
         assert!(writer.finish().is_err());
         assert!(kept.len() <= at);
         assert_refused(&kept, "what a failed writer left");
+    }
+}
+
+/// Takes bytes up to a number, and panics.
+struct Panicking<'a>(&'a mut Vec<u8>, usize);
+
+impl Write for Panicking<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(self.0.len() + bytes.len() <= self.1, "as planned");
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn any_number_of_threads_writes_every_size_around_its_batches() {
+    for threads in [1, 2, 3, 17] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        for segment in [4096, 65_536, 300_000] {
+            let plain = segment as usize - 32;
+            let batch = ((1 << 20) / segment as usize).max(threads);
+            for segments in [0, 1, batch / 2, batch, batch / 2 * 3] {
+                for size in [-1, 0, 1].map(|more| (segments * plain).saturating_add_signed(more)) {
+                    let plaintext = sample(size);
+                    let message = pool.install(|| {
+                        let mut writer =
+                            Writer::new(Vec::new(), &key(), AAD, length(segment)).unwrap();
+                        let (most, rest) = plaintext.split_at(size / 3 * 2);
+                        writer.write_all(most).unwrap();
+                        writer.write_all(rest).unwrap();
+                        writer.finish().unwrap()
+                    });
+                    let whole = 74 + size + 32 * size.div_ceil(plain).max(1);
+                    assert_eq!(message.len(), whole, "{threads} {segment} {size}");
+                    let opened = floe::decrypt(&key(), AAD, &message).unwrap();
+                    assert!(opened[..] == plaintext, "{threads} {segment} {size}");
+                }
+            }
+            let mut kept = Vec::new();
+            let at = batch * segment as usize;
+            pool.install(|| {
+                let inner = Panicking(&mut kept, at);
+                let mut writer = Writer::new(inner, &key(), AAD, length(segment)).unwrap();
+                let plaintext = sample(at * 2 + plain);
+                let written = AssertUnwindSafe(|| writer.write_all(&plaintext));
+                assert!(catch_unwind(written).is_err());
+                assert!(writer.write_all(b"x").is_err());
+                assert!(writer.flush().is_err());
+                assert!(writer.finish().is_err());
+            });
+            assert!(kept.len() <= at);
+            assert_refused(&kept, "what a writer left that panicked");
+        }
     }
 }
 

@@ -74,3 +74,45 @@ impl Mac256 {
         made
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sha2::Digest;
+
+    use super::*;
+
+    /// FIPS 198-1 §4, step by step, out of the hash alone.
+    fn by_definition<H: Digest, const BLOCK: usize>(key: &[u8], text: &[u8]) -> Vec<u8> {
+        let hashed = H::digest(key);
+        let key = if key.len() > BLOCK { &hashed } else { key };
+        let mut padded = [0; BLOCK];
+        padded[..key.len()].copy_from_slice(key);
+        let hash = |pad: u8, text: &[u8]| {
+            let start = H::new().chain_update(padded.map(|byte| byte ^ pad));
+            start.chain_update(text).finalize()
+        };
+        hash(0x5c, &hash(0x36, text)).to_vec()
+    }
+
+    #[test]
+    fn a_mac_is_that_of_its_definition_for_keys_and_texts_of_any_length_in_any_parts() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(400).collect();
+        for key_len in [0, 1, 32, 48, 63, 64, 65, 127, 128, 129, 300] {
+            let (key, _) = bytes.split_at(key_len);
+            let (short, long) = (Mac256::new(key), Mac384::new(key));
+            for len in 0..bytes.len() {
+                let (text, _) = bytes.split_at(len);
+                let expected = by_definition::<Sha256, 64>(key, text);
+                let expected_long = by_definition::<Sha384, 128>(key, text);
+                for cut in [0, 1, 63, 64, 65, 127, 128, 129, len] {
+                    let (head, tail) = text.split_at(cut.min(len));
+                    let parts: [&[u8]; 5] = [&[], head, &[], tail, &[]];
+                    assert_eq!(short.tag(&parts)[..], expected, "{key_len} {len} {cut}");
+                    assert_eq!(long.tag(&parts)[..], expected_long, "{key_len} {len} {cut}");
+                }
+                assert_eq!(short.key(&[text]).as_bytes()[..], expected);
+                assert_eq!(long.key(&[text]).as_bytes()[..], expected_long);
+            }
+        }
+    }
+}

@@ -103,7 +103,7 @@ impl Threads {
                     return;
                 }
                 for (index, item) in taken {
-                    let Err(error) = on_cleared_stack(|| work(item)) else {
+                    let Err(error) = work(item) else {
                         continue;
                     };
                     let mut failure = locked(&failure);
@@ -116,10 +116,10 @@ impl Threads {
         };
         rayon::in_place_scope(|scope| {
             for _ in 0..helpers {
-                scope.spawn(|_| run());
+                scope.spawn(|_| on_cleared_stack(run));
             }
             meanwhile();
-            run();
+            on_cleared_stack(run);
         });
         let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
         failure.map(|(_, error)| error)
@@ -145,5 +145,5 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn one_by_one<T, E>(items: Vec<T>, work: impl Fn(T) -> Result<(), E>) -> Option<E> {
     let mut items = items.into_iter();
-    items.find_map(|item| on_cleared_stack(|| work(item).err()))
+    on_cleared_stack(|| items.find_map(|item| work(item).err()))
 }

@@ -25,12 +25,12 @@ impl Buffer {
         self.0.len()
     }
 
-    /// Appends bytes.
-    pub(super) fn extend(&mut self, bytes: &[u8]) {
+    /// Appends bytes. Room grows by doubling, up to `most` bytes or what they take.
+    pub(super) fn extend(&mut self, bytes: &[u8], most: usize) {
         let len = self.len().saturating_add(bytes.len());
         if len > self.0.capacity() {
-            let doubled = self.0.capacity().saturating_mul(2);
-            let mut grown = Vec::with_capacity(len.max(doubled).max(LEAST));
+            let doubled = self.0.capacity().saturating_mul(2).max(LEAST);
+            let mut grown = Vec::with_capacity(len.max(doubled.min(most)));
             grown.extend_from_slice(&self.0);
             self.0 = Zeroizing::new(grown);
         }

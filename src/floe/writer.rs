@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 /// for each core where that is more.
 ///
 /// [`finish`](Self::finish) ends the message. A writer that is dropped before leaves nothing that opens, and so does one
-/// that failed: after an error it takes no more.
+/// that failed: after an error it takes no more. With several threads a batch is written while the next one is sealed, so
+/// that an error of the other writer may be reported by a later call.
 #[must_use = "without `finish` nothing that was written opens"]
 pub struct Writer<W: Write> {
     inner: W,
@@ -94,7 +95,7 @@ impl<W: Write> Writer<W> {
             let room = full.saturating_sub(self.pending.len());
             // A batch is sealed only when there is more: its last segment is then not the message's.
             let Some((now, _more @ [_, ..])) = plaintext.split_at_checked(room) else {
-                self.pending.extend(plaintext);
+                self.pending.extend(plaintext, full);
                 return Ok(plaintext.len());
             };
             let begun = self.pending.len() % length.plain_len();
@@ -104,7 +105,7 @@ impl<W: Write> Writer<W> {
                 length.plain_len() - begun
             };
             let (fill, direct) = now.split_at(missing.min(now.len()));
-            self.pending.extend(fill);
+            self.pending.extend(fill, full);
             self.seal(batch, direct, false)?;
             if room > 0 {
                 return Ok(room);
@@ -127,7 +128,11 @@ impl<W: Write> Writer<W> {
         let full = segments.saturating_mul(length.plain_len());
         let plaintext = full.min(self.pending.len().saturating_add(direct.len()));
         let overhead = segments.saturating_mul(length.sealed_len() - length.plain_len());
-        self.sealed.resize(plaintext.saturating_add(overhead), 0);
+        let sealed = plaintext.saturating_add(overhead);
+        if sealed > self.sealed.capacity() {
+            self.sealed = Vec::with_capacity(sealed); // without a copy of what stands there, and no longer than it must be
+        }
+        self.sealed.resize(sealed, 0);
         let pieces = self
             .pending
             .bytes()
