@@ -4,12 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use phi_envelope::{
-    EnvelopeCipher, FileOptions, decrypt_file, inspect_file, open_range, rewrap_file,
+    EnvelopeCipher, FileOptions, Tree, decrypt_file, inspect_file, inventory, open_range,
+    rewrap_file,
 };
 
 use crate::disk::{self, Mounted};
 use crate::keys;
-use crate::work::{self, CANARY, Files, Step, context, is_plaintext};
+use crate::work::{self, CANARY, Content, Files, Step, context, is_plaintext};
+
+/// The kind of an inline stream, in byte 5 of its header (FORMAT §3).
+const INLINE: u8 = 2;
 
 /// What a power cut left of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,32 +66,44 @@ fn compare(step: &Step, found: &Files, what: &str) -> Left {
             continue;
         }
         let now = now.unwrap_or_else(|| panic!("{what}: {name} is gone"));
-        if name
-            .rsplit('/')
-            .next()
-            .is_some_and(|name| name.starts_with(".phi-tmp-"))
-        {
+        if last(name).starts_with(".phi-tmp-") {
             let whole = step.after.values().any(|new| new == now);
             assert!(whole, "{what}: {name} is not whole");
             left = Some(Left::Nameless);
             continue;
         }
-        let (Some(old), true) = (old, step.is_in_place()) else {
+        let (Some(old), Some(new), true) = (old, new, step.is_in_place()) else {
             panic!("{what}: {name} is neither old nor new");
         };
-        // The payload stands behind two header blocks, whose length the old file states.
-        let payload = 2 * u32::from_be_bytes(old.bytes[12..16].try_into().unwrap()) as usize;
-        assert!(payload > 0 && now.mode == old.mode, "{what}: {name}");
-        assert!(
-            now.bytes[payload..] == old.bytes[payload..],
-            "{what}: {name}: another payload"
-        );
+        between(old, new, now).unwrap_or_else(|fault| panic!("{what}: {name}: {fault}"));
         left = Some(Left::Between);
     }
     match (is_new, is_old) {
         (true, _) => Left::New,
         (_, true) => Left::Old,
         _ => left.unwrap_or(Left::Both),
+    }
+}
+
+/// Only a stream's two header blocks are changed where they stand, and one after the other.
+fn between(old: &Content, new: &Content, now: &Content) -> Result<(), &'static str> {
+    if old.bytes[5] != INLINE {
+        return Err("neither old nor new, and no inline stream");
+    }
+    let block = u32::from_be_bytes(old.bytes[12..16].try_into().unwrap()) as usize;
+    let (blocks, payload) = now.bytes.split_at_checked(2 * block).ok_or("cut short")?;
+    if now.mode != old.mode || payload != &old.bytes[2 * block..] {
+        return Err("another payload");
+    }
+    let mut blocks = blocks.chunks(block).enumerate();
+    let whole = blocks.any(|(number, block)| {
+        let of = |content: &Content| content.bytes[number * block.len()..].starts_with(block);
+        of(old) || of(new)
+    });
+    if whole {
+        Ok(())
+    } else {
+        Err("no block is the old or the new one")
     }
 }
 
@@ -128,7 +144,7 @@ fn open_everything(there: &Path, found: &Files, what: &str) {
     let cipher = keys::cipher(there).unwrap();
     for (name, content) in found {
         let path = there.join(name);
-        let opened = match &**name {
+        let opened = match last(name) {
             "record" => cipher
                 .decrypt(&content.bytes, &context())
                 .map(|plain| plain.to_vec()),
@@ -136,11 +152,9 @@ fn open_everything(there: &Path, found: &Files, what: &str) {
             "body" => open(
                 &cipher,
                 &path,
-                FileOptions::new().detached_header(there.join("head")),
+                FileOptions::new().detached_header(path.with_file_name("head")),
             ),
-            name if name == "sealed" || name.starts_with("tree/") => {
-                open(&cipher, &path, FileOptions::new())
-            }
+            "sealed" => open(&cipher, &path, FileOptions::new()),
             _ => continue,
         };
         let opened = opened.unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
@@ -166,7 +180,9 @@ fn go_on(step: &Step, left: Left, there: &Path, what: &str) {
         let _ = fs::remove_file(there.join("head"));
     }
     let ended = step.run(there);
-    assert!(ended || left != Left::Old, "{what}: the next run fails");
+    // What makes something new may find that it is there.
+    let must = left == Left::Old || step.moves_the_tree();
+    assert!(ended || !must, "{what}: the next run fails");
     let found = work::files(there);
     if ended {
         for name in found.keys() {
@@ -174,13 +190,14 @@ fn go_on(step: &Step, left: Left, there: &Path, what: &str) {
         }
     }
     open_everything(there, &found, what);
+    if step.moves_the_tree() {
+        is_moved(there, what);
+    }
     let cipher = keys::cipher(there).unwrap();
-    for name in ["sealed", "tree/1", "tree/2", "tree/3"] {
+    for name in found.keys().filter(|name| last(name) == "sealed") {
         let path = there.join(name);
-        if path.exists() {
-            rewrap_file(&cipher, &path).unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
-            assert!(inspect_file(&path).unwrap().blocks_alike, "{what}: {name}");
-        }
+        rewrap_file(&cipher, &path).unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
+        assert!(inspect_file(&path).unwrap().blocks_alike, "{what}: {name}");
     }
     if there.join("sealed").exists() {
         let out = there.join("last");
@@ -194,4 +211,22 @@ fn go_on(step: &Step, left: Left, there: &Path, what: &str) {
         .unwrap();
         assert!(is_plaintext(&fs::read(out).unwrap()), "{what}");
     }
+}
+
+/// The tree is all there, and nothing of it, in either header block, is under another key than the active one.
+fn is_moved(there: &Path, what: &str) {
+    let active = keys::keyring(&there.join("k")).unwrap().active().unwrap();
+    let pass = inventory(Tree::new([there.join("tree")])).unwrap();
+    let found = pass.finish();
+    let kinds = [found.records, found.streams, found.detached_headers];
+    assert_eq!(kinds.map(|kind| kind.files), [1, 3, 1], "{what}");
+    assert_eq!(found.files.files, 6, "{what}");
+    assert_eq!(found.blocks_differ, 0, "{what}");
+    let keys: Vec<_> = found.keys.listed.iter().map(|key| &key.key_id).collect();
+    assert_eq!(keys, [&active.to_string()], "{what}: keys are left");
+}
+
+/// A file's name without its folders.
+fn last(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }

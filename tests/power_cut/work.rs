@@ -6,7 +6,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use phi_envelope::{Context, EnvelopeCipher, KeyringFile, RewrapOptions, Tree, rewrap_tree};
+use phi_envelope::{
+    Context, EnvelopeCipher, FileOptions, KeyringFile, RewrapOptions, Tree, encrypt_file,
+    rewrap_tree,
+};
 
 use crate::disk::Recorded;
 use crate::keys;
@@ -14,11 +17,12 @@ use crate::support::phi;
 
 /// What all plaintext is made of, to be sought in what must hold none.
 pub(crate) const CANARY: &[u8] = b"CANARY-OF-A-MRN-";
-/// The label of a tree that is rewrapped by the library.
+/// A tree that is rewrapped by the library, and by the command.
 const TREE: &str = "rewrap-tree";
+const RECURSIVE: &str = "rewrap --recursive tree KEYS";
 
 /// The commands. `KEYS` stands for the keyring and what opens it.
-const CALLS: [&str; 26] = [
+const CALLS: [&str; 28] = [
     "encrypt plain -o sealed --bind x=y KEYS",
     "encrypt other-plain -o sealed --overwrite --bind x=y --to-keyring p KEYS",
     "decrypt sealed -o out --bind x=y KEYS",
@@ -40,6 +44,8 @@ const CALLS: [&str; 26] = [
     "recipient add head --to-keyring p KEYS",
     "decrypt body --detached head -o again --bind x=y KEYS",
     TREE,
+    "keyring rotate k --label next MASTER",
+    RECURSIVE,
     "keyring new n --label new MASTER",
     "keyring passwd k --new-master-key-file OTHER MASTER",
     "keyring passwd k --new-master-key-file FIRST --master-key-file OTHER",
@@ -74,6 +80,11 @@ impl Step {
             .any(|word| self.call.starts_with(word))
     }
 
+    /// Whether it moves all of the tree to the active key.
+    pub(crate) fn moves_the_tree(&self) -> bool {
+        [TREE, RECURSIVE].contains(&self.call)
+    }
+
     /// Runs it in a folder, and returns whether it ended well.
     pub(crate) fn run(&self, folder: &Path) -> bool {
         run(self.call, folder)
@@ -97,6 +108,7 @@ pub(crate) fn record(disk: &Recorded, rounds: usize) -> Vec<Step> {
             assert!(run(call, folder), "{call}");
             let marks = (begin, disk.mark());
             let after = files(folder);
+            assert!(before != after, "{call}: nothing was changed");
             steps.push(Step {
                 call,
                 marks,
@@ -109,7 +121,7 @@ pub(crate) fn record(disk: &Recorded, rounds: usize) -> Vec<Step> {
     steps
 }
 
-/// Keyrings, a record, and a tree of streams.
+/// Keyrings, a record, and a tree of every kind of envelope.
 fn set_up(folder: &Path) {
     for name in ["k", "p", "q"] {
         KeyringFile::create(folder.join(name), "first", keys::first()).unwrap();
@@ -117,21 +129,21 @@ fn set_up(folder: &Path) {
     let keyring = KeyringFile::open(folder.join("k"), keys::first()).unwrap();
     let cipher = EnvelopeCipher::new(keyring.keyring());
     let context = context();
-    let record = cipher.encrypt(plaintext(0), &context).unwrap();
-    fs::write(folder.join("record"), record).unwrap();
-    fs::create_dir(folder.join("tree")).unwrap();
-    fs::write(folder.join("plain"), plaintext(0)).unwrap();
-    for name in ["tree/1", "tree/2", "tree/3"] {
-        let options = phi_envelope::FileOptions::new();
-        phi_envelope::encrypt_file(
-            &cipher,
-            folder.join("plain"),
-            folder.join(name),
-            &context,
-            options,
-        )
-        .unwrap();
+    fs::create_dir_all(folder.join("tree/in/deep")).unwrap();
+    for name in ["record", "tree/record"] {
+        let record = cipher.encrypt(plaintext(0), &context).unwrap();
+        fs::write(folder.join(name), record).unwrap();
     }
+    fs::write(folder.join("plain"), plaintext(0)).unwrap();
+    let seal = |name: &str, options: FileOptions<'_>| {
+        let (plain, sealed) = (folder.join("plain"), folder.join(name));
+        encrypt_file(&cipher, plain, sealed, &context, options).unwrap();
+    };
+    for name in ["tree/sealed", "tree/in/sealed", "tree/in/deep/sealed"] {
+        seal(name, FileOptions::new());
+    }
+    let head = folder.join("tree/in/head");
+    seal("tree/in/body", FileOptions::new().detached_header(head));
 }
 
 /// What the files are sealed with.
