@@ -581,7 +581,7 @@ fn any_number_of_threads_writes_every_size_around_its_batches() {
         for segment in [4096, 65_536, 300_000] {
             let plain = segment as usize - 32;
             let batch = ((1 << 20) / segment as usize).max(threads);
-            for segments in [0, 1, batch / 2, batch, batch / 2 * 3] {
+            for segments in [0, 1, batch * 2 / 3, batch, batch * 4 / 3] {
                 for size in [-1, 0, 1].map(|more| (segments * plain).saturating_add_signed(more)) {
                     let plaintext = sample(size);
                     let message = pool.install(|| {

@@ -38,11 +38,11 @@ impl Threads {
         (bytes / length.sealed_len()).max(threads).min(most).max(1)
     }
 
-    /// Segments of half a batch, where that is enough for several threads. Then one half can be written while the next is sealed, and
-    /// three of them take less than two batches.
-    pub(super) fn half_batch(self, length: SegmentLength) -> Option<usize> {
-        let half = self.batch(length) / 2;
-        (self.count() > 1 && half >= self.count()).then_some(half)
+    /// Segments of two thirds of a batch, where that is enough for several threads. Then some are written while the next are sealed,
+    /// and three times as many take two batches.
+    pub(super) fn overlapping(self, length: SegmentLength) -> Option<usize> {
+        let part = self.batch(length).saturating_mul(2) / 3;
+        (self.count() > 1 && part >= self.count()).then_some(part)
     }
 
     #[cfg(feature = "parallel")]

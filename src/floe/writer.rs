@@ -88,8 +88,8 @@ impl<W: Write> Writer<W> {
     /// Takes bytes of the caller's plaintext and says how many.
     fn take(&mut self, plaintext: &[u8]) -> Result<usize> {
         let length = self.sealer.length();
-        let half = self.threads.half_batch(length);
-        let batch = half.unwrap_or_else(|| self.threads.batch(length));
+        let overlapping = self.threads.overlapping(length);
+        let batch = overlapping.unwrap_or_else(|| self.threads.batch(length));
         loop {
             let full = batch.saturating_mul(length.plain_len());
             let room = full.saturating_sub(self.pending.len());
@@ -154,7 +154,7 @@ impl<W: Write> Writer<W> {
             .position
             .saturating_add(u64::try_from(segments).unwrap_or(u64::MAX));
         self.pending.remove(full);
-        if self.threads.half_batch(length).is_some() {
+        if self.threads.overlapping(length).is_some() {
             std::mem::swap(&mut self.sealed, &mut self.held);
             self.holds = true;
         } else {
