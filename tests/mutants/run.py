@@ -1,0 +1,302 @@
+"""Mutation testing of the crate with one build: every mutant that `cargo mutants` knows stands behind a switch in a copy of the crate.
+
+    run.py SCRATCH [--files GLOB…] [--tests NAME…] [--features LIST | --no-default-features] [--through CMD] [--jobs N]
+
+SCRATCH holds the copy, its build and the results, and a second call goes on where the first stopped. Each test is run once alone to see
+which mutants it comes by, and then each mutant against the tests that do, until one fails. Ends with the counts, and fails where a
+mutant survives that survivors.md does not explain. Needs `cargo install cargo-mutants` and requirements.txt.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import schemata
+
+HERE = pathlib.Path(__file__).resolve().parent
+CRATE = HERE.parent.parent
+PARTS = ["crypto", "format", "envelope", "floe", "keys"]
+# Those that need no other program and nothing of the source's own text, cheapest first.
+TESTS = """lib cipher tamper vectors floe hostile session streams recipients keyring keyring_file text rewrap_file provider_ivs promises canaries
+    files file_faults rotation_rows rotation_tree storage memory""".split()
+COPIED = ["Cargo.toml", "Cargo.lock", "README.md", "CHANGELOG.md", "SECURITY.md", "src", "tests", "examples", "benches"]
+MEMORY = 8 << 30
+# A group of tests that takes this many seconds longer than five times as long as without a mutant hangs.
+PATIENCE = 10
+
+
+def listed(globs):
+    command = ["cargo", "mutants", "--list", "--json"]
+    for glob in globs:
+        command += ["-f", glob]
+    mutants = json.loads(subprocess.run(command, cwd=CRATE, check=True, capture_output=True, text=True).stdout)
+    for number, mutant in enumerate(mutants, 1):
+        mutant["id"] = number
+        line = (CRATE / mutant["file"]).read_text().split("\n")[mutant["span"]["start"]["line"] - 1].strip()
+        what = mutant["name"].split(": ", 1)[1]
+        # Where it stands without numbers, which every other change moves. FnValue names the function already.
+        mutant["key"] = f"{mutant['file']}: {what}" + ("" if mutant["genre"] == "FnValue" else f" | {line}")
+    return mutants
+
+
+class Copy:
+    """The mutated crate in a folder of its own, and its build."""
+
+    def __init__(self, scratch, mutants, features, through):
+        self.root = scratch / "crate"
+        self.mutants = mutants
+        self.features = features
+        self.through = through
+        self.unviable = {}  # by id, why
+        self.constant = {}
+
+    def write(self):
+        self.root.mkdir(parents=True, exist_ok=True)
+        for name in COPIED:
+            source = CRATE / name
+            if source.is_dir():
+                shutil.copytree(source, self.root / name, dirs_exist_ok=True)
+            else:
+                shutil.copy2(source, self.root / name)
+        manifest = (self.root / "Cargo.toml").read_text().split("\n[lints.rust]")[0]
+        rest = (CRATE / "Cargo.toml").read_text()
+        (self.root / "Cargo.toml").write_text(manifest + "\n" + rest[rest.index("[profile.test]") :])
+        shutil.copy2(HERE / "switch.rs", self.root / "src/mutation.rs")
+        lib = self.root / "src/lib.rs"
+        lib.write_text(lib.read_text().replace("mod crypto;", "mod mutation;\nmod crypto;"))
+        self.rewrite()
+
+    def rewrite(self):
+        by_file = collections.defaultdict(list)
+        for mutant in self.mutants:
+            if mutant["id"] not in self.unviable:
+                by_file[mutant["file"]].append(mutant)
+        for name in {m["file"] for m in self.mutants}:
+            switched = schemata.Schemata((CRATE / name).read_bytes(), by_file[name])
+            (self.root / name).write_bytes(switched.rendered())
+            for mutant, reason in switched.left_out:
+                (self.constant if reason == "constant" else self.unviable)[mutant["id"]] = reason
+
+    def cargo(self, *arguments):
+        command = [*self.through, "cargo", *arguments, "--message-format=json", *self.features]
+        environment = {**os.environ, "RUSTFLAGS": "--cap-lints=allow", "CARGO_TARGET_DIR": str(self.root.parent / "target")}
+        done = subprocess.run(command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return done, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+    def leave_out_what_does_not_build(self):
+        while True:
+            done, messages = self.cargo("check", "--lib")
+            if done.returncode == 0:
+                return
+            blamed = {}
+            for message in (m["message"] for m in messages if m["reason"] == "compiler-message"):
+                if message["level"] == "error":
+                    blamed |= self.blamed(message)
+            if not blamed:
+                sys.exit(done.stderr + "".join(m["message"]["rendered"] for m in messages if m["reason"] == "compiler-message"))
+            print(f"{len(blamed)} mutants do not build", flush=True)
+            self.unviable |= blamed
+            self.rewrite()
+
+    def blamed(self, message):
+        code = (message["code"] or {}).get("code", "")
+        spans = sorted(message["spans"], key=lambda span: not span["is_primary"])
+        for span in spans:
+            path = self.root / span["file_name"]
+            if path.is_relative_to(self.root) and path.exists():
+                ids = schemata.mutants_at(path.read_bytes(), span["byte_start"], span["byte_end"])
+                if ids:
+                    return {i: f"{code}: {message['message']}" for i in ids}
+        return {}
+
+    def tests(self, wanted):
+        """The test programs by name."""
+        selected = [a for name in wanted for a in (["--lib"] if name == "lib" else ["--test", name])]
+        done, messages = self.cargo("test", "--no-run", *selected)
+        if done.returncode != 0:
+            sys.exit(done.stderr + "".join(m["message"]["rendered"] for m in messages if m["reason"] == "compiler-message"))
+        made = [m for m in messages if m["reason"] == "compiler-artifact" and m["executable"] and m["profile"]["test"]]
+        return {("lib" if "lib" in m["target"]["kind"] else m["target"]["name"]): m["executable"] for m in made}
+
+
+class Bench:
+    """The test programs, what each test reaches and how long it takes."""
+
+    def __init__(self, copy, programs):
+        self.copy = copy
+        self.programs = programs
+        self.reached = {}  # by (program, test): the ids
+        self.seconds = {}
+
+    def run(self, program, names, mutant, trace, patience):
+        environment = {**os.environ, "MUTANT": str(mutant), "RUST_BACKTRACE": "0", "PROPTEST_MAX_SHRINK_ITERS": "0"}
+        environment["CARGO_MANIFEST_DIR"] = str(self.copy.root)
+        if trace:
+            environment["MUTANT_TRACE"] = str(trace)
+        command = [*self.copy.through, self.programs[program], "--test-threads=1", "--exact", *names]
+        began = time.monotonic()
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.copy.root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=patience,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+            )
+        except subprocess.TimeoutExpired:
+            return "timeout", "", patience
+        output = done.stdout.decode(errors="replace")
+        failed = [line.split()[1] for line in output.splitlines() if line.startswith("test ") and line.endswith("FAILED")]
+        outcome = "passed" if done.returncode == 0 else "caught"
+        return outcome, f"{program} {failed[0] if failed else 'died'}", time.monotonic() - began
+
+    def trace(self, scratch, pool):
+        """Runs every test alone, without a mutant."""
+        tests = []
+        for program, path in self.programs.items():
+            out = subprocess.run([path, "--list", "--format=terse"], cwd=self.copy.root, check=True, capture_output=True, text=True).stdout
+            ignored = subprocess.run([path, "--list", "--format=terse", "--ignored"], cwd=self.copy.root, check=True, capture_output=True, text=True).stdout
+            tests += [(program, line[:-6]) for line in out.splitlines() if line.endswith(": test") and line not in ignored.splitlines()]
+        folder = scratch / "traces"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+
+        def one(numbered):
+            number, (program, name) = numbered
+            trace = folder / str(number)
+            outcome, _, seconds = self.run(program, [name], 0, trace, 600)
+            ids = {int(line) for line in trace.read_text().split()} if trace.exists() else set()
+            return (program, name), outcome, seconds, ids
+
+        for test, outcome, seconds, ids in pool.map(one, enumerate(tests)):
+            if outcome != "passed":
+                print(f"left out, it fails without a mutant: {' '.join(test)}", flush=True)
+                continue
+            self.reached[test] = ids
+            self.seconds[test] = seconds
+
+    def groups(self, mutant, killers):
+        """The tests that reach the mutant, in groups that grow: first what failed most for the mutants of the same file."""
+        tests = [test for test, ids in self.reached.items() if mutant["id"] in ids]
+        killed = killers[mutant["file"]]
+        tests.sort(key=lambda test: (self.seconds[test] + 0.01) / (1 + killed[test]))
+        budget, group, spent = 0.3, [], 0
+        for test in tests:
+            group.append(test)
+            spent += self.seconds[test]
+            if spent > budget or (budget < 1 and len(group) == 12):
+                yield group
+                budget, group, spent = budget * 5, [], 0
+        if group:
+            yield group
+
+    def judge(self, mutant, killers):
+        reached = False
+        for group in self.groups(mutant, killers):
+            by_program = collections.defaultdict(list)
+            for program, name in group:
+                by_program[program].append(name)
+            for program, names in by_program.items():
+                reached = True
+                patience = PATIENCE + 5 * sum(self.seconds[program, name] for name in names)
+                outcome, by, _ = self.run(program, names, mutant["id"], None, patience)
+                if outcome != "passed":
+                    return outcome, by or " ".join([program, *names[:5]])
+        return "survived", "" if reached else "no test reaches it"
+
+
+def explained():
+    """The keys of survivors.md: the lines in code style that begin with a path."""
+    path = HERE / "survivors.md"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {line[3:-1] for line in lines if line.startswith("- `src/")}
+
+
+def main():
+    arguments = argparse.ArgumentParser(usage=__doc__)
+    arguments.add_argument("scratch", type=pathlib.Path)
+    arguments.add_argument("--files", nargs="+", default=[f"src/{part}/**" for part in PARTS])
+    arguments.add_argument("--tests", nargs="+", default=TESTS)
+    arguments.add_argument("--features", nargs="+", default=[], help="arguments of cargo, such as `=--all-features`")
+    arguments.add_argument("--through", nargs="+", default=[], help="a command before each build and test, such as `nice`")
+    arguments.add_argument("--jobs", type=int, default=2)
+    wanted = arguments.parse_args()
+    wanted.scratch.mkdir(parents=True, exist_ok=True)
+
+    mutants = listed(wanted.files)
+    copy = Copy(wanted.scratch.resolve(), mutants, [f.lstrip("=") for f in wanted.features], wanted.through)
+    copy.write()
+    copy.leave_out_what_does_not_build()
+    programs = copy.tests([t for t in wanted.tests if t == "lib" or (CRATE / "tests" / t).is_dir() or (CRATE / "tests" / f"{t}.rs").exists()])
+    (wanted.scratch / "unviable.json").write_text(json.dumps({m["name"]: copy.unviable[m["id"]] for m in mutants if m["id"] in copy.unviable}, indent=1))
+
+    results_path = wanted.scratch / "results.jsonl"
+    results = {}
+    if results_path.exists():
+        results = {r["name"]: r for r in map(json.loads, results_path.read_text().splitlines())}
+    pool = concurrent.futures.ThreadPoolExecutor(wanted.jobs)
+    bench = Bench(copy, programs)
+    bench.trace(wanted.scratch, pool)
+    print(f"{len(bench.reached)} tests, {sum(bench.seconds.values()):.0f} s", flush=True)
+
+    killers = collections.defaultdict(collections.Counter)
+    writing = threading.Lock()
+    out = results_path.open("a")
+
+    def one(mutant):
+        began = time.monotonic()
+        outcome, by = bench.judge(mutant, killers)
+        result = {k: mutant[k] for k in ("name", "key", "genre", "file")}
+        result |= {"outcome": outcome, "by": by, "seconds": round(time.monotonic() - began, 1)}
+        with writing:
+            if outcome == "caught" and len(by.split()) == 2:
+                killers[mutant["file"]][tuple(by.split())] += 1
+            results[mutant["name"]] = result
+            out.write(json.dumps(result) + "\n")
+            out.flush()
+
+    left = [m for m in mutants if m["id"] not in copy.unviable | copy.constant and m["name"] not in results]
+    # All of what is left is asked for in the order of the parts.
+    left.sort(key=lambda m: (next((i for i, part in enumerate(PARTS) if f"/{part}/" in m["file"]), 9), m["id"]))
+    list(pool.map(one, left))
+    report(mutants, copy, results)
+
+
+def report(mutants, copy, results):
+    known = explained()
+    counts = collections.Counter()
+    unexplained = []
+    for mutant in mutants:
+        if mutant["id"] in copy.unviable:
+            outcome = "unviable"
+        elif mutant["id"] in copy.constant:
+            outcome = "constant: not switched, for cargo mutants alone"
+        else:
+            outcome = results[mutant["name"]]["outcome"]
+        if outcome == "survived":
+            outcome = "explained" if mutant["key"] in known else "unexplained"
+            if outcome == "unexplained":
+                unexplained.append(mutant["key"])
+        counts[outcome] += 1
+        counts[f"{mutant['file'].split('/')[1]}, {outcome}"] += 1
+        counts[f"{mutant['genre']}, {outcome}"] += 1
+    for what, count in sorted(counts.items()):
+        print(f"{count:6} {what}")
+    for key in unexplained:
+        print(f"survived: {key}")
+    sys.exit(bool(unexplained))
+
+
+if __name__ == "__main__":
+    main()
