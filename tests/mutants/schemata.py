@@ -40,12 +40,24 @@ def mutants_at(text, start, end):
     return [int(i) for i in innermost.split(b",")] if innermost else []
 
 
+def offset(text, at):
+    """The byte of a line and column, which count characters from 1."""
+    lines = text.split(b"\n")
+    in_line = lines[at["line"] - 1].decode()[: at["column"] - 1]
+    return sum(len(line) + 1 for line in lines[: at["line"] - 1]) + len(in_line.encode())
+
+
+def replaced(text, mutant):
+    """The source with one mutant in it, without a switch."""
+    start, end = (offset(text, mutant["span"][side]) for side in ("start", "end"))
+    return text[:start] + mutant["replacement"].encode() + text[end:]
+
+
 class Schemata:
     """The source `text` with all of `mutants` in it. `left_out` lists the (mutant, reason) that have no switch."""
 
     def __init__(self, text, mutants):
         self.text = text
-        self.lines = text.split(b"\n")
         self.root = PARSER.parse(text).root_node
         self.by_node = {}
         self.left_out = []
@@ -59,17 +71,12 @@ class Schemata:
     def rendered(self):
         return self.render(self.root).encode()
 
-    def offset(self, at):
-        before = self.lines[: at["line"] - 1]
-        in_line = self.lines[at["line"] - 1].decode()[: at["column"] - 1]
-        return sum(len(line) + 1 for line in before) + len(in_line.encode())
-
     def source(self, node):
         return self.text[node.start_byte : node.end_byte].decode()
 
     def place(self, mutant):
         """The node whose rendering holds the mutant."""
-        start = self.offset(mutant["span"]["start"])
+        start = offset(self.text, mutant["span"]["start"])
         leaf = self.root.descendant_for_byte_range(start, start + 1)
         wanted = {
             "FnValue": {"function_item"},
