@@ -1,8 +1,8 @@
 """Mutation testing of the crate with one build: every mutant that `cargo mutants` knows stands behind a switch in a copy of the crate.
 
-    run.py SCRATCH [--files GLOB…] [--tests NAME…] [--features LIST | --no-default-features] [--through CMD] [--jobs N]
+    run.py SCRATCH [--files GLOB…] [--tests NAME…] [--features LIST | --no-default-features] [--through CMD] [--jobs N] [--quick SECONDS]
 
-SCRATCH holds the copy, its build and the results, and a second call goes on where the first stopped. Each test is run once alone to see
+SCRATCH holds the copy, its build and the results; a second call goes on where the first stopped, and judges again what survived. Each test is run once alone to see
 which mutants it comes by, and then each mutant against the tests that do, until one fails. Ends with the counts, and fails where a
 mutant survives that survivors.md does not explain. Needs `cargo install cargo-mutants` and requirements.txt.
 """
@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 CRATE = HERE.parent.parent
 PARTS = ["crypto", "format", "envelope", "floe", "keys"]
 # Those that need no other program and nothing of the source's own text, cheapest first.
-TESTS = """lib cipher tamper vectors floe hostile session streams recipients keyring keyring_file text rewrap_file provider_ivs promises canaries
+TESTS = """lib cipher tamper vectors floe hostile session streams recipients keyring keyring_file text rewrap_file provider_ivs promises canaries public_types
     files file_faults rotation_rows rotation_tree storage memory""".split()
 COPIED = ["Cargo.toml", "Cargo.lock", "README.md", "CHANGELOG.md", "SECURITY.md", "src", "tests", "examples", "benches"]
 MEMORY = 8 << 30
@@ -56,35 +56,46 @@ class Copy:
         self.mutants = mutants
         self.features = features
         self.through = through
-        self.unviable = {}  # by id, why
-        self.constant = {}
+        self.unviable = {}  # by name, why
+        self.constant = set()  # the names
 
     def write(self):
-        self.root.mkdir(parents=True, exist_ok=True)
+        """The copy of now, with all mutants but those that are known not to build. What has not changed is not written, nor built again."""
+        mutated = {m["file"] for m in self.mutants}
         for name in COPIED:
-            source = CRATE / name
-            if source.is_dir():
-                shutil.copytree(source, self.root / name, dirs_exist_ok=True)
-            else:
-                shutil.copy2(source, self.root / name)
-        manifest = (self.root / "Cargo.toml").read_text().split("\n[lints.rust]")[0]
-        rest = (CRATE / "Cargo.toml").read_text()
-        (self.root / "Cargo.toml").write_text(manifest + "\n" + rest[rest.index("[profile.test]") :])
-        shutil.copy2(HERE / "switch.rs", self.root / "src/mutation.rs")
-        lib = self.root / "src/lib.rs"
-        lib.write_text(lib.read_text().replace("mod crypto;", "mod mutation;\nmod crypto;"))
+            found = [CRATE / name] if (CRATE / name).is_file() else [p for p in (CRATE / name).rglob("*") if p.is_file()]
+            for path in found:
+                relative = path.relative_to(CRATE)
+                if str(relative) not in mutated:
+                    self.put(relative, self.adapted(str(relative), path.read_bytes()))
+        self.put("src/mutation.rs", (HERE / "switch.rs").read_bytes())
         self.rewrite()
+
+    def adapted(self, name, content):
+        if name == "Cargo.toml":
+            lints, profile = content.index(b"[lints.rust]"), content.index(b"[profile.test]")
+            return content[:lints] + content[profile:]
+        return content.replace(b"mod crypto;", b"mod mutation;\nmod crypto;") if name == "src/lib.rs" else content
+
+    def put(self, name, content):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
 
     def rewrite(self):
         by_file = collections.defaultdict(list)
         for mutant in self.mutants:
-            if mutant["id"] not in self.unviable:
+            if mutant["name"] not in self.unviable:
                 by_file[mutant["file"]].append(mutant)
         for name in {m["file"] for m in self.mutants}:
             switched = schemata.Schemata((CRATE / name).read_bytes(), by_file[name])
-            (self.root / name).write_bytes(switched.rendered())
+            self.put(name, switched.rendered())
             for mutant, reason in switched.left_out:
-                (self.constant if reason == "constant" else self.unviable)[mutant["id"]] = reason
+                if reason == "constant":
+                    self.constant.add(mutant["name"])
+                else:
+                    self.unviable[mutant["name"]] = reason
 
     def cargo(self, *arguments):
         command = [*self.through, "cargo", *arguments, "--message-format=json", *self.features]
@@ -104,7 +115,7 @@ class Copy:
             if not blamed:
                 sys.exit(done.stderr + "".join(m["message"]["rendered"] for m in messages if m["reason"] == "compiler-message"))
             print(f"{len(blamed)} mutants do not build", flush=True)
-            self.unviable |= blamed
+            self.unviable |= {m["name"]: blamed[m["id"]] for m in self.mutants if m["id"] in blamed}
             self.rewrite()
 
     def blamed(self, message):
@@ -137,6 +148,7 @@ class Bench:
         self.programs = programs
         self.reached = {}  # by (program, test): the ids
         self.seconds = {}
+        self.slowest = None
 
     def run(self, program, names, mutant, trace, patience):
         environment = {**os.environ, "MUTANT": str(mutant), "RUST_BACKTRACE": "0", "PROPTEST_MAX_SHRINK_ITERS": "0"}
@@ -163,29 +175,37 @@ class Bench:
         return outcome, f"{program} {failed[0] if failed else 'died'}", time.monotonic() - began
 
     def trace(self, scratch, pool):
-        """Runs every test alone, without a mutant."""
-        tests = []
+        """Runs every test alone, without a mutant; what that told is kept for as long as the programs are the same."""
+        kept = scratch / "traces.json"
+        built = {program: pathlib.Path(path).stat().st_mtime for program, path in self.programs.items()}
+        if not kept.exists() or json.loads(kept.read_text())["built"] != built:
+            found = list(pool.map(lambda test: self.traced(scratch, *test), self.listed()))
+            kept.write_text(json.dumps({"built": built, "tests": found}))
+        for program, name, outcome, seconds, ids in json.loads(kept.read_text())["tests"]:
+            if outcome == "passed":
+                self.reached[program, name] = set(ids)
+                self.seconds[program, name] = seconds
+            else:
+                print(f"left out, it fails without a mutant: {program} {name}", flush=True)
+
+    def traced(self, scratch, program, name):
+        trace = scratch / f"trace.{program}.{name}"
+        trace.unlink(missing_ok=True)
+        outcome, _, seconds = self.run(program, [name], 0, trace, 600)
+        ids = [int(line) for line in trace.read_text().split()] if trace.exists() else []
+        trace.unlink(missing_ok=True)
+        return program, name, outcome, seconds, ids
+
+    def listed(self):
+        """Each program and test that is not ignored."""
         for program, path in self.programs.items():
-            out = subprocess.run([path, "--list", "--format=terse"], cwd=self.copy.root, check=True, capture_output=True, text=True).stdout
-            ignored = subprocess.run([path, "--list", "--format=terse", "--ignored"], cwd=self.copy.root, check=True, capture_output=True, text=True).stdout
-            tests += [(program, line[:-6]) for line in out.splitlines() if line.endswith(": test") and line not in ignored.splitlines()]
-        folder = scratch / "traces"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-
-        def one(numbered):
-            number, (program, name) = numbered
-            trace = folder / str(number)
-            outcome, _, seconds = self.run(program, [name], 0, trace, 600)
-            ids = {int(line) for line in trace.read_text().split()} if trace.exists() else set()
-            return (program, name), outcome, seconds, ids
-
-        for test, outcome, seconds, ids in pool.map(one, enumerate(tests)):
-            if outcome != "passed":
-                print(f"left out, it fails without a mutant: {' '.join(test)}", flush=True)
-                continue
-            self.reached[test] = ids
-            self.seconds[test] = seconds
+            all_tests, ignored = (
+                subprocess.run([path, "--list", "--format=terse", *only], cwd=self.copy.root, check=True, capture_output=True, text=True)
+                for only in ([], ["--ignored"])
+            )
+            for line in all_tests.stdout.splitlines():
+                if line.endswith(": test") and line not in ignored.stdout.splitlines():
+                    yield program, line.removesuffix(": test")
 
     def judge_constant(self, mutant):
         """What is computed when the crate is built needs a build of its own: of the library's own tests, and of the others where these pass."""
@@ -211,7 +231,8 @@ class Bench:
 
     def groups(self, mutant, killers):
         """The tests that reach the mutant, in groups that grow: first what failed most for the mutants of the same file."""
-        tests = [test for test, ids in self.reached.items() if mutant["id"] in ids]
+        quick = lambda test: self.slowest is None or self.seconds[test] <= self.slowest
+        tests = [test for test, ids in self.reached.items() if mutant["id"] in ids and quick(test)]
         killed = killers[mutant["file"]]
         tests.sort(key=lambda test: (self.seconds[test] + 0.01) / (1 + killed[test]))
         budget, group, spent = 0.3, [], 0
@@ -253,16 +274,22 @@ def main():
     arguments.add_argument("--tests", nargs="+", default=TESTS)
     arguments.add_argument("--features", nargs="+", default=[], help="arguments of cargo, such as `=--all-features`")
     arguments.add_argument("--through", nargs="+", default=[], help="a command before each build and test, such as `nice`")
+    arguments.add_argument("--quick", type=float, help="leave out the tests that take longer than these seconds")
     arguments.add_argument("--jobs", type=int, default=2)
     wanted = arguments.parse_args()
     wanted.scratch.mkdir(parents=True, exist_ok=True)
 
     mutants = listed(wanted.files)
     copy = Copy(wanted.scratch.resolve(), mutants, [f.lstrip("=") for f in wanted.features], wanted.through)
+    known = wanted.scratch / "unviable.json"
+    if known.exists():
+        copy.unviable = json.loads(known.read_text())
     copy.write()
     copy.leave_out_what_does_not_build()
-    programs = copy.tests([t for t in wanted.tests if t == "lib" or (CRATE / "tests" / t).is_dir() or (CRATE / "tests" / f"{t}.rs").exists()])
-    (wanted.scratch / "unviable.json").write_text(json.dumps({m["name"]: copy.unviable[m["id"]] for m in mutants if m["id"] in copy.unviable}, indent=1))
+    known.write_text(json.dumps(copy.unviable, indent=1))
+    programs = copy.tests(wanted.tests)
+    if not programs:
+        sys.exit(1)
 
     results_path = wanted.scratch / "results.jsonl"
     results = {}
@@ -271,6 +298,7 @@ def main():
     pool = concurrent.futures.ThreadPoolExecutor(wanted.jobs)
     bench = Bench(copy, programs)
     bench.trace(wanted.scratch, pool)
+    bench.slowest = wanted.quick
     print(f"{len(bench.reached)} tests, {sum(bench.seconds.values()):.0f} s", flush=True)
 
     killers = collections.defaultdict(collections.Counter)
@@ -279,7 +307,7 @@ def main():
 
     def one(mutant):
         began = time.monotonic()
-        outcome, by = bench.judge_constant(mutant) if mutant["id"] in copy.constant else bench.judge(mutant, killers)
+        outcome, by = bench.judge_constant(mutant) if mutant["name"] in copy.constant else bench.judge(mutant, killers)
         result = {k: mutant[k] for k in ("name", "key", "genre", "file")}
         result |= {"outcome": outcome, "by": by, "seconds": round(time.monotonic() - began, 1)}
         with writing:
@@ -289,12 +317,12 @@ def main():
             out.write(json.dumps(result) + "\n")
             out.flush()
 
-    left = [m for m in mutants if m["id"] not in copy.unviable and m["name"] not in results]
+    left = [m for m in mutants if m["name"] not in copy.unviable and results.get(m["name"], {}).get("outcome", "survived") == "survived"]
     # All of what is left is asked for in the order of the parts.
     left.sort(key=lambda m: (next((i for i, part in enumerate(PARTS) if f"/{part}/" in m["file"]), 9), m["id"]))
-    list(pool.map(one, [m for m in left if m["id"] not in copy.constant]))
+    list(pool.map(one, [m for m in left if m["name"] not in copy.constant]))
     for mutant in left:
-        if mutant["id"] in copy.constant:
+        if mutant["name"] in copy.constant:
             one(mutant)
     report(mutants, copy, results)
 
@@ -304,7 +332,7 @@ def report(mutants, copy, results):
     counts = collections.Counter()
     unexplained = []
     for mutant in mutants:
-        if mutant["id"] in copy.unviable:
+        if mutant["name"] in copy.unviable:
             outcome = "unviable"
         else:
             outcome = results[mutant["name"]]["outcome"]

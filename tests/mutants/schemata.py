@@ -102,6 +102,9 @@ class Schemata:
                     raise Unswitchable("constant")
                 break
             around = around.parent
+        # A mutant is a change of the text: `a + b + c` may become `a + b * c`, which the whole of it decides.
+        while node.type == "binary_expression" and node.parent.type == "binary_expression":
+            node = node.parent
         return node.child_by_field_name("body") if node.type == "function_item" else node
 
     def render(self, node):
@@ -147,16 +150,11 @@ class Schemata:
         return marked(f"({branches}{{ {otherwise} }})", *mutants)
 
     def binary(self, node, mutants):
-        left, right = (node.child_by_field_name(side) for side in ("left", "right"))
-        operator = self.source(node.child_by_field_name("operator"))
-        # What is assigned to cannot stand in parentheses of its own.
-        wrap = "{}" if node.type == "compound_assignment_expr" else "({})"
-        joined = lambda l, op, r: f"{wrap.format(l)} {op} ({r})"
-        return self.chosen(
-            mutants,
-            lambda m: joined(self.source(left), m["replacement"], self.source(right)),
-            joined(self.render(left), operator, self.render(right)),
-        )
+        def changed(mutant):
+            start, end = (offset(self.text, mutant["span"][side]) for side in ("start", "end"))
+            return self.text[node.start_byte : start].decode() + mutant["replacement"] + self.text[end : node.end_byte].decode()
+
+        return self.chosen(mutants, changed, self.children(node))
 
     def unary(self, node, mutants):
         operator, operand = node.children[0], node.children[-1]
