@@ -2,7 +2,8 @@
 
 use super::header::{Draft, Header, Kind, TAG_LEN};
 use super::limits::MAX_HEADER;
-use super::slot::{EXTERNAL, SlotList, WrappedKey};
+use super::slot::{EXTERNAL, KEYRING, SlotList, WrappedKey};
+use super::text;
 use crate::error::{Error, Limit, Malformed, Result};
 
 const ID: [u8; 16] = [7; 16];
@@ -96,4 +97,21 @@ fn a_header_that_is_too_long_is_refused_before_its_tag_is_asked_for() {
         Header::parse(&bytes),
         Err(Error::Malformed(Malformed::HeaderLength))
     ));
+}
+
+#[test]
+fn a_slots_encoded_id_is_its_scheme_and_key_id_alone() {
+    let key = WrappedKey::of(KEYRING, &[&[5; 16]], &[6; 60]).unwrap();
+    let expected = [&[KEYRING, 0, 16][..], &[5; 16]].concat();
+    assert_eq!(key.as_slot().unwrap().encoded_id(), expected);
+}
+
+#[test]
+fn the_head_of_a_text_is_read_to_its_last_whole_group_and_all_of_a_text_to_its_end() {
+    let text = text::encode(b"seven b"); // ten digits
+    let head = |len: usize, whole| text::decode_head(&text.as_bytes()[..len], whole);
+    assert_eq!(head(10, true).unwrap(), b"seven b");
+    assert_eq!(head(10, false).unwrap(), b"seven ");
+    assert_eq!(head(9, false).unwrap(), b"seven ");
+    assert!(matches!(head(9, true), Err(Malformed::TextLength)));
 }
