@@ -257,7 +257,7 @@ class Bench:
                 outcome, by, _ = self.run(program, names, mutant["id"], None, patience)
                 if outcome != "passed":
                     return outcome, by or " ".join([program, *names[:5]])
-        return "survived", "" if reached else "no test reaches it"
+        return "survived", "" if reached or self.slowest is not None else "no test reaches it"
 
 
 def explained():
