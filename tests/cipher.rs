@@ -845,6 +845,52 @@ fn costs_out_of_bounds_are_refused_in_writing_and_in_reading() {
 }
 
 #[test]
+fn a_passphrases_keys_are_kept_for_its_salt_and_costs_alone() {
+    let cipher = EnvelopeCipher::new(passphrase("p"));
+    let envelope = cipher.encrypt("note", &Context::new()).unwrap();
+    let stated = [0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1];
+    let at = envelope.windows(12).position(|at| at == stated).unwrap();
+    let open = |envelope: &[u8]| cipher.decrypt(envelope, &Context::new());
+    // Of the costs, and of the salt, which stands before the two bytes of a length.
+    for (byte, change) in [(at + 7, 3), (at - 3, 1)] {
+        assert_eq!(&open(&envelope).unwrap()[..], b"note");
+        let mut changed = envelope.clone();
+        changed[byte] ^= change;
+        assert!(matches!(open(&changed), Err(Error::WrongPassphrase)));
+    }
+}
+
+#[test]
+fn labels_and_bindings_fill_their_limits_to_the_last_byte() {
+    // Pairs of one key, by their values' lengths; each takes four bytes beside its value.
+    let of = |lens: &[usize], bind: bool| {
+        (b'a'..)
+            .zip(lens)
+            .try_fold(Context::new(), |context, (key, len)| {
+                let (key, value) = (char::from(key).to_string(), "v".repeat(*len));
+                if bind {
+                    context.bind(key, value)
+                } else {
+                    context.label(key, value)
+                }
+            })
+    };
+    let with_last = |lens: &[usize], last| [lens, &[last]].concat();
+    let labels = [256; 15]; // 15 · 260 = 3,900
+    of(&with_last(&labels, 192), false).unwrap();
+    assert!(matches!(
+        of(&with_last(&labels, 193), false),
+        Err(Error::LimitExceeded(Limit::Labels))
+    ));
+    let bindings = [4096, 4096, 4096]; // 3 · 4,100 = 12,300
+    of(&with_last(&bindings, 4080), true).unwrap();
+    assert!(matches!(
+        of(&with_last(&bindings, 4081), true),
+        Err(Error::LimitExceeded(Limit::Bindings))
+    ));
+}
+
+#[test]
 fn a_reader_grants_argon2_no_more_memory_than_he_said() {
     let writer = Passphrase::new("p")
         .unwrap()

@@ -214,3 +214,21 @@ fn repacking_lengthens_the_blocks_and_keeps_the_payload() {
     assert_eq!(inspect_file(&path).unwrap().header.block_length, 16_384);
     assert_eq!(decrypted(&cipher, &path, 2), bytes);
 }
+
+#[test]
+fn a_file_has_segments_of_the_ciphers_length_unless_told_otherwise() {
+    let folder = Folder::new();
+    let keyring = Keyring::generate("test").unwrap();
+    let builder = EnvelopeCipher::builder().write_for(keyring);
+    let cipher = builder.segment_length(8192).unwrap().build().unwrap();
+    let source = folder.with("plain", &plaintext(100_000));
+    let sealed = |name: &str, options: FileOptions<'_>| {
+        let target = folder.path(name);
+        encrypt_file(&cipher, &source, &target, &context(), options).unwrap();
+        fs::metadata(target).unwrap().len()
+    };
+    let beside = 2 * 4096 + 74;
+    // 8,192 − 32 go thirteen times into 100,000, 4,096 − 32 twenty-five times; each segment takes 32 bytes more.
+    assert_eq!(sealed("a", FileOptions::new()), beside + 100_000 + 13 * 32);
+    assert_eq!(sealed("b", short()), beside + 100_000 + 25 * 32);
+}

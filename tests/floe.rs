@@ -634,6 +634,59 @@ fn threads_may_change_at_any_time() {
 }
 
 #[test]
+fn a_segment_that_was_begun_is_filled_by_a_large_write() {
+    for begun in [1, 31, 32, 33, 50] {
+        let plaintext = sample((3 << 20) + begun);
+        let mut writer = Writer::new(Vec::new(), &key(), AAD, length(4096)).unwrap();
+        writer.write_all(&plaintext[..begun]).unwrap();
+        writer.write_all(&plaintext[begun..]).unwrap();
+        assert_opens(&writer.finish().unwrap(), &plaintext);
+    }
+}
+
+/// An inner stream that does not seek when told not to.
+struct Stuck(Cursor<Vec<u8>>, std::rc::Rc<std::cell::Cell<bool>>);
+
+impl Read for Stuck {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
+impl Seek for Stuck {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        if self.1.get() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.0.seek(to)
+    }
+}
+
+#[test]
+fn after_a_seek_that_failed_nothing_is_read_until_one_succeeds() {
+    let plaintext = sample(1000);
+    let message = floe::encrypt(&key(), AAD, length(64), &plaintext).unwrap();
+    let stuck = std::rc::Rc::default();
+    let inner = Stuck(Cursor::new(message), std::rc::Rc::clone(&stuck));
+    let mut reader = Reader::new(inner, &key(), AAD).unwrap();
+    let mut out = [0; 10];
+    reader.seek(SeekFrom::Start(900)).unwrap();
+    reader.read_exact(&mut out).unwrap();
+    assert_eq!(out[..], plaintext[900..910]);
+
+    stuck.set(true);
+    let timed_out = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    timed_out(reader.seek(SeekFrom::Start(40)).unwrap_err());
+    assert_eq!(reader.stream_position().unwrap(), 910);
+    stuck.set(false);
+    timed_out(reader.read(&mut out).unwrap_err());
+
+    reader.seek(SeekFrom::Start(40)).unwrap();
+    reader.read_exact(&mut out).unwrap();
+    assert_eq!(out[..], plaintext[40..50]);
+}
+
+#[test]
 fn lines_and_empty_reads() {
     let text = "one\ntwo\n\nthree and a long one that runs over a segment's end\nlast";
     let message = floe::encrypt(&key(), AAD, length(40), text.as_bytes()).unwrap();

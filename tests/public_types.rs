@@ -39,8 +39,9 @@ impl Gallery {
         let path = name.split('<').next().unwrap();
         self.types
             .insert(path.rsplit("::").next().unwrap().to_owned());
-        self.texts
-            .extend([format!("{value:?}"), format!("{value:#?}")]);
+        let shown = [format!("{value:?}"), format!("{value:#?}")];
+        assert!(shown.iter().all(|text| !text.is_empty()), "{name}");
+        self.texts.extend(shown);
     }
 
     fn see_text<T: Debug + Display>(&mut self, value: &T) {

@@ -886,3 +886,98 @@ fn a_full_disk_is_an_error_wherever_it_comes() {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 }
+
+/// Takes all that is written and counts how often it was flushed.
+#[derive(Default)]
+struct Flushed(Vec<u8>, usize);
+
+impl Write for Flushed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.1 += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_flush_hands_on_all_that_is_certainly_not_the_end() {
+    let cipher = cipher(OpenBook::new("open"));
+    let plaintext = sample(3 * PLAIN);
+    for (written, handed_on) in [
+        (0, 0),
+        (PLAIN, 0),
+        (PLAIN + 1, 1),
+        (2 * PLAIN, 1),
+        (2 * PLAIN + 7, 2),
+        (3 * PLAIN, 2),
+    ] {
+        let mut out = Flushed::default();
+        let mut writer = cipher.encrypt_writer(&mut out, &context()).unwrap();
+        writer.write_all(&plaintext[..written]).unwrap();
+        writer.flush().unwrap();
+        drop(writer);
+        assert_eq!(out.0.len(), PAYLOAD + FLOE_HEADER + handed_on * SEGMENT);
+        assert_eq!(out.1, 1, "{written}");
+
+        let mut file = Vec::new();
+        let mut writer = cipher.encrypt_writer(&mut file, &context()).unwrap();
+        for part in plaintext.chunks(written.max(1)) {
+            writer.write_all(part).unwrap();
+            writer.flush().unwrap();
+        }
+        writer.finish().unwrap();
+        assert_eq!(open(&cipher, &file).unwrap().0, plaintext);
+        if written > 1000 {
+            let sizes = seal(&cipher, &plaintext).len();
+            assert_eq!(file.len(), sizes, "{written}");
+        }
+    }
+}
+
+#[test]
+fn damage_is_told_in_words() {
+    let told = |damage: HeaderDamage| damage.to_string();
+    assert!(told(HeaderDamage::FirstBlock).contains("first"));
+    assert!(told(HeaderDamage::SecondBlock).contains("second"));
+    assert!(told(HeaderDamage::Differ).contains("differ"));
+}
+
+#[test]
+fn a_block_that_is_there_and_no_candidate_is_told_from_one_that_is_cut() {
+    let known = Known::new(b"plaintext");
+    let mut block = known.header.block();
+    block[BLOCK - 1] ^= 1;
+    let opened = |file: &[u8]| open(&known.cipher, file).unwrap_err();
+    assert!(matches!(
+        opened(&block),
+        Error::Malformed(Malformed::NoHeaderBlock)
+    ));
+    assert!(matches!(opened(&block[..BLOCK - 1]), Error::Truncated));
+}
+
+/// Counts what is read.
+struct Counted<'a, R>(R, &'a mut usize);
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(out)?;
+        *self.1 += read;
+        Ok(read)
+    }
+}
+
+#[test]
+fn no_more_is_read_than_header_blocks_that_are_whole() {
+    let known = Known::new(&sample(200_000));
+    let good = known.header.block();
+    let file = [&good[..], &good, &known.payload].concat();
+    let mut read = 0;
+    let reader = known
+        .cipher
+        .decrypt_reader(Counted(&file[..], &mut read), &context());
+    drop(reader.unwrap());
+    assert_eq!(read, PAYLOAD + FLOE_HEADER);
+}

@@ -244,6 +244,8 @@ fn in_json_anything_else_is_refused() {
     ] {
         assert!(serde_json::from_str::<Envelope>(&json).is_err(), "{json}");
     }
+    let refused = serde_json::from_str::<Envelope>("7").unwrap_err();
+    assert!(refused.to_string().contains("base64url text"), "{refused}");
 }
 
 #[test]

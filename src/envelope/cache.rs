@@ -147,3 +147,100 @@ impl fmt::Debug for Cache {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::mac::Mac256;
+    use crate::format::slot::{KEYRING, WrappedKey};
+    use crate::keys::DataKey;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const ID: [u8; 16] = [1; 16];
+
+    fn state() -> Arc<DataKeyState> {
+        let key = DataKey::taken_from(&mut [7; 32]);
+        let mac = Mac256::new(key.as_bytes());
+        Arc::new(DataKeyState { key, mac })
+    }
+
+    fn wrapped(key_id: u8, wrap: u8) -> WrappedKey {
+        WrappedKey::of(KEYRING, &[&[key_id; 16]], &[wrap; 60]).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_found_for_the_same_provider_slot_and_labels_alone() {
+        let cache = Cache::new(4, HOUR);
+        let (slot, other_wrap, other_key) = (wrapped(1, 1), wrapped(1, 2), wrapped(2, 1));
+        let context = UnwrapContext::new(&ID, b"\x00\x00", false);
+        let other_labels = UnwrapContext::new(&ID, b"\x00\x05\x01k\x00\x01v", false);
+        let other_data_key = UnwrapContext::new(&[2; 16], b"\x00\x00", false);
+        let key = |provider, slot: &WrappedKey, context: &UnwrapContext<'_>, found: bool| {
+            let slot = slot.as_slot().unwrap();
+            let key = CacheKey {
+                provider,
+                slot: &slot,
+                context,
+            };
+            assert_eq!(cache.find(&key).is_some(), found);
+        };
+        let kept = slot.as_slot().unwrap();
+        cache.put(
+            &CacheKey {
+                provider: 0,
+                slot: &kept,
+                context: &context,
+            },
+            &state(),
+        );
+        key(0, &slot, &context, true);
+        key(1, &slot, &context, false);
+        key(0, &other_wrap, &context, false);
+        key(0, &other_key, &context, false);
+        key(0, &slot, &other_labels, false);
+        key(0, &slot, &other_data_key, false);
+    }
+
+    #[test]
+    fn forgetting_a_key_drops_all_that_it_wrapped_and_makes_room() {
+        let cache = Cache::new(3, HOUR);
+        let context = UnwrapContext::new(&ID, b"\x00\x00", false);
+        let [first, again, other] = [wrapped(1, 1), wrapped(1, 2), wrapped(2, 1)];
+        let all = [&first, &again, &other].map(|wrapped| wrapped.as_slot().unwrap());
+        let key = |slot| CacheKey {
+            provider: 0,
+            slot,
+            context: &context,
+        };
+        for slot in &all {
+            cache.put(&key(slot), &state());
+        }
+        cache.forget(0, &all[0]);
+        assert!(cache.find(&key(&all[0])).is_none());
+        assert!(cache.find(&key(&all[1])).is_none());
+        assert!(cache.find(&key(&all[2])).is_some());
+        // What is kept and the order in which it goes are of one mind.
+        assert_eq!(cache.kept.lock().unwrap().order.len(), 1);
+        cache.put(&key(&all[0]), &state());
+        cache.put(&key(&all[1]), &state());
+        assert!(all.iter().all(|slot| cache.find(&key(slot)).is_some()));
+    }
+
+    #[test]
+    fn what_two_threads_unwrapped_at_once_is_kept_once() {
+        let cache = Cache::new(4, HOUR);
+        let context = UnwrapContext::new(&ID, b"\x00\x00", false);
+        let [one, other] = [wrapped(1, 1), wrapped(2, 1)];
+        let [one, other] = [&one, &other].map(|wrapped| wrapped.as_slot().unwrap());
+        let key = |slot| CacheKey {
+            provider: 0,
+            slot,
+            context: &context,
+        };
+        cache.put(&key(&other), &state());
+        cache.put(&key(&one), &state());
+        cache.put(&key(&one), &state());
+        assert!(cache.find(&key(&one)).is_some() && cache.find(&key(&other)).is_some());
+        assert_eq!(cache.kept.lock().unwrap().keys[&ID].len(), 2);
+    }
+}

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{EnvelopeCipher, KeyringFile, KeyringFileOptions};
-use crate::disk::Disk;
 use crate::disk::faults::{self, Fault, Faults};
+use crate::disk::{Call, Disk};
 use crate::error::Result;
 use crate::keys::{KeyInfo, Keyring};
 
@@ -161,4 +161,19 @@ fn a_new_keyring_is_whole_or_not_there() {
             }
         }
     }
+}
+
+#[test]
+fn a_folder_that_this_process_may_not_sync_does_not_keep_a_keyring_shut() {
+    let scene = Scene::new();
+    let calls = Faults::none();
+    scene.open(scene.on(&calls, false)).unwrap();
+    let mut calls = calls.calls().into_iter();
+    let at = calls.position(|call| call == Call::SyncFolder).unwrap();
+    let opened = |errno| scene.open(scene.on(&Faults::at(at, Fault::Errno(errno)), false));
+    // EPERM, EACCES, EINVAL, EROFS, EOPNOTSUPP
+    for errno in [1, 13, 22, 30, 95] {
+        opened(errno).unwrap();
+    }
+    opened(5).unwrap_err(); // EIO
 }

@@ -350,3 +350,29 @@ fn refuse_access_by_others(metadata: &Metadata) -> Result<()> {
 fn refuse_access_by_others(_: &Metadata) -> Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyrings_file_has_16_mib_at_most() {
+        let mut bytes = vec![0; 16 << 20];
+        assert!(check_length(&bytes).is_ok());
+        bytes.push(0);
+        assert!(matches!(
+            check_length(&bytes),
+            Err(Error::LimitExceeded(Limit::KeyringFile))
+        ));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_synced_at_all_is_told_from_a_disk_that_fails() {
+        use io::ErrorKind::{InvalidInput, Other, PermissionDenied, ReadOnlyFilesystem};
+        for kind in [PermissionDenied, ReadOnlyFilesystem, InvalidInput] {
+            assert!(cannot_sync(&kind.into()), "{kind}");
+        }
+        assert!(!cannot_sync(&Other.into()));
+        assert!(!cannot_sync(&io::ErrorKind::StorageFull.into()));
+    }
+}

@@ -322,3 +322,19 @@ fn check_length(len: usize) -> Result<()> {
         _ => Err(Limit::RecordLength.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_holds_2_pow_36_less_32_bytes() {
+        let most = usize::try_from(gcm::MAX_PLAINTEXT).unwrap();
+        assert_eq!(most, 68_719_476_704);
+        assert!(check_length(most).is_ok());
+        assert!(matches!(
+            check_length(most + 1),
+            Err(Error::LimitExceeded(Limit::RecordLength))
+        ));
+    }
+}

@@ -7,3 +7,6 @@ pub(crate) mod limits;
 pub(crate) mod pairs;
 pub(crate) mod slot;
 pub(crate) mod text;
+
+#[cfg(test)]
+mod tests;
