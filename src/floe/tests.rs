@@ -297,3 +297,23 @@ fn many_threads_open_segments_of_many_groups() {
         }
     });
 }
+
+#[test]
+fn an_empty_run_opens_where_it_does_not_end_the_message() {
+    let sealer = Sealer::new(&key(), b"", length(64)).unwrap();
+    let opener = Opener::new(&key(), b"", sealer.header()).unwrap();
+    for position in [0, 9] {
+        let open = |ends| opener.open(position, &[], ends, &mut [], Threads::One);
+        open(false).unwrap();
+        assert!(matches!(open(true).unwrap_err().error, Error::Truncated));
+    }
+}
+
+#[test]
+fn debug_shows_the_segment_length_alone() {
+    let sealer = Sealer::new(&key(), b"MRN-0042", length(64)).unwrap();
+    let opener = Opener::new(&key(), b"MRN-0042", sealer.header()).unwrap();
+    let message = format!("(Message {{ length: {:?}, .. }})", length(64));
+    assert_eq!(format!("{sealer:?}"), format!("Sealer{message}"));
+    assert_eq!(format!("{opener:?}"), format!("Opener{message}"));
+}
