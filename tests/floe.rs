@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests, which may fail loudly
 
+use std::cell::Cell;
 use std::io::{self, BufRead as _, Cursor, Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use phi_envelope::floe::{self, Key, Reader, SegmentLength, Writer};
 use phi_envelope::{Authenticated, Error, Malformed};
@@ -529,6 +531,33 @@ fn a_flush_hands_on_all_segments_but_the_last() {
 }
 
 #[test]
+fn a_flush_hands_on_what_is_certain_and_flushes_the_other_writer() {
+    /// Shows what it was given when it was flushed last.
+    struct Flushed<'a>(Vec<u8>, &'a Cell<usize>);
+    impl Write for Flushed<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.1.set(self.0.len());
+            Ok(())
+        }
+    }
+    let flushed = Cell::new(0);
+    let inner = Flushed(Vec::new(), &flushed);
+    let mut writer = Writer::new(inner, &key(), AAD, length(64)).unwrap();
+    writer.flush().unwrap();
+    assert_eq!(flushed.get(), 74);
+    for (len, segments) in [(31, 0), (1, 0), (1, 1), (31, 1), (33, 3)] {
+        writer.write_all(&sample(len)).unwrap();
+        writer.flush().unwrap();
+        assert_eq!(flushed.get(), 74 + 64 * segments);
+    }
+    writer.finish().unwrap();
+    assert_eq!(flushed.get(), 74 + 64 * 3 + 33);
+}
+
+#[test]
 fn a_flush_hands_on_what_was_sealed_at_the_same_time_as_other_batches_were_written() {
     let plaintext = sample(5 << 20);
     let mut kept = Vec::new();
@@ -763,6 +792,126 @@ fn a_message_is_found_anywhere_in_a_stream() {
     let mut all = Vec::new();
     reader.read_to_end(&mut all).unwrap();
     assert!(all == plaintext);
+}
+
+/// Counts its reads and seeks, and fails the seek of one number.
+struct Watched {
+    inner: Cursor<Vec<u8>>,
+    reads: Rc<Cell<usize>>,
+    seeks: Rc<Cell<usize>>,
+    fails: Option<usize>,
+}
+
+impl Watched {
+    fn new(message: &[u8]) -> Self {
+        Self {
+            inner: Cursor::new(message.to_vec()),
+            reads: Rc::default(),
+            seeks: Rc::default(),
+            fails: None,
+        }
+    }
+}
+
+impl Read for Watched {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.reads.set(self.reads.get() + 1);
+        self.inner.read(out)
+    }
+}
+
+impl Seek for Watched {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let number = self.seeks.replace(self.seeks.get() + 1);
+        if self.fails == Some(number) {
+            return Err(io::Error::other("unplugged"));
+        }
+        self.inner.seek(to)
+    }
+}
+
+#[test]
+fn a_seek_to_what_is_ready_leaves_the_other_reader_alone() {
+    let plaintext = sample(32 * 5);
+    let message = floe::encrypt(&key(), AAD, length(64), &plaintext).unwrap();
+    let inner = Watched::new(&message);
+    let (reads, seeks) = (Rc::clone(&inner.reads), Rc::clone(&inner.seeks));
+    let mut reader = Reader::new(inner, &key(), AAD).unwrap();
+    reader.read_exact(&mut [0; 50]).unwrap();
+    let before = (reads.get(), seeks.get());
+    for (to, at) in [
+        (SeekFrom::Start(0), 0),
+        (SeekFrom::Current(69), 70),
+        (SeekFrom::Current(-40), 31),
+        (SeekFrom::End(-1), 159),
+        (SeekFrom::Start(32), 32),
+        (SeekFrom::Start(160), 160),
+    ] {
+        assert_eq!(reader.seek(to).unwrap(), at as u64);
+        let mut byte = [0];
+        let read = reader.read(&mut byte).unwrap();
+        assert_eq!(byte[..read], plaintext[at..160.min(at + 1)]);
+    }
+    assert_eq!((reads.get(), seeks.get()), before);
+}
+
+#[test]
+fn the_last_of_several_seeks_counts() {
+    let plaintext = sample(32 * 5);
+    let message = floe::encrypt(&key(), AAD, length(64), &plaintext).unwrap();
+    for first in [1, 37, 64, 159, 160, 999] {
+        for second in [0, 32, 36, 37, 38, 64, 128, 159_u32] {
+            let mut reader = Reader::new(Cursor::new(&message), &key(), AAD).unwrap();
+            reader.seek(SeekFrom::Start(first)).unwrap();
+            reader.seek(SeekFrom::Start(second.into())).unwrap();
+            assert_eq!(reader.stream_position().unwrap(), u64::from(second));
+            let mut rest = Vec::new();
+            reader.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, plaintext[second as usize..], "{first} {second}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_lost_its_place_says_so_until_a_seek() {
+    let plaintext = sample(300_000); // more than a batch
+    let message = floe::encrypt(&key(), AAD, length(4096), &plaintext).unwrap();
+    let to = SeekFrom::Start(290_000);
+    // Asking where the message begins and ends, going back from there, and going to the target.
+    for (fails, lost) in [(0, false), (1, false), (2, true), (3, true)] {
+        let mut inner = Watched::new(&message);
+        inner.fails = Some(fails);
+        let reader = Reader::new(inner, &key(), AAD).unwrap();
+        let mut reader = reader.single_threaded();
+        reader.read_exact(&mut [0; 10]).unwrap();
+        let error = reader.seek(to).unwrap_err();
+        assert_eq!(error.to_string(), "unplugged", "{fails}");
+        assert_eq!(reader.stream_position().unwrap(), 10);
+        if lost {
+            for _ in 0..2 {
+                let error = reader.read(&mut [0; 10]).unwrap_err();
+                assert_eq!(error.to_string(), "unplugged", "{fails}");
+            }
+        } else {
+            let mut next = vec![0; 200_000];
+            reader.read_exact(&mut next).unwrap();
+            assert!(next == plaintext[10..200_010], "{fails}");
+        }
+        reader.seek(to).unwrap();
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+        assert!(rest == plaintext[290_000..], "{fails}");
+    }
+}
+
+#[test]
+fn a_read_with_room_for_a_batch_gives_more_than_a_segment() {
+    let plaintext = sample(10_000);
+    let message = floe::encrypt(&key(), AAD, length(64), &plaintext).unwrap();
+    let mut reader = Reader::new(&message[..], &key(), AAD).unwrap();
+    let mut out = vec![0; 2 << 20];
+    assert_eq!(reader.read(&mut out).unwrap(), plaintext.len());
+    assert!(out.starts_with(&plaintext));
 }
 
 #[derive(Debug, Clone)]

@@ -451,6 +451,22 @@ fn a_passphrase_is_changed_in_its_place() {
 }
 
 #[test]
+fn a_passphrase_derives_anew_for_other_costs_or_another_salt() {
+    let cipher = EnvelopeCipher::new(passphrase("the same"));
+    let envelope = seal(&cipher);
+    let (header, payload) = parts(&envelope);
+    let mut costlier = header.clone();
+    costlier.slots[0].wrapped[..4].copy_from_slice(&16_u32.to_be_bytes());
+    let mut salted = header;
+    salted.slots[0].key_id[0] ^= 1;
+    for changed in [costlier, salted] {
+        assert_opens(&cipher, &envelope); // its key is the one that is kept
+        let error = refusal(&cipher, &changed.with(&payload));
+        assert!(matches!(error, Error::WrongPassphrase), "{error:?}");
+    }
+}
+
+#[test]
 fn a_keyring_is_exchanged_for_another_in_its_place() {
     let (old, new) = (keyring_of(1), keyring_of(2));
     let envelope = seal(&cipher_for([

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
@@ -442,6 +442,37 @@ fn a_batch_comes_in_the_order_of_its_records_and_keeps_the_limits() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[test]
+fn a_batch_looks_at_the_providers_when_it_begins() {
+    struct Asked(Keyring, Arc<AtomicUsize>);
+    impl KeyProvider for Asked {
+        fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.recognize(slot)
+        }
+        fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+            self.0.wrap_key(key, context)
+        }
+        fn unwrap_key(
+            &self,
+            slot: &Slot<'_>,
+            context: &UnwrapContext<'_>,
+        ) -> Result<DataKey, Error> {
+            self.0.unwrap_key(slot, context)
+        }
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let cipher = EnvelopeCipher::new(Asked(keyring(), Arc::clone(&asked)));
+    let session = cipher.session(&no_context()).unwrap();
+    let before = asked.load(Ordering::Relaxed);
+    session
+        .encrypt_batch(&vec![("note", no_context()); 100])
+        .unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed) - before, 1);
+    session.encrypt("note", &no_context()).unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed) - before, 2);
 }
 
 #[test]

@@ -147,3 +147,103 @@ fn one_by_one<T, E>(items: Vec<T>, work: impl Fn(T) -> Result<(), E>) -> Option<
     let mut items = items.into_iter();
     on_cleared_stack(|| items.find_map(|item| work(item).err()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(encrypted: u32) -> SegmentLength {
+        SegmentLength::new(encrypted).unwrap()
+    }
+
+    #[test]
+    fn one_thread_has_128_kib_of_segments_or_one_segment() {
+        for (sealed, segments) in [
+            (64, 2048),
+            (4096, 32),
+            (65_536, 2),
+            (100_000, 1),
+            (1 << 20, 1),
+            (u32::MAX - 1, 1),
+        ] {
+            let length = length(sealed);
+            assert_eq!(Threads::One.batch(length), segments);
+            assert_eq!(Threads::One.overlapping(length), None);
+            #[cfg(not(feature = "parallel"))]
+            assert_eq!(Threads::All.batch(length), segments);
+        }
+    }
+
+    #[cfg(feature = "parallel")]
+    mod of_several_threads {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::thread;
+        use std::time::{Duration, Instant};
+
+        use super::*;
+
+        fn on<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(run)
+        }
+
+        #[test]
+        fn they_have_1_mib_of_segments_or_one_each() {
+            for (threads, sealed, segments, overlapping) in [
+                (1, 4096, 32, None),
+                (2, 4096, 256, Some(170)),
+                (4, 4096, 256, Some(170)),
+                (2, 262_144, 4, Some(2)),
+                (2, 300_000, 3, Some(2)),
+                (2, 600_000, 2, None),
+                (3, 1 << 20, 3, None),
+                (17, 65_536, 17, None),
+            ] {
+                let length = length(sealed);
+                let found = on(threads, || {
+                    (Threads::All.batch(length), Threads::All.overlapping(length))
+                });
+                assert_eq!(found, (segments, overlapping), "{threads} {sealed}");
+            }
+        }
+
+        #[test]
+        fn of_two_failures_the_first_in_order_is_reported_whichever_came_first() {
+            for early in [0, 1] {
+                let begun = AtomicUsize::new(0);
+                let fail = |item| {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    let patience = Instant::now() + Duration::from_secs(10);
+                    while begun.load(Ordering::SeqCst) < 2 {
+                        assert!(Instant::now() < patience, "one after the other");
+                        thread::yield_now();
+                    }
+                    if item != early {
+                        thread::sleep(Duration::from_millis(50));
+                    }
+                    Err(item)
+                };
+                let failure = on(2, || Threads::All.first_failure(vec![0, 1], SHARE, fail));
+                assert_eq!(failure, Some(0), "{early}");
+            }
+        }
+
+        #[test]
+        fn less_than_two_shares_are_left_to_the_callers_thread() {
+            let begun = AtomicUsize::new(0);
+            let work = |()| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                Ok::<(), ()>(())
+            };
+            let meanwhile = || {
+                thread::sleep(Duration::from_millis(50));
+                assert_eq!(begun.load(Ordering::SeqCst), 0);
+            };
+            let items = vec![(); 3]; // two of them are a share
+            let failure = on(2, || {
+                Threads::All.first_failure_while(items, SHARE / 2, work, meanwhile)
+            });
+            assert_eq!((failure, begun.into_inner()), (None, 3));
+        }
+    }
+}

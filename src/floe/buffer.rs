@@ -53,3 +53,40 @@ impl Buffer {
         self.0.drain(..count);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_doubled_up_to_the_most_and_only_when_there_is_none() {
+        let mut buffer = Buffer::new();
+        let mut expected = Vec::new();
+        for (bytes, room) in [
+            (3000, LEAST),
+            (LEAST - 3000, LEAST),
+            (1, 2 * LEAST),
+            (2 * LEAST, 3 * LEAST + 1),
+            (LEAST, 4 * LEAST + 1),
+        ] {
+            let piece: Vec<u8> = (0..251).cycle().take(bytes).collect();
+            buffer.extend(&piece, 3 * LEAST);
+            expected.extend(piece);
+            assert_eq!(buffer.0.capacity(), room.max(expected.len()));
+            assert_eq!(buffer.bytes(), expected);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_is_long_enough_stays_where_it_is() {
+        let mut buffer = Buffer::new();
+        buffer.grow(100);
+        assert_eq!(buffer.bytes(), [0; 100]);
+        buffer.bytes_mut().fill(7);
+        let place = buffer.bytes().as_ptr();
+        buffer.grow(100);
+        buffer.grow(99);
+        assert_eq!(buffer.bytes(), [7; 100]);
+        assert_eq!(buffer.bytes().as_ptr(), place);
+    }
+}

@@ -134,3 +134,26 @@ fn decode(prefix: &[u8]) -> Result<SegmentLength> {
         _ => Err(Malformed::StreamParameters.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_shares_a_key_and_the_keys_of_16_groups_are_kept() {
+        let key = Key::from_bytes([7; 32]);
+        let message = Message::begin(&key, b"", SegmentLength::DEFAULT).unwrap();
+        let of = |group: u64| message.segment_key(group << 20);
+        let kept: Vec<_> = (0..16).map(of).collect();
+        for (group, key) in (0..).zip(&kept) {
+            let last_of_group = message.segment_key((group << 20) + (1 << 20) - 1);
+            assert!(Arc::ptr_eq(&last_of_group, key));
+            assert!(Arc::ptr_eq(&of(group), key));
+        }
+        of(16);
+        for (group, key) in (1..).zip(&kept[1..]) {
+            assert!(Arc::ptr_eq(&of(group), key));
+        }
+        assert!(!Arc::ptr_eq(&of(0), &kept[0]));
+    }
+}

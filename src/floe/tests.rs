@@ -299,37 +299,21 @@ fn many_threads_open_segments_of_many_groups() {
 }
 
 #[test]
-fn a_buffer_grows_by_itself_and_not_by_what_leaves_copies() {
-    let mut buffer = super::buffer::Buffer::new();
-    let mut moved = 0;
-    for _ in 0..1000 {
-        let stood = buffer.bytes().as_ptr();
-        buffer.extend(&[7; 33]);
-        moved += usize::from(buffer.bytes().as_ptr() != stood);
+fn an_empty_run_opens_where_it_does_not_end_the_message() {
+    let sealer = Sealer::new(&key(), b"", length(64)).unwrap();
+    let opener = Opener::new(&key(), b"", sealer.header()).unwrap();
+    for position in [0, 9] {
+        let open = |ends| opener.open(position, &[], ends, &mut [], Threads::One);
+        open(false).unwrap();
+        assert!(matches!(open(true).unwrap_err().error, Error::Truncated));
     }
-    assert!(buffer.bytes().iter().all(|byte| *byte == 7) && buffer.len() == 33_000);
-    // At 4,096 bytes and at each doubling: 8,192, 16,384, 32,768, 65,536.
-    assert!(moved <= 5, "{moved}");
 }
 
-#[cfg(feature = "parallel")]
 #[test]
-fn of_two_failures_at_once_the_first_in_order_counts() {
-    let both_began = std::sync::Barrier::new(2);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build();
-    let failure = pool.unwrap().install(|| {
-        Threads::All.first_failure((0..16).collect(), 1 << 15, |item: usize| {
-            if item < 2 {
-                both_began.wait();
-            }
-            match item {
-                // The second has failed by now, most likely.
-                0 => thread::sleep(std::time::Duration::from_millis(100)),
-                1 => {}
-                _ => return Ok(()),
-            }
-            Err(item)
-        })
-    });
-    assert_eq!(failure, Some(0));
+fn debug_shows_the_segment_length_alone() {
+    let sealer = Sealer::new(&key(), b"MRN-0042", length(64)).unwrap();
+    let opener = Opener::new(&key(), b"MRN-0042", sealer.header()).unwrap();
+    let message = format!("(Message {{ length: {:?}, .. }})", length(64));
+    assert_eq!(format!("{sealer:?}"), format!("Sealer{message}"));
+    assert_eq!(format!("{opener:?}"), format!("Opener{message}"));
 }
