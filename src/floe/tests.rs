@@ -298,37 +298,26 @@ fn many_threads_open_segments_of_many_groups() {
     });
 }
 
-#[test]
-fn a_buffer_grows_by_itself_and_not_by_what_leaves_copies() {
-    let mut buffer = super::buffer::Buffer::new();
-    let mut moved = 0;
-    for _ in 0..1000 {
-        let stood = buffer.bytes().as_ptr();
-        buffer.extend(&[7; 33]);
-        moved += usize::from(buffer.bytes().as_ptr() != stood);
-    }
-    assert!(buffer.bytes().iter().all(|byte| *byte == 7) && buffer.len() == 33_000);
-    // At 4,096 bytes and at each doubling: 8,192, 16,384, 32,768, 65,536.
-    assert!(moved <= 5, "{moved}");
-}
-
 #[cfg(feature = "parallel")]
 #[test]
 fn of_two_failures_at_once_the_first_in_order_counts() {
-    let both_began = std::sync::Barrier::new(2);
+    let (second_failed, second_is_known) = std::sync::mpsc::channel();
+    let second_is_known = std::sync::Mutex::new(second_is_known);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build();
     let failure = pool.unwrap().install(|| {
-        Threads::All.first_failure((0..16).collect(), 1 << 15, |item: usize| {
-            if item < 2 {
-                both_began.wait();
+        Threads::All.first_failure((0..16).collect(), 1 << 15, |item: usize| match item {
+            0 => {
+                let second = second_is_known.lock().unwrap();
+                // It comes at once where there is a thread for it, and is then noted while this one sleeps.
+                let _ = second.recv_timeout(std::time::Duration::from_secs(1));
+                thread::sleep(std::time::Duration::from_millis(50));
+                Err(0)
             }
-            match item {
-                // The second has failed by now, most likely.
-                0 => thread::sleep(std::time::Duration::from_millis(100)),
-                1 => {}
-                _ => return Ok(()),
+            1 => {
+                second_failed.send(()).unwrap();
+                Err(1)
             }
-            Err(item)
+            _ => Ok(()),
         })
     });
     assert_eq!(failure, Some(0));
