@@ -178,18 +178,25 @@ class Bench:
         return outcome, f"{program} {failed[0] if failed else 'died'}", time.monotonic() - began
 
     def trace(self, scratch, pool):
-        """Runs every test alone, without a mutant; what that told is kept for as long as the programs are the same."""
-        kept = scratch / "traces.json"
-        built = {program: pathlib.Path(path).stat().st_mtime for program, path in self.programs.items()}
-        if not kept.exists() or json.loads(kept.read_text())["built"] != built:
-            found = list(pool.map(lambda test: self.traced(scratch, *test), self.listed()))
-            kept.write_text(json.dumps({"built": built, "tests": found}))
-        for program, name, outcome, seconds, ids in json.loads(kept.read_text())["tests"]:
-            if outcome == "passed":
-                self.reached[program, name] = set(ids)
-                self.seconds[program, name] = seconds
-            else:
-                print(f"left out, it fails without a mutant: {program} {name}", flush=True)
+        """Runs every test alone, without a mutant; what that told of a program is kept for as long as it is the same."""
+        path = scratch / "traces.json"
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        traces = {}
+        for program, executable in self.programs.items():
+            built = pathlib.Path(executable).stat().st_mtime
+            if program in kept and kept[program]["built"] == built:
+                traces[program] = kept[program]
+                continue
+            tests = list(pool.map(lambda name: self.traced(scratch, program, name), self.listed(program)))
+            traces[program] = {"built": built, "tests": tests}
+            path.write_text(json.dumps(kept | traces))
+        for program, trace in traces.items():
+            for name, outcome, seconds, ids in trace["tests"]:
+                if outcome == "passed":
+                    self.reached[program, name] = set(ids)
+                    self.seconds[program, name] = seconds
+                else:
+                    print(f"left out, it fails without a mutant: {program} {name}", flush=True)
 
     def traced(self, scratch, program, name):
         trace = scratch / f"trace.{program}.{name}"
@@ -197,18 +204,17 @@ class Bench:
         outcome, _, seconds = self.run(program, [name], 0, trace, 600)
         ids = [int(line) for line in trace.read_text().split()] if trace.exists() else []
         trace.unlink(missing_ok=True)
-        return program, name, outcome, seconds, ids
+        return name, outcome, seconds, ids
 
-    def listed(self):
-        """Each program and test that is not ignored."""
-        for program, path in self.programs.items():
-            all_tests, ignored = (
-                subprocess.run([path, "--list", "--format=terse", *only], cwd=self.copy.root, check=True, capture_output=True, text=True)
-                for only in ([], ["--ignored"])
-            )
-            for line in all_tests.stdout.splitlines():
-                if line.endswith(": test") and line not in ignored.stdout.splitlines():
-                    yield program, line.removesuffix(": test")
+    def listed(self, program):
+        """The tests of a program that are not ignored."""
+        all_tests, ignored = (
+            subprocess.run(
+                [self.programs[program], "--list", "--format=terse", *only], cwd=self.copy.root, check=True, capture_output=True, text=True
+            ).stdout.splitlines()
+            for only in ([], ["--ignored"])
+        )
+        return [line.removesuffix(": test") for line in all_tests if line.endswith(": test") and line not in ignored]
 
     def judge_constant(self, mutant):
         """What is computed when the crate is built needs a build of its own: of the library's own tests, and of the others where these pass."""
