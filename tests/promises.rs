@@ -12,8 +12,12 @@ const TESTED: &str = "*Tested by* ";
 const SHOWN: &str = "*Shown by* ";
 
 /// Where the modules of a test's name are files: `tamper::bits::a_test` stands in `tests/tamper/bits.rs`, `crate::floe::tests::a_test` in
-/// `src/floe/tests.rs`.
-const ROOTS: [(&str, &str); 2] = [("crate::", "src"), ("", "tests")];
+/// `src/floe/tests.rs`, `assurance::memory::tests::bound::a_test` in `assurance/memory/tests/bound.rs`.
+const ROOTS: [(&str, &str); 3] = [
+    ("crate::", "src"),
+    ("assurance::", "assurance"),
+    ("", "tests"),
+];
 
 /// One point of a list of the page.
 struct Point {
