@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::archive;
 use crate::archive::args::Rewrap;
 use crate::args::{Decrypt, Encrypt, Reencrypt, Verify};
-use crate::failure::{Failure, usage, usage_of};
+use crate::failure::{self, Failure, usage, usage_of};
 use crate::keys::{self, Keys};
 use crate::options::{KeyArgs, LayoutArgs, WorkArgs};
 use crate::output::{Answer, Console, damage_json, path_json};
@@ -218,7 +218,13 @@ pub(crate) fn each(
     let mut worst: Option<Failure> = None;
     let mut answers = Vec::new();
     for path in files {
-        let mut answer = work(path).unwrap_or_else(|error| {
+        let done = work(path);
+        if let Err(error) = &done
+            && failure::ends_all(error)
+        {
+            return done.map(Into::into);
+        }
+        let mut answer = done.unwrap_or_else(|error| {
             let failure = Failure::from(error.context(path.display().to_string()));
             console.complain(&failure);
             let answer = json!({ "error": failure.json() });

@@ -51,10 +51,13 @@ fn parse() -> Result<Cli, Exit> {
 }
 
 fn finish(console: &Console, command: &Command) -> Result<(), Exit> {
+    if command.only_tells() {
+        console.only_tell();
+    }
     let fail = |error| console.fail(&Failure::from(error));
     let answer = run(console, command).map_err(fail)?;
-    console.answer(&answer.json).map_err(fail)?;
-    answer.worst.map_or(Ok(()), Err)
+    console.answer(&answer.json);
+    console.end(answer.worst)
 }
 
 fn run(console: &Console, command: &Command) -> Result<Answer> {

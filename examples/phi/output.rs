@@ -1,6 +1,6 @@
 //! What a command says: to people or as JSON, and how far it is.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use phi_envelope::{FileOptions, HeaderDamage};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, not_told};
 
 /// What a command did: its answer as JSON, and the worst that befell one of several files.
 pub(crate) struct Answer {
@@ -44,15 +44,24 @@ impl Answer {
 pub(crate) struct Console {
     json: bool,
     data_on_stdout: Cell<bool>,
+    only_tells: Cell<bool>,
+    /// What went wrong first when something was to be told.
+    untold: RefCell<Option<String>>,
 }
 
 impl Console {
     pub(crate) fn new(json: bool) -> Self {
-        let data_on_stdout = Cell::new(false);
         Self {
             json,
-            data_on_stdout,
+            data_on_stdout: Cell::new(false),
+            only_tells: Cell::new(false),
+            untold: RefCell::new(None),
         }
+    }
+
+    /// From now on the command ends where nobody takes what it tells: it does nothing else.
+    pub(crate) fn only_tell(&self) {
+        self.only_tells.set(true);
     }
 
     /// From now on stdout carries data, and all else goes to stderr.
@@ -60,35 +69,61 @@ impl Console {
         self.data_on_stdout.set(true);
     }
 
-    /// A line for people.
+    /// A line for people. Where it cannot be written, the work goes on, and [`end`](Self::end) says so.
+    ///
+    /// # Errors
+    /// Of a command that [only tells](Self::only_tell): that the line cannot be written.
     pub(crate) fn say(&self, line: impl Display) -> Result<()> {
-        if !self.json {
-            self.write(line)?;
+        if self.json {
+            return Ok(());
         }
-        Ok(())
+        self.tell(line)
     }
 
-    /// A JSON line, before the answer.
+    /// A JSON line, before the answer, told as [`say`](Self::say) tells.
     pub(crate) fn line(&self, entry: &impl Serialize) -> Result<()> {
-        if self.json {
-            self.write(serde_json::to_string(entry)?)?;
+        if !self.json {
+            return Ok(());
         }
-        Ok(())
+        self.tell(serde_json::to_string(entry)?)
     }
 
     /// A warning, on stderr; in JSON that goes there, the answer alone holds it.
     pub(crate) fn warn(&self, path: &Path, what: impl Display) {
         if !(self.json && self.data_on_stdout.get()) {
-            let _ = writeln!(io::stderr(), "phi: warning: {}: {what}", path.display());
+            let what = escaped(&what.to_string());
+            let _ = writeln!(io::stderr(), "phi: warning: {}: {what}", escaped_path(path));
         }
     }
 
-    /// The end of a command that went as it should.
-    pub(crate) fn answer(&self, json: &Value) -> Result<()> {
+    /// The answer of a command.
+    pub(crate) fn answer(&self, json: &Value) {
         if self.json {
-            self.write(json)?;
+            // What went wrong is kept, and said at the end.
+            let _ = self.tell(json);
         }
-        Ok(())
+    }
+
+    /// The end of a command whose work is done: says once that its answer could not be written, if that is so.
+    ///
+    /// # Errors
+    /// The worst exit code of what befell the command.
+    pub(crate) fn end(&self, worst: Option<Exit>) -> Result<(), Exit> {
+        let untold = self.untold.borrow();
+        let Some(why) = untold.as_deref() else {
+            return worst.map_or(Ok(()), Err);
+        };
+        let done = if worst.is_none() { "done, but " } else { "" };
+        let _ = writeln!(io::stderr(), "phi: {done}{why}");
+        Err(worst.map_or(Exit::NotTold, |worst| worst.max(Exit::NotTold)))
+    }
+
+    /// Says that there was nothing to work on. It is a failure where the caller `expected` something.
+    #[allow(dead_code, reason = "the commands of whole archives are to use it")]
+    pub(crate) fn nothing_found(&self, expected: bool) -> Option<Failure> {
+        let failure = Failure::nothing_found();
+        let _ = writeln!(io::stderr(), "phi: {failure}");
+        expected.then_some(failure)
     }
 
     /// A failure, for people.
@@ -101,8 +136,11 @@ impl Console {
     /// The end of a command that failed.
     pub(crate) fn fail(&self, failure: &Failure) -> Exit {
         self.complain(failure);
-        // Who does not listen still gets the exit code.
-        let _ = self.answer(&json!({ "error": failure.json() }));
+        self.answer(&json!({ "error": failure.json() }));
+        if self.json && self.untold.borrow().is_some() {
+            // Nobody else was told.
+            let _ = writeln!(io::stderr(), "phi: {failure}");
+        }
         failure.exit
     }
 
@@ -135,12 +173,22 @@ impl Console {
         bar
     }
 
-    fn write(&self, line: impl Display) -> io::Result<()> {
-        if self.data_on_stdout.get() {
-            writeln!(io::stderr(), "{line}")
+    fn tell(&self, line: impl Display) -> Result<()> {
+        let (stream, written) = if self.data_on_stdout.get() {
+            ("stderr", writeln!(io::stderr(), "{line}"))
         } else {
-            writeln!(io::stdout(), "{line}")
+            ("stdout", writeln!(io::stdout(), "{line}"))
+        };
+        let Err(error) = written else {
+            return Ok(());
+        };
+        self.untold
+            .borrow_mut()
+            .get_or_insert_with(|| format!("{stream}: {error}"));
+        if self.only_tells.get() {
+            return Err(not_told(stream, &error));
         }
+        Ok(())
     }
 }
 
