@@ -174,7 +174,7 @@ pub(crate) enum KeyringCommand {
         file: PathBuf,
         #[command(flatten)]
         secret: SecretArgs,
-        /// The new passphrase: all of this file but one newline at its end
+        /// The new passphrase: all of this file but a byte order mark and one line end; - is stdin
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,
         /// A master key in place of a passphrase: base64 text

@@ -9,6 +9,7 @@ use phi_envelope::Error;
 use serde_json::{Value, json};
 
 use crate::output::{escaped, escaped_path};
+use crate::signals;
 
 /// The exit codes but 0. They are ordered by what a caller must know first: the greatest of several counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,9 @@ impl PartialOrd for Exit {
     }
 }
 
+/// What is said of work that a signal ended.
+const INTERRUPTED: &str = "interrupted; nothing was changed";
+
 /// A failure as the caller meets it.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
@@ -101,6 +105,12 @@ pub(crate) fn ends_all(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<Own>()
         .is_some_and(|own| own.exit == Exit::NotTold)
+        || signals::caught().is_some()
+}
+
+/// An error for work that a signal ended.
+pub(crate) fn interrupted(exit: Exit) -> anyhow::Error {
+    own(exit, INTERRUPTED)
 }
 
 fn own(exit: Exit, message: impl fmt::Display) -> anyhow::Error {
@@ -152,13 +162,17 @@ impl Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        let (kind, exit) = match (error.downcast_ref::<Error>(), error.downcast_ref::<Own>()) {
+        let inside = error.downcast_ref::<io::Error>().and_then(Error::from_io);
+        let library = error.downcast_ref::<Error>().or(inside);
+        let (kind, exit) = match (library, error.downcast_ref::<Own>()) {
+            (Some(Error::Cancelled), _) => ("interrupted", exit(&Error::Cancelled)),
             (Some(error), _) => (error.word(), exit(error)),
             (None, Some(own)) => (kind(own.exit), own.exit),
             (None, None) => ("io", Exit::Failed),
         };
         Self {
-            exit,
+            // What a signal broke off may have ended by another error.
+            exit: signals::caught().map_or(exit, |asked| asked.max(exit)),
             kind,
             message: escaped(&message(&error)),
         }
@@ -195,6 +209,7 @@ fn kind(exit: Exit) -> &'static str {
 
 fn exit(error: &Error) -> Exit {
     match error {
+        Error::Cancelled => signals::caught().unwrap_or(Exit::Failed),
         Error::Misuse(_) => Exit::Usage,
         Error::ContextMismatch(_) | Error::AuthenticationFailed(_) => Exit::NotAuthentic,
         Error::NoMatchingKey { .. } | Error::KeyNotUsable { .. } | Error::WrongPassphrase => {
@@ -229,6 +244,7 @@ fn said(error: &Error) -> String {
     match error {
         Error::Misuse(what) => (*what).to_owned(),
         Error::Io(error) => with_remedy(error),
+        Error::Cancelled => INTERRUPTED.to_owned(),
         error => error.to_string(),
     }
 }

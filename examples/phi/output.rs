@@ -3,17 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use phi_envelope::{FileOptions, HeaderDamage};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure, not_told};
+use crate::{signals, stdio};
 
 /// What a command did: its answer as JSON, and the worst that befell one of several files.
 pub(crate) struct Answer {
@@ -177,7 +179,8 @@ impl Console {
         let (stream, written) = if self.data_on_stdout.get() {
             ("stderr", writeln!(io::stderr(), "{line}"))
         } else {
-            ("stdout", writeln!(io::stdout(), "{line}"))
+            let written = stdio::telling().write_all(format!("{line}\n").as_bytes());
+            ("stdout", written)
         };
         let Err(error) = written else {
             return Ok(());
@@ -203,7 +206,7 @@ impl Meter {
     pub(crate) fn watch<'a>(&'a self, options: FileOptions<'a>) -> FileOptions<'a> {
         options.progress(|done, total| {
             self.tell(done, total);
-            ControlFlow::Continue(())
+            signals::flow()
         })
     }
 
@@ -278,9 +281,21 @@ pub(crate) fn damage_json(damage: Option<HeaderDamage>) -> Value {
     }
 }
 
-/// A path as JSON holds it.
+/// A path as JSON holds it, for people and for most programs: see [`put_path`].
 pub(crate) fn path_json(path: &Path) -> Value {
     json!(path.display().to_string())
+}
+
+/// Puts a path into an answer, as `name` and, if it is not UTF-8 and `name` would stand for others too, its bytes as
+/// `name_base64`.
+pub(crate) fn put_path(answer: &mut Value, name: &str, path: &Path) {
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert(name.to_owned(), path_json(path));
+        if path.to_str().is_none() {
+            let bytes = path.as_os_str().as_encoded_bytes();
+            fields.insert(format!("{name}_base64"), json!(STANDARD.encode(bytes)));
+        }
+    }
 }
 
 /// A path for people: whoever can write files names them, and a terminal obeys what it is shown.
