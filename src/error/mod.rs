@@ -107,6 +107,15 @@ pub enum Error {
         /// What the provider said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The change took effect, and a step after it failed: it may not survive a power cut, or something is left over. To do it again
+    /// finds it done.
+    #[error("the change took effect, but {step} failed: {source}")]
+    TookEffect {
+        /// What failed.
+        step: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// Reading or writing failed.
     #[error("{0}")]
     Io(#[source] io::Error),
@@ -150,6 +159,7 @@ impl Error {
             Self::Misuse(_) => "usage",
             Self::Cancelled => "cancelled",
             Self::Provider { .. } => "provider",
+            Self::TookEffect { .. } => "took-effect",
             Self::Io(_) => "io",
         }
     }
@@ -202,7 +212,10 @@ impl From<Error> for io::Error {
             | Error::MakerUnknown { .. }
             | Error::WrongPassphrase => io::ErrorKind::PermissionDenied,
             Error::Misuse(_) => io::ErrorKind::InvalidInput,
-            Error::LimitExceeded(_) | Error::Cancelled | Error::Provider { .. } => {
+            Error::LimitExceeded(_)
+            | Error::Cancelled
+            | Error::Provider { .. }
+            | Error::TookEffect { .. } => {
                 io::ErrorKind::Other
             }
             _ => io::ErrorKind::InvalidData,
