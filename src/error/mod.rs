@@ -7,7 +7,7 @@ use std::io;
 
 use names::Listed;
 pub(crate) use names::split_external;
-pub use names::{KeyId, KeyState, SlotId};
+pub use names::{KeyId, KeyState, Kind, SlotId};
 pub use rules::{
     Authenticated, ContextMismatch, EvidenceFault, KeyringRule, Limit, Malformed, Recipients,
 };
@@ -72,6 +72,12 @@ pub enum Error {
     /// The passphrase does not open this slot.
     #[error("wrong passphrase")]
     WrongPassphrase,
+    /// A file of this crate's own has no slot that shows who made it: whoever can encrypt for its slots could have made it.
+    #[error("{kind}: its maker is unknown, since no slot that shows it can be opened here")]
+    MakerUnknown {
+        /// The kind of the file.
+        kind: Kind,
+    },
     /// A limit was reached.
     #[error("limit exceeded: {0}")]
     LimitExceeded(Limit),
@@ -136,6 +142,7 @@ impl Error {
             Self::ContextMismatch(_) => "context-mismatch",
             Self::AuthenticationFailed(_) => "authentication-failed",
             Self::WrongPassphrase => "wrong-passphrase",
+            Self::MakerUnknown { .. } => "maker-unknown",
             Self::LimitExceeded(_) => "limit-exceeded",
             Self::Recipients(_) => "recipients",
             Self::OutdatedSlot { .. } => "outdated-slot",
@@ -190,9 +197,10 @@ impl From<Error> for io::Error {
         let kind = match error {
             Error::Io(error) => return error,
             Error::Truncated => io::ErrorKind::UnexpectedEof,
-            Error::KeyNotUsable { .. } | Error::NoMatchingKey { .. } | Error::WrongPassphrase => {
-                io::ErrorKind::PermissionDenied
-            }
+            Error::KeyNotUsable { .. }
+            | Error::NoMatchingKey { .. }
+            | Error::MakerUnknown { .. }
+            | Error::WrongPassphrase => io::ErrorKind::PermissionDenied,
             Error::Misuse(_) => io::ErrorKind::InvalidInput,
             Error::LimitExceeded(_) | Error::Cancelled | Error::Provider { .. } => {
                 io::ErrorKind::Other

@@ -5,6 +5,8 @@ mod codec;
 pub(crate) mod header;
 pub(crate) mod limits;
 pub(crate) mod pairs;
+#[allow(dead_code)] // until detached streams are written with it
+pub(crate) mod payload_head;
 pub(crate) mod slot;
 pub(crate) mod text;
 
