@@ -31,7 +31,11 @@ Exit codes:
   2  wrong usage
   3  authentication failed, or the context is another
   4  no usable key, or a wrong passphrase
-Of several files, the highest.";
+  5  done, but the answer could not be written
+  6  nothing was found, where --expect-some says that something should be
+  7  a person must decide; nothing was destroyed
+  129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM
+Of several, the first of 2, 4, 3, 1, 7, 6, 5.";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -93,6 +97,18 @@ pub(crate) enum Command {
     /// Add, remove or replace who can open a file; all demand exactly the file's labels
     #[command(subcommand)]
     Recipient(RecipientCommand),
+}
+
+impl Command {
+    /// Whether a command does nothing but tell, so that there is no use in going on if nobody takes it.
+    pub(crate) fn only_tells(&self) -> bool {
+        match self {
+            Self::Keyring(KeyringCommand::List { .. }) | Self::Inspect { .. } => true,
+            Self::Inventory(args) => args.save.is_none(),
+            Self::Exposure(_) => true,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -158,7 +174,7 @@ pub(crate) enum KeyringCommand {
         file: PathBuf,
         #[command(flatten)]
         secret: SecretArgs,
-        /// The new passphrase: all of this file but one newline at its end
+        /// The new passphrase: all of this file but a byte order mark and one line end; - is stdin
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,
         /// A master key in place of a passphrase: base64 text

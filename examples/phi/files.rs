@@ -10,14 +10,14 @@ use phi_envelope::{
 };
 use serde_json::{Value, json};
 
-use crate::archive;
 use crate::archive::args::Rewrap;
 use crate::args::{Decrypt, Encrypt, Reencrypt, Verify};
-use crate::failure::{Failure, usage, usage_of};
+use crate::failure::{self, Failure, usage, usage_of};
 use crate::keys::{self, Keys};
 use crate::options::{KeyArgs, LayoutArgs, WorkArgs};
-use crate::output::{Answer, Console, damage_json, path_json};
+use crate::output::{Answer, Console, damage_json, escaped_path, put_path};
 use crate::streams::{self, is_dash, named, only_flows};
+use crate::{archive, new_file, signals, stdio};
 
 /// What a sealed file's name ends in.
 const ENDING: &str = "phi";
@@ -43,6 +43,8 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         refuse_any(&output, args.to.to_keyrings.iter())?;
         let options = meter.watch(options(&args.work, args.overwrite));
         let input = named(&args.input)?;
+        // Who writes into a pipe is interrupted too, and the library would take his end for the end of the input.
+        let _graceful = (!only_flows(&args.input)).then(signals::graceful);
         encrypt_file(&cipher, input, &output, &context, options)
             .map(|report| report.plaintext_bytes)
             .map_err(Into::into)
@@ -52,15 +54,18 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         "{}: sealed {pace}",
         arrow(&args.input, &output)
     ))?;
-    Ok(json!({
+    let mut answer = json!({
         "command": "encrypt",
-        "input": path_json(&args.input),
-        "output": path_json(&output),
-        "header": args.work.detached.as_deref().map(path_json),
+        "header": null,
         "plaintext_bytes": pace.bytes,
         "seconds": pace.seconds(),
-    })
-    .into())
+    });
+    put_path(&mut answer, "input", &args.input);
+    put_path(&mut answer, "output", &output);
+    if let Some(header) = &args.work.detached {
+        put_path(&mut answer, "header", header);
+    }
+    Ok(answer.into())
 }
 
 pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
@@ -69,7 +74,7 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
             Some(ending) if ending == ENDING => Ok(input.with_extension("")),
             _ => Err(usage(format_args!(
                 "{} does not end in .{ENDING}: say where to with -o",
-                input.display()
+                escaped_path(input)
             ))),
         }
     })?;
@@ -81,12 +86,13 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
     let meter = console.meter();
     let opened = if is_dash(&output) {
         let (with, from) = ((&cipher, &context), (&*args.input, &args.work));
-        let mut out = std::io::stdout().lock();
+        let mut out = stdio::stdout()?;
         streams::flow(with, from, streams::ALL, &mut out, &meter)
     } else {
         refuse_key_file(&output, &args.key)?;
         let options = meter.watch(options(&args.work, args.overwrite));
         let input = named(&args.input)?;
+        let _graceful = signals::graceful();
         decrypt_file(&cipher, input, &output, &context, options)
             .map(|report| (report.plaintext_bytes, report.header_damage))
             .map_err(Into::into)
@@ -100,15 +106,15 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
         "{}: opened {pace}",
         arrow(&args.input, &output)
     ))?;
-    Ok(json!({
+    let mut answer = json!({
         "command": "decrypt",
-        "input": path_json(&args.input),
-        "output": path_json(&output),
         "plaintext_bytes": bytes,
         "header_damage": damage_json(damage),
         "seconds": pace.seconds(),
-    })
-    .into())
+    });
+    put_path(&mut answer, "input", &args.input);
+    put_path(&mut answer, "output", &output);
+    Ok(answer.into())
 }
 
 pub(crate) fn verify(console: &Console, args: &Verify) -> Result<Answer> {
@@ -131,7 +137,7 @@ pub(crate) fn verify(console: &Console, args: &Verify) -> Result<Answer> {
         if let Some(damage) = damage {
             console.warn(path, damage);
         }
-        console.say(format_args!("{}: verified {pace}", path.display()))?;
+        console.say(format_args!("{}: verified {pace}", escaped_path(path)))?;
         Ok(json!({
             "plaintext_bytes": bytes,
             "header_damage": damage_json(damage),
@@ -155,13 +161,14 @@ pub(crate) fn rewrap(console: &Console, args: &Rewrap) -> Result<Answer> {
     };
     let cipher = Keys::new(&args.key).reader()?;
     each(console, "rewrap", files, |path| {
+        let _graceful = signals::graceful();
         let changed = rewrap_file(&cipher, path)? == Rewrapped::Done;
         let what = if changed {
             "rewrapped"
         } else {
             "is under the current key"
         };
-        console.say(format_args!("{}: {what}", path.display()))?;
+        console.say(format_args!("{}: {what}", escaped_path(path)))?;
         Ok(json!({ "changed": changed }))
     })
 }
@@ -172,25 +179,29 @@ pub(crate) fn reencrypt(console: &Console, args: &Reencrypt) -> Result<Answer> {
     let cipher = Keys::new(&args.key).rewriter(&args.to)?;
     let meter = console.meter();
     let options = meter.watch(laid_out);
+    let _graceful = signals::graceful();
     let FileReport {
         plaintext_bytes,
         header_damage,
         ..
     } = reencrypt_file(&cipher, &args.file, &context, options)
-        .with_context(|| args.file.display().to_string())?;
+        .with_context(|| escaped_path(&args.file))?;
     let pace = meter.stop(plaintext_bytes);
     if let Some(damage) = header_damage {
         console.warn(&args.file, damage);
     }
-    console.say(format_args!("{}: sealed anew {pace}", args.file.display()))?;
-    Ok(json!({
+    console.say(format_args!(
+        "{}: sealed anew {pace}",
+        escaped_path(&args.file)
+    ))?;
+    let mut answer = json!({
         "command": "reencrypt",
-        "path": path_json(&args.file),
         "plaintext_bytes": plaintext_bytes,
         "header_damage": damage_json(header_damage),
         "seconds": pace.seconds(),
-    })
-    .into())
+    });
+    put_path(&mut answer, "path", &args.file);
+    Ok(answer.into())
 }
 
 pub(crate) fn repack(
@@ -203,9 +214,15 @@ pub(crate) fn repack(
         .block_length(block_length)
         .map_err(usage_of)?;
     let cipher = Keys::new(key).reader()?;
-    repack_file(&cipher, file, options).with_context(|| file.display().to_string())?;
-    console.say(format_args!("{}: repacked", file.display()))?;
-    Ok(json!({ "command": "repack", "path": path_json(file) }).into())
+    let meter = console.meter();
+    let options = meter.watch(options);
+    let _graceful = signals::graceful();
+    repack_file(&cipher, file, options).with_context(|| escaped_path(file))?;
+    meter.stop(0);
+    console.say(format_args!("{}: repacked", escaped_path(file)))?;
+    let mut answer = json!({ "command": "repack" });
+    put_path(&mut answer, "path", file);
+    Ok(answer.into())
 }
 
 /// Does `work` on each file, after failures too: an answer for each, and the worst exit code.
@@ -218,8 +235,14 @@ pub(crate) fn each(
     let mut worst: Option<Failure> = None;
     let mut answers = Vec::new();
     for path in files {
-        let mut answer = work(path).unwrap_or_else(|error| {
-            let failure = Failure::from(error.context(path.display().to_string()));
+        let done = work(path);
+        if let Err(error) = &done
+            && failure::ends_all(error)
+        {
+            return done.map(Into::into);
+        }
+        let mut answer = done.unwrap_or_else(|error| {
+            let failure = Failure::from(error.context(escaped_path(path)));
             console.complain(&failure);
             let answer = json!({ "error": failure.json() });
             if worst.as_ref().is_none_or(|worst| worst.exit < failure.exit) {
@@ -227,10 +250,19 @@ pub(crate) fn each(
             }
             answer
         });
-        if let Some(fields) = answer.as_object_mut() {
-            fields.insert("path".into(), path_json(path));
-        }
+        put_path(&mut answer, "path", path);
         answers.push(answer);
+        if signals::caught().is_some() {
+            break; // what is done has its answer, and the rest has none
+        }
+    }
+    if let Some(exit) = signals::caught().filter(|_| answers.len() < files.len()) {
+        let failure = Failure::new(
+            exit,
+            "interrupted; the files that have no line were left as they are",
+        );
+        console.complain(&failure);
+        worst = Some(failure);
     }
     let json = json!({ "command": command, "files": answers });
     Ok(Answer::of_several(json, worst.as_ref()))
@@ -243,9 +275,10 @@ fn output_or(
     named_after: impl FnOnce(&Path) -> Result<PathBuf>,
 ) -> Result<PathBuf> {
     match stated {
-        Some(output) => Ok(output.to_owned()),
+        Some(output) if is_dash(output) => Ok(output.to_owned()),
+        Some(output) => new_file::behind_links(output),
         None if is_dash(input) => Ok(PathBuf::from("-")),
-        None => named_after(input),
+        None => new_file::behind_links(&named_after(input)?),
     }
 }
 
@@ -280,7 +313,7 @@ fn laid_out<'a>(options: FileOptions<'a>, layout: &LayoutArgs) -> Result<FileOpt
 }
 
 fn arrow(input: &Path, output: &Path) -> String {
-    format!("{} -> {}", input.display(), output.display())
+    format!("{} -> {}", escaped_path(input), escaped_path(output))
 }
 
 /// Refuses to overwrite what opens the files.

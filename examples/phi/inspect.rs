@@ -8,7 +8,7 @@ use phi_envelope::{FileInspection, SlotId, inspect_file};
 use serde_json::{Value, json};
 
 use crate::files::each;
-use crate::output::{Answer, Console, hex};
+use crate::output::{Answer, Console, escaped_path, hex};
 
 pub(crate) fn run(console: &Console, files: &[PathBuf]) -> Result<Answer> {
     let mut answer = each(console, "inspect", files, |path| {
@@ -19,7 +19,7 @@ pub(crate) fn run(console: &Console, files: &[PathBuf]) -> Result<Answer> {
                 "its header blocks differ, or one is damaged; a rewrap repairs it",
             );
         }
-        console.say(format_args!("{}\n{}", path.display(), text(&found)))?;
+        console.say(format_args!("{}\n{}", escaped_path(path), text(&found)))?;
         Ok(object(&found))
     })?;
     if let Some(fields) = answer.json.as_object_mut() {

@@ -10,6 +10,7 @@ use phi_envelope::{
 
 use crate::failure::{usage, usage_of};
 use crate::options::{ContextArgs, FromArgs, KeyArgs, LayoutArgs, ToArgs};
+use crate::output::escaped_path;
 use crate::secrets::{self, Asked, Secret};
 
 type Provider = Arc<dyn KeyProvider>;
@@ -124,7 +125,7 @@ impl<'a> Keys<'a> {
             recipients.push(self.keyring(path, passphrase.map(AsRef::as_ref))?);
         }
         if let Some(path) = &to.to_passphrase_file {
-            let secret = Secret::from_passphrase_file(path)?;
+            let secret = Secret::chosen_in_file(path)?;
             recipients.push(secret.provider()?);
         }
         Ok(recipients)
@@ -144,11 +145,10 @@ impl<'a> Keys<'a> {
 
     fn open(&mut self, path: &Path, passphrase_file: Option<&Path>) -> Result<KeyringFile> {
         // Said before a passphrase is asked for.
-        path.metadata()
-            .with_context(|| path.display().to_string())?;
+        path.metadata().with_context(|| escaped_path(path))?;
         match passphrase_file {
             Some(passphrase) => open_keyring(path, &Secret::from_passphrase_file(passphrase)?),
-            None => open_keyring(path, self.secret(&path.display().to_string())?),
+            None => open_keyring(path, self.secret(&escaped_path(path))?),
         }
     }
 
@@ -163,7 +163,7 @@ impl<'a> Keys<'a> {
 
 /// Opens a keyring's file.
 pub(crate) fn open_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> {
-    KeyringFile::open(path, secret.provider()?).with_context(|| path.display().to_string())
+    KeyringFile::open(path, secret.provider()?).with_context(|| escaped_path(path))
 }
 
 /// The context that the options present.
@@ -174,8 +174,14 @@ pub(crate) fn context(args: &ContextArgs) -> Result<Context> {
     }
     if let Some(path) = &args.bind_file {
         let bytes = secrets::contents(path)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| usage("--bind-file is not UTF-8"))?;
-        for pair in text.lines().filter(|line| !line.is_empty()) {
+        let refused = |why: &str| usage(format_args!("--bind-file {}: {why}", escaped_path(path)));
+        let text = std::str::from_utf8(&bytes).map_err(|_| refused("it is not UTF-8"))?;
+        let mut pairs = text.lines().filter(|line| !line.is_empty()).peekable();
+        if pairs.peek().is_none() {
+            // Sealed without them, the file would open without them.
+            return Err(refused("it holds no bindings"));
+        }
+        for pair in pairs {
             context = bind(context, pair)?;
         }
     }

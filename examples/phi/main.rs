@@ -14,15 +14,20 @@ mod files;
 mod inspect;
 mod keyring;
 mod keys;
+mod new_file;
 mod options;
 mod output;
 mod recipients;
 mod secrets;
+mod signals;
+mod stdio;
 mod streams;
+mod terminal;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use archive::{exposure, inventory, retire};
@@ -31,30 +36,48 @@ use failure::{Exit, Failure};
 use output::{Answer, Console};
 
 fn main() -> ExitCode {
-    match parse().and_then(|cli| finish(&Console::new(cli.json), &cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => ExitCode::from(exit as u8),
+    let done = parse().and_then(|cli| {
+        let console = Console::new(cli.json);
+        finish(&console, &cli.command).map_err(Some)
+    });
+    match done {
+        Ok(()) | Err(None) => ExitCode::SUCCESS,
+        Err(Some(exit)) => ExitCode::from(exit as u8),
     }
 }
 
-fn parse() -> Result<Cli, Exit> {
+/// The command line; where it asks for help, or is wrong, that is told, and there is an exit code or none.
+fn parse() -> Result<Cli, Option<Exit>> {
     Cli::try_parse().map_err(|error| {
-        let json = std::env::args_os().any(|argument| argument == "--json");
-        if !(json && error.use_stderr()) {
-            error.exit();
+        if !error.use_stderr() {
+            return error.print().err().map(|_| Exit::NotTold);
         }
         let text = error.to_string();
-        let what = text.split("\n\n").next().unwrap_or_default();
-        let what = what.strip_prefix("error: ").unwrap_or(what);
-        Console::new(true).fail(&Failure::usage(what))
+        if std::env::args_os().any(|argument| argument == "--json") {
+            let what = text.split("\n\n").next().unwrap_or_default();
+            let what = what.strip_prefix("error: ").unwrap_or(what);
+            return Some(Console::new(true).fail(&Failure::usage(what)));
+        }
+        // A name that a shell put there may hold what commands a terminal.
+        if text.contains(|letter: char| letter.is_control() && letter != '\n') {
+            let lines: Vec<_> = text.lines().map(output::escaped).collect();
+            let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
+        } else {
+            let _ = error.print();
+        }
+        Some(Exit::Usage)
     })
 }
 
 fn finish(console: &Console, command: &Command) -> Result<(), Exit> {
+    if command.only_tells() {
+        console.only_tell();
+    }
     let fail = |error| console.fail(&Failure::from(error));
+    signals::begin().context("signals").map_err(fail)?;
     let answer = run(console, command).map_err(fail)?;
-    console.answer(&answer.json).map_err(fail)?;
-    answer.worst.map_or(Ok(()), Err)
+    console.answer(&answer.json);
+    console.end(answer.worst)
 }
 
 fn run(console: &Console, command: &Command) -> Result<Answer> {

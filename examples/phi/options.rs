@@ -8,10 +8,10 @@ use clap::Args;
 /// Where the passphrase or the master key comes from.
 #[derive(Args)]
 pub(crate) struct SecretArgs {
-    /// The passphrase: all of this file but one newline at its end
+    /// The passphrase: all of this file but a byte order mark and one line end; - is stdin
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// A master key in place of a passphrase: the base64 text of 32 random bytes
+    /// A master key in place of a passphrase: the base64 text of 32 random bytes; - is stdin
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub(crate) master_key_file: Option<PathBuf>,
 }
@@ -71,7 +71,7 @@ pub(crate) struct ContextArgs {
     /// A private binding, stored nowhere (repeatable); others on this machine can see it here
     #[arg(long = "bind", value_name = "K=V")]
     pub(crate) bindings: Vec<String>,
-    /// Bindings from a file, one K=V a line
+    /// Bindings from a file, one K=V a line; - is stdin
     #[arg(long, value_name = "FILE")]
     pub(crate) bind_file: Option<PathBuf>,
 }

@@ -13,8 +13,11 @@ use zeroize::Zeroizing;
 use crate::args::Cat;
 use crate::failure::usage;
 use crate::keys::{self, Keys};
+use crate::new_file::NewFile;
 use crate::options::WorkArgs;
-use crate::output::{Answer, Console, Meter, damage_json, path_json};
+use crate::output::{Answer, Console, Meter, damage_json, escaped_path, put_path};
+use crate::signals;
+use crate::stdio::{self, Flow};
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 18;
@@ -95,7 +98,7 @@ pub(crate) fn cat(console: &Console, args: &Cat) -> Result<Answer> {
     console.give_stdout_to_data();
     let cipher = Keys::new(&args.key).reader()?;
     let context = keys::context(&args.context)?;
-    let (meter, mut out) = (console.meter(), io::stdout().lock());
+    let (meter, mut out) = (console.meter(), stdio::stdout()?);
     let (with, from) = ((&cipher, &context), (&*args.input, &args.work));
     let range = args.range.unwrap_or(ALL);
     let opened = if args.range.is_none() || only_flows(&args.input) {
@@ -103,20 +106,20 @@ pub(crate) fn cat(console: &Console, args: &Cat) -> Result<Answer> {
     } else {
         seek(with, from, range, &mut out)
     };
-    let (bytes, damage) = opened.with_context(|| args.input.display().to_string())?;
+    let (bytes, damage) = opened.with_context(|| escaped_path(&args.input))?;
     let pace = meter.stop(bytes);
     if let Some(damage) = damage {
         console.warn(&args.input, damage);
     }
-    Ok(json!({
+    let mut answer = json!({
         "command": "cat",
-        "input": path_json(&args.input),
         "start": range.start,
         "bytes": bytes,
         "header_damage": damage_json(damage),
         "seconds": pace.seconds(),
-    })
-    .into())
+    });
+    put_path(&mut answer, "input", &args.input);
+    Ok(answer.into())
 }
 
 type Opened = Result<(u64, Option<phi_envelope::HeaderDamage>)>;
@@ -183,16 +186,15 @@ pub(crate) fn encrypt_to_stdout(
     (input, work): Input<'_>,
     meter: &Meter,
 ) -> Result<u64> {
-    let (source, out) = (source(input)?, io::stdout().lock());
-    let (header, writer) = match &work.detached {
+    // The header is opened first: what is sealed and has no header is lost.
+    let _graceful = signals::graceful();
+    let header_file = work.detached.as_deref().map(NewFile::create).transpose()?;
+    let (source, out) = (source(input)?, stdio::stdout()?);
+    let (header, writer) = match header_file {
         None => (None, cipher.encrypt_writer(out, context)?),
-        Some(path) if path.symlink_metadata().is_ok() => {
-            let taken = io::Error::from(io::ErrorKind::AlreadyExists);
-            return Err(taken).with_context(|| path.display().to_string());
-        }
-        Some(path) => {
+        Some(file) => {
             let (header, writer) = cipher.encrypt_writer_detached(out, context)?;
-            (Some((path, header)), writer)
+            (Some((file, header)), writer)
         }
     };
     let mut writer = match work.threads {
@@ -203,19 +205,17 @@ pub(crate) fn encrypt_to_stdout(
     let mut tell = |done| meter.tell(done, 0);
     let bytes = pump(&mut source, u64::MAX, &mut writer, &mut tell)?;
     writer.finish()?.flush()?;
-    if let Some((path, header)) = header {
-        File::create_new(path)
-            .and_then(|mut file| file.write_all(&header).and_then(|()| file.sync_all()))
-            .with_context(|| path.display().to_string())?;
+    if let Some((file, header)) = header {
+        file.finish(&header)?;
     }
     Ok(bytes)
 }
 
 fn source(input: &Path) -> Result<Box<dyn io::Read>> {
     if is_dash(input) {
-        Ok(Box::new(io::stdin().lock()))
+        Ok(Box::new(stdio::stdin()?))
     } else {
-        Ok(Box::new(File::open(input)?))
+        Ok(Box::new(Flow(File::open(input)?)))
     }
 }
 
@@ -223,7 +223,7 @@ fn header(path: &Path) -> Result<Vec<u8>> {
     let mut header = Vec::new();
     File::open(path)
         .and_then(|file| file.take(HEADER).read_to_end(&mut header))
-        .with_context(|| path.display().to_string())?;
+        .with_context(|| escaped_path(path))?;
     Ok(header)
 }
 

@@ -16,6 +16,7 @@ mod recipients;
 mod retiring;
 mod streams;
 mod support;
+mod telling;
 
 use std::fs;
 
@@ -183,7 +184,7 @@ fn wrong_passphrase_and_none() {
 }
 
 #[test]
-fn of_several_files_the_highest_code() {
+fn of_several_files_the_worst_code() {
     let shell = Shell::with_keyring();
     shell.plaintext("a", 5_000);
     shell.plaintext("b", 5_000);
