@@ -37,7 +37,9 @@ pub(crate) fn no_memory(_: TryReserveError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::error::Error;
+    use crate::memory::{FEW, resize, zeros};
+    use std::io;
 
     #[test]
     fn memory_that_is_not_to_be_had_is_an_error() {
