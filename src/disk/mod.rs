@@ -45,6 +45,9 @@ pub(crate) struct Disk {
     /// Exchanges no names, as if the system could not.
     #[cfg(test)]
     pub(crate) no_exchange: bool,
+    /// Opens no file for writing that is there, as if its mode said so.
+    #[cfg(test)]
+    pub(crate) writes_none: bool,
 }
 
 /// What passes the seam.
@@ -94,6 +97,10 @@ impl Disk {
         let mut options = File::options();
         options.read(true).write(true);
         wait_for_nobody(&mut options, false);
+        #[cfg(test)]
+        if self.writes_none {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         self.call(Call::Open, || options.open(path))
     }
 

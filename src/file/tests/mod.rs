@@ -3,6 +3,7 @@
 mod blocks;
 mod operations;
 mod order;
+mod others;
 #[cfg(target_os = "linux")]
 mod pipes;
 
