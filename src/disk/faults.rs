@@ -28,6 +28,7 @@ type Meanwhile = (usize, Box<dyn FnOnce() + Send>);
 
 struct State {
     others: Vec<Meanwhile>,
+    refused: Vec<(Call, i32)>,
     calls: Vec<Call>,
     at: usize,
     fault: Fault,
@@ -40,6 +41,7 @@ impl Faults {
     pub(crate) fn at(call: usize, fault: Fault) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             others: Vec::new(),
+            refused: Vec::new(),
             calls: Vec::new(),
             at: call,
             fault,
@@ -60,6 +62,12 @@ impl Faults {
         act: impl FnOnce() + Send + 'static,
     ) -> Arc<Self> {
         self.0.lock().unwrap().others.push((call, Box::new(act)));
+        self
+    }
+
+    /// No fault, but that every call of this kind fails with this error number, as where a file system has no such thing.
+    pub(crate) fn refusing(self: Arc<Self>, call: Call, number: i32) -> Arc<Self> {
+        self.0.lock().unwrap().refused.push((call, number));
         self
     }
 
@@ -88,6 +96,11 @@ impl Faults {
         while let Some(now) = state.others.iter().position(|(at, _)| *at == count) {
             let (_, act) = state.others.remove(now);
             act();
+        }
+        if let Some((_, number)) = state.refused.iter().find(|(kind, _)| *kind == call) {
+            let error = io::Error::from_raw_os_error(*number);
+            state.calls.push(call);
+            return Err(error);
         }
         let torn = matches!(state.fault, Fault::Torn(_));
         let counted = |seen: &Call| !torn || *seen == Call::Write;

@@ -15,8 +15,8 @@ use super::{Call, Disk, not_a_file, same_file};
 
 /// How often a path that is replaced all the time is tried again.
 const ATTEMPTS: usize = 1000;
-/// How long a file that another has locked is waited for, unless the process says otherwise.
-const WAIT: Duration = Duration::from_secs(60);
+/// How many milliseconds a file that another has locked is waited for, unless the process says otherwise.
+const WAIT: u64 = 60_000;
 /// How long it is waited before it is told.
 const QUIET: Duration = Duration::from_secs(1);
 /// How long the first and the longest pause between two tries are.
@@ -24,7 +24,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from
 /// In place of a number of milliseconds: without an end.
 const FOR_EVER: u64 = u64::MAX;
 
-static LIMIT: AtomicU64 = AtomicU64::new(WAIT.as_millis() as u64);
+static LIMIT: AtomicU64 = AtomicU64::new(WAIT);
 static TELL: OnceLock<fn(&Path)> = OnceLock::new();
 
 /// How a file is locked, and so how it is opened.
@@ -134,10 +134,11 @@ impl Disk {
                     ),
                 ));
             }
-            if waited >= QUIET && !std::mem::replace(&mut is_told, true) {
-                if let Some(tell) = TELL.get() {
-                    tell(path);
-                }
+            if waited >= QUIET
+                && !std::mem::replace(&mut is_told, true)
+                && let Some(tell) = TELL.get()
+            {
+                tell(path);
             }
             let left = limit.map_or(pause, |limit| limit.saturating_sub(waited));
             thread::sleep(pause.min(left));

@@ -15,7 +15,7 @@ pub(crate) use folder::folder_of;
 pub(crate) use lock::{Lock, Locking, may_not_be_written, named};
 pub use lock::{on_lock_wait, set_lock_wait};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
-#[allow(unused_imports)] // until a keyring's file is replaced with it
+#[allow(unused_imports)] // outside of tests, until a keyring's file is replaced with it
 pub(crate) use replace::Old;
 pub(crate) use version::{is_unchanged, same_file};
 

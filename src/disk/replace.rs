@@ -32,6 +32,7 @@ impl<'a> From<&'a Metadata> for Old<'a> {
 
 impl Old<'_> {
     /// It is replaced only if it has no other name: a hard link would go on to name what is replaced.
+    #[cfg_attr(not(test), allow(dead_code))] // until a keyring's file is replaced with it
     pub(crate) fn with_one_name(mut self) -> Self {
         self.has_one_name = true;
         self
@@ -95,9 +96,7 @@ impl NewFile {
     /// Fails where the target is not the old file any more.
     fn check_still(&self, old: &Old<'_>) -> io::Result<()> {
         let there = self.disk.metadata_here(&self.target)?;
-        if same_version(old.metadata, &there)
-            && (!old.has_one_name || links(&there) == links(old.metadata))
-        {
+        if same_version(old.metadata, &there) && (!old.has_one_name || links(&there) == 1) {
             Ok(())
         } else {
             Err(self.replaced_meanwhile())

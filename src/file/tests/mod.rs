@@ -2,6 +2,8 @@
 
 mod blocks;
 mod operations;
+#[cfg(target_os = "linux")]
+mod optional;
 mod order;
 mod others;
 #[cfg(target_os = "linux")]
