@@ -325,7 +325,7 @@ fn replace(
     };
     let (written, _) = Header::parse(&changed)?;
     cipher.check_changed(&verified, &written, change)?;
-    let new = disk.new_file(path)?;
+    let new = disk.new_in_place(path)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     if len < MAX_HEADER {
         // All of it was read: one write for all.
