@@ -50,9 +50,8 @@ pub(super) fn reencrypt(
         ));
     }
     let path = disk.resolve(path)?;
-    let file = disk.open_locked(&path, Lock::Exclusive)?;
-    // Before anything is read of it: what is written to it from here on is noticed.
-    let old = disk.metadata_of(&file)?;
+    // As it was before anything was read of it: what is written to it from here on is noticed.
+    let (file, old) = disk.open_locked_as(&path, Lock::Exclusive)?;
     let head = Head::read(disk, &file)?;
     let keeps = |header: &Header<'_>| {
         if options.drops_recipients {
