@@ -28,15 +28,14 @@ pub use envelope::{
     HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, Session, SessionLimits, inspect,
 };
 pub use error::{
-    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Limit,
-    Malformed, Recipients, Result, SlotId,
+    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Kind,
+    Limit, Malformed, Recipients, Result, SlotId,
 };
 pub use file::{
     FileInspection, FileOptions, FileReport, RangeReader, Rewrapped, add_recipient_file,
     decrypt_file, encrypt_file, inspect_file, open_range, reencrypt_file, remove_recipient_file,
     repack_file, replace_recipient_file, rewrap_file, verify_file,
 };
-pub use format::header::Kind;
 pub use format::slot::{Slot, WrappedKey};
 pub use keys::{
     Argon2Costs, DataKey, KeyInfo, KeyProvider, Keyring, KeyringEdit, MasterKey, Passphrase,

@@ -94,13 +94,19 @@ impl Disk {
     pub(crate) fn with_faults(faults: &Arc<Faults>) -> Self {
         Self {
             faults: Some(faults.clone()),
-            names_all: false,
+            ..Self::default()
         }
     }
 
     /// Without nameless files, as on a system that has none.
     pub(crate) fn naming_all(mut self) -> Self {
         self.names_all = true;
+        self
+    }
+
+    /// Without the exchange of two names, as on a system that has none.
+    pub(crate) fn exchanging_none(mut self) -> Self {
+        self.no_exchange = true;
         self
     }
 

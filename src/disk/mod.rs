@@ -2,14 +2,23 @@
 
 #[cfg(test)]
 pub(crate) mod faults;
+mod attributes;
+mod folder;
 mod lock;
 mod names;
 mod new_file;
+mod replace;
+mod version;
 
-pub(crate) use lock::Lock;
-pub(crate) use new_file::{NewFile, is_meanwhile_name};
+pub use attributes::NotKept;
+pub(crate) use folder::folder_of;
+pub(crate) use lock::{Lock, Locking, may_not_be_written, named};
+pub use lock::{on_lock_wait, set_lock_wait};
+pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
+pub(crate) use replace::Old;
+pub(crate) use version::{is_unchanged, same_file};
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -20,11 +29,16 @@ const BEHIND: u64 = 16 << 20;
 /// The file system. Cheap to clone; in tests it carries the faults that it is to make.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
+    /// What the caller says about locks.
+    pub(crate) locking: Locking,
     #[cfg(test)]
     pub(crate) faults: Option<std::sync::Arc<faults::Faults>>,
     /// Makes no file without a name, as if the system could not.
     #[cfg(test)]
     pub(crate) names_all: bool,
+    /// Exchanges no names, as if the system could not.
+    #[cfg(test)]
+    pub(crate) no_exchange: bool,
 }
 
 /// What passes the seam.
@@ -38,11 +52,13 @@ pub(crate) enum Call {
     Read,
     Write,
     Owner,
+    Attributes,
     Permissions,
     Sync,
     SyncFolder,
     Link,
     Rename,
+    Exchange,
     Remove,
 }
 
@@ -75,6 +91,27 @@ impl Disk {
         self.call(Call::Open, || options.open(path))
     }
 
+    /// Opens a regular file for reading. What else was put there, a pipe for one, is refused and not waited for.
+    pub(crate) fn open_file(&self, path: &Path) -> io::Result<File> {
+        let file = self.open_at_once(path)?;
+        self.refuse_other_than_file(&file, path)?;
+        Ok(file)
+    }
+
+    /// Refuses what is open and is no regular file.
+    pub(crate) fn refuse_other_than_file(&self, file: &File, path: &Path) -> io::Result<()> {
+        let there = self.metadata_of(file)?;
+        if there.is_file() {
+            return Ok(());
+        }
+        let kind = if there.is_dir() {
+            io::ErrorKind::IsADirectory
+        } else {
+            io::ErrorKind::InvalidInput
+        };
+        Err(named(path, kind, "this is no regular file"))
+    }
+
     /// What a path leads to.
     pub(crate) fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         self.call(Call::Metadata, || fs::metadata(path))
@@ -93,56 +130,36 @@ impl Disk {
         self.call(Call::Metadata, || file.metadata())
     }
 
+    /// What itself bears a name, be it a symbolic link.
+    pub(crate) fn metadata_here(&self, path: &Path) -> io::Result<Metadata> {
+        self.call(Call::Metadata, || fs::symlink_metadata(path))
+    }
+
+    /// Where an output is to stand: what a symbolic link leads to, so that the link stays one, and a path that stays right when the
+    /// process goes to another folder.
+    pub(crate) fn resolve_output(&self, path: &Path) -> io::Result<PathBuf> {
+        match self.metadata_here(path) {
+            Ok(there) if there.is_symlink() => match self.resolve(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Err(named(
+                    path,
+                    io::ErrorKind::InvalidInput,
+                    "the output is a symbolic link that leads to nothing: name the file itself",
+                )),
+                resolved => resolved,
+            },
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => std::path::absolute(path),
+        }
+    }
+
     /// The path without symbolic links, so that a rename replaces what they lead to.
     pub(crate) fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
         self.call(Call::Resolve, || fs::canonicalize(path))
     }
 
-    pub(crate) fn set_permissions(&self, file: &File, permissions: Permissions) -> io::Result<()> {
-        self.call(Call::Permissions, || {
-            file.set_permissions(permissions.clone())
-        })
-    }
-
-    /// Gives a file the owner and the group that another has, as far as this process may.
-    #[cfg(unix)]
-    pub(crate) fn set_owner_like(&self, file: &File, like: &Metadata) -> io::Result<()> {
-        use std::os::unix::fs::{MetadataExt as _, fchown};
-
-        let now = self.metadata_of(file)?;
-        let (uid, gid) = (like.uid(), like.gid());
-        if (now.uid(), now.gid()) == (uid, gid) {
-            return Ok(());
-        }
-        // Who may not give a file away may still give it to a group of his own.
-        for owner in [Some(uid), None] {
-            match self.call(Call::Owner, || fchown(file, owner, Some(gid))) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                outcome => return outcome,
-            }
-        }
-        Ok(())
-    }
-
-    #[cfg(not(unix))]
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self)] // as above
-    pub(crate) fn set_owner_like(&self, _: &File, _: &Metadata) -> io::Result<()> {
-        Ok(())
-    }
-
     /// Makes a file's bytes and length durable.
     pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
         self.call(Call::Sync, || file.sync_all())
-    }
-
-    /// Makes what happened to names in a folder durable.
-    pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.call(Call::SyncFolder, || {
-            if cfg!(unix) {
-                File::open(folder)?.sync_all()?;
-            }
-            Ok(())
-        })
     }
 
     /// A file or a pipe as a `Read` from where it stands.
@@ -295,27 +312,6 @@ impl Read for Reader<'_> {
             file.read(buffer.get_mut(..len).unwrap_or_default())
         })
     }
-}
-
-/// The folder that holds `path`.
-pub(crate) fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// Whether both are the same file, by device and inode.
-#[cfg(unix)]
-pub(crate) fn same_file(left: &Metadata, right: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    (left.dev(), left.ino()) == (right.dev(), right.ino())
-}
-
-/// Where a file's identity cannot be had, an open file cannot be renamed over either.
-#[cfg(not(unix))]
-pub(crate) fn same_file(_: &Metadata, _: &Metadata) -> bool {
-    true
 }
 
 /// Has a file opened without waiting for the other end of a pipe, and, if `here`, not by a link.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::disk::{Disk, Lock};
 use crate::envelope::inline::{self, Current};
-use crate::envelope::{Change, Context, EnvelopeCipher};
+use crate::envelope::{Change, Context, EnvelopeCipher, check_change};
 use crate::error::{Error, Malformed, Result};
 use crate::format::blocks;
 use crate::format::header::{Header, Kind};
@@ -157,6 +157,7 @@ fn change_in_place(
             Rewrapped::Done
         });
     };
+    cipher.confirm_writers()?;
     write_block(disk, &file, &block, second)?;
     write_block(disk, &file, &block, first)?;
     Ok(Rewrapped::Done)
@@ -194,12 +195,15 @@ fn replace(
     let header_len = u64::try_from(header.bytes().len()).map_err(|_| Malformed::HeaderLength)?;
     let payload = metadata.len().saturating_sub(header_len);
     match header.kind() {
-        Kind::Record if payload < LEAST_PAYLOAD as u64 => return Err(Error::Truncated),
+        kind if kind.is_record_like() && payload < LEAST_PAYLOAD as u64 => {
+            return Err(Error::Truncated);
+        }
         Kind::StreamDetached if payload > 0 => return Err(Malformed::TrailingBytes.into()),
         // It was replaced by one since its kind was looked at.
-        Kind::StreamInline => return Err(Malformed::OtherKind.into()),
-        Kind::Record | Kind::StreamDetached => {}
+        Kind::StreamInline => return Err(header.other_kind(Kind::Record)),
+        _ => {}
     }
+    check_change(&header, change)?;
     let verified = cipher.verify_header(header)?;
     let Some(changed) = cipher.changed_header(&verified, change)? else {
         return Ok(Rewrapped::Current);

@@ -175,10 +175,10 @@ impl Head {
     /// this context, and exactly its labels.
     pub(crate) fn check_reencrypt(&self, cipher: &EnvelopeCipher, context: &Context) -> Result<()> {
         let opened = match self.parse()? {
-            Found::Whole(header) if header.kind() == Kind::Record => {
+            Found::Whole(header) if header.kind().is_record_like() => {
                 cipher.open_header(header, context)?
             }
-            Found::Whole(_) => return Err(Malformed::OtherKind.into()),
+            Found::Whole(header) => return Err(header.other_kind(Kind::Record)),
             Found::Blocks(candidates) => cipher.open_inline(&candidates, context)?.0,
         };
         context.check_exact_labels(opened.header())
@@ -207,7 +207,7 @@ impl Head {
     /// Whether it is a record as bytes.
     pub(crate) fn is_record(&self) -> bool {
         let whole = Header::parse(&self.bytes);
-        !self.is_text && whole.is_ok_and(|(header, _)| header.kind() == Kind::Record)
+        !self.is_text && whole.is_ok_and(|(header, _)| header.kind().is_record_like())
     }
 
     fn parse(&self) -> Result<Found<'_>> {
@@ -217,7 +217,9 @@ impl Head {
         match Header::parse(&self.bytes) {
             Ok((header, rest)) if header.kind() != Kind::StreamInline => {
                 match header.kind() {
-                    Kind::Record if rest.len() < LEAST_PAYLOAD => return Err(Error::Truncated),
+                    kind if kind.is_record_like() && rest.len() < LEAST_PAYLOAD => {
+                        return Err(Error::Truncated);
+                    }
                     Kind::StreamDetached if !rest.is_empty() => {
                         return Err(Malformed::TrailingBytes.into());
                     }

@@ -245,7 +245,7 @@ fn detached_key(
     bytes.truncate(len);
     let (header, rest) = Header::parse(&bytes)?;
     if header.kind() != Kind::StreamDetached {
-        return Err(Malformed::OtherKind.into());
+        return Err(header.other_kind(Kind::StreamDetached));
     }
     if !rest.is_empty() {
         return Err(Malformed::TrailingBytes.into());
