@@ -1,6 +1,6 @@
 //! Locks that hold for what a path names, not for what it once named.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::is_unsupported;
-use super::{Call, Disk, same_file};
+use super::{Call, Disk, not_a_file, same_file};
 
 /// How often a path that is replaced all the time is tried again.
 const ATTEMPTS: usize = 1000;
@@ -81,7 +81,11 @@ impl Disk {
             // Who reads needs no lock where there is none: it reads once more where it finds nothing whole.
             let needed = lock != Lock::Shared;
             self.lock(&file, path, lock, needed)?;
-            if self.is_named(&file, path)? {
+            let there = self.metadata_of(&file)?;
+            if !there.is_file() {
+                return Err(not_a_file(path, &there));
+            }
+            if self.names(path, &there)? {
                 return Ok(file);
             }
         }
@@ -163,8 +167,13 @@ impl Disk {
 
     /// Whether a path names an open file; not where it names nothing.
     pub(crate) fn is_named(&self, file: &File, path: &Path) -> io::Result<bool> {
+        self.names(path, &self.metadata_of(file)?)
+    }
+
+    /// Whether a path names the file of which this was said.
+    pub(crate) fn names(&self, path: &Path, wanted: &Metadata) -> io::Result<bool> {
         match self.metadata(path) {
-            Ok(there) => Ok(same_file(&self.metadata_of(file)?, &there)),
+            Ok(there) => Ok(same_file(wanted, &there)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

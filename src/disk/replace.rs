@@ -19,7 +19,6 @@ const ATTEMPTS: usize = 1000;
 pub(crate) struct Old<'a> {
     metadata: &'a Metadata,
     has_one_name: bool,
-    may_lose: bool,
 }
 
 impl<'a> From<&'a Metadata> for Old<'a> {
@@ -27,7 +26,6 @@ impl<'a> From<&'a Metadata> for Old<'a> {
         Self {
             metadata,
             has_one_name: false,
-            may_lose: false,
         }
     }
 }
@@ -36,12 +34,6 @@ impl Old<'_> {
     /// It is replaced only if it has no other name: a hard link would go on to name what is replaced.
     pub(crate) fn with_one_name(mut self) -> Self {
         self.has_one_name = true;
-        self
-    }
-
-    /// It is replaced although an access control list or another attribute gets lost.
-    pub(crate) fn losing_attributes(mut self, allowed: bool) -> Self {
-        self.may_lose = allowed;
         self
     }
 
@@ -84,7 +76,7 @@ impl NewFile {
         self.not_kept = self
             .disk
             .take_over(self.file()?, &self.target, old.metadata)?;
-        if (self.not_kept.access_list || self.not_kept.attributes) && !old.may_lose {
+        if (self.not_kept.access_list || self.not_kept.attributes) && !self.disk.loses_attributes {
             return Err(named(
                 &self.target,
                 io::ErrorKind::PermissionDenied,
