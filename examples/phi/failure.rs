@@ -240,7 +240,28 @@ fn message(error: &anyhow::Error) -> String {
     told.join(": ")
 }
 
+/// The library's words for choices, and the options by which this program gives them.
+const CHOICES: [(&str, &str); 4] = [
+    (
+        "allow access by others explicitly",
+        "give --allow-access-by-others",
+    ),
+    (
+        "allow the change without a lock",
+        "give --allow-without-lock",
+    ),
+    ("drop recipients explicitly", "give --drop-recipients"),
+    ("wait longer for locks", "give a longer --lock-wait"),
+];
+
 fn said(error: &Error) -> String {
+    let text = words(error);
+    CHOICES
+        .iter()
+        .fold(text, |text, (choice, option)| text.replace(choice, option))
+}
+
+fn words(error: &Error) -> String {
     match error {
         Error::Misuse(what) => (*what).to_owned(),
         Error::Io(error) => with_remedy(error),
