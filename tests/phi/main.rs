@@ -12,6 +12,8 @@ mod answers;
 mod archives;
 mod keyrings;
 mod kills;
+#[cfg(target_os = "linux")]
+mod limits;
 mod names;
 #[cfg(target_os = "linux")]
 mod process;
