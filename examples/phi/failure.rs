@@ -14,6 +14,7 @@ use crate::signals;
 /// The exit codes but 0. They are ordered by what a caller must know first: the greatest of several counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "there are no signals"))]
 pub(crate) enum Exit {
     /// It failed, and nothing was changed but what the message says.
     Failed = 1,

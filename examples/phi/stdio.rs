@@ -72,7 +72,7 @@ mod system {
 
     use phi_envelope::Error;
     use rustix::event::{PollFd, PollFlags, poll};
-    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, major, minor};
+    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, stat};
     use rustix::io::Errno;
 
     use crate::signals;
@@ -87,10 +87,9 @@ mod system {
 
     /// Whether a descriptor was closed when the program started. Rust opens /dev/null in its place, for reading and writing.
     pub(super) fn is_closed(file: &impl AsFd) -> bool {
-        const NULL: (u32, u32) = (1, 3);
         let is_null = fstat(file).is_ok_and(|there| {
             FileType::from_raw_mode(there.st_mode) == FileType::CharacterDevice
-                && (major(there.st_rdev), minor(there.st_rdev)) == NULL
+                && stat("/dev/null").is_ok_and(|null| null.st_rdev == there.st_rdev)
         });
         let flags = fcntl_getfl(file);
         is_null && flags.is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR)

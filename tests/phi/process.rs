@@ -264,6 +264,30 @@ fn the_end_of_a_pipe_whose_writer_was_interrupted_is_no_end() {
 }
 
 #[test]
+fn who_asks_twice_does_not_wait() {
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain");
+    let before = shell.read("plain.phi");
+    let held = File::open(shell.path("plain.phi")).unwrap();
+    held.lock().unwrap();
+    let mut command = shell.command("reencrypt --keyring k plain.phi --lock-wait forever");
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    // It says that it waits, and so it does.
+    let mut told = [0; 64];
+    assert!(child.stderr.as_mut().unwrap().read(&mut told).unwrap() > 0);
+    send(&child, Signal::INT);
+    send(&child, Signal::INT);
+    // Two that come together are one.
+    until("ended", || {
+        send(&child, Signal::INT);
+        child.try_wait().unwrap().is_some()
+    });
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(shell.read("plain.phi"), before);
+}
+
+#[test]
 fn a_signal_that_was_to_be_ignored_is_ignored() {
     let shell = Shell::with_keyring();
     let plain = shell.plaintext("plain", 2 << 20);
