@@ -131,6 +131,8 @@ impl Setup {
             lease: self.lease,
             lease_changed: None,
             modified: long_ago,
+            data_key: 1,
+            forged: false,
             history,
         };
         let process = Process {
@@ -149,6 +151,7 @@ impl Setup {
             *envelope = Some(Envelope {
                 slots: *slots,
                 place: 1,
+                hidden: false,
             });
         }
         World {
@@ -157,6 +160,8 @@ impl Setup {
             orphan: None,
             backup: None,
             pinned: 0,
+            pinned_data_key: 0,
+            bytes: [0, 1, 2],
             processes: [process; PROCESSES],
             envelopes,
             place_changed: [long_ago; PLACES],
