@@ -168,7 +168,7 @@ impl Setup {
         ring.modified = self.store_clock(world);
         // Whoever believed a forged keyring was wrong then, or could not know better.
         ring.forged = false;
-        if self.has(Rule::NewDataKey) {
+        if self.has(Rule::NewDataKey) && !self.keeps_data_key {
             ring.data_key = ring.revision;
         }
         ring
