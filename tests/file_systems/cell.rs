@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 use crate::columns::{Column, On, Right};
-use crate::files::{CANARY, Content, Files, Fixture, files, plain};
+use crate::files::{CANARY, Content, Files, Fixture, files, plain, record_opens};
 use crate::mounts::Mounts;
 use crate::rows::Row;
 use crate::runner::{Ran, User, run};
@@ -58,15 +58,18 @@ impl<'a> Cell<'a> {
 
     /// Runs the command and returns its exit code, or what is wrong with it.
     pub(crate) fn run(&self) -> Result<i32, String> {
-        let mode_of = |name: &str, mode| self.column.mode(name, mode);
-        self.fixture.put(&self.behind, self.user, mode_of);
+        self.fixture.put(&self.behind, self.user, self.column.name);
         self.column.finish(&self.behind);
-        let before = files(&self.behind);
+        let mut before = files(&self.behind);
         let call = words(self.row.call, &self.fixture.old_key);
         let ran = run(self.mounts, self.user, &self.folder, &call);
         let after = files(&self.behind);
         // To look at it, its user needs no way round.
         fs::set_permissions(&self.behind, fs::Permissions::from_mode(0o755)).unwrap();
+        if self.column.is_of_sources() {
+            // Not by the program.
+            before.insert("plain".to_owned(), after["plain"].clone());
+        }
         let checked = self.check(&before, &after, &ran);
         fs::remove_dir_all(&self.behind).unwrap();
         checked.map_err(|what| format!("{what}; {}: {}", ran.code, ran.stderr.trim()))?;
@@ -88,7 +91,7 @@ impl<'a> Cell<'a> {
         };
         said(wanted, || format!("{right:?} would be right"))?;
         said(!ran.stderr.contains("panicked"), || "a panic".to_owned())?;
-        self.no_plaintext(after, ran.code)?;
+        self.no_plaintext(after, ran)?;
         if ran.code == 0 {
             said((self.row.is_done)(&seen), || "not done".to_owned())?;
             self.nothing_else(before, after)?;
@@ -115,14 +118,14 @@ impl<'a> Cell<'a> {
         })
     }
 
-    /// Only what the command makes or changes is new or other, but for a file that cannot be removed.
+    /// Only what the command makes or changes is new or other, but for a file that cannot be removed or told from another.
     fn nothing_else(&self, before: &Files, after: &Files) -> Result<(), String> {
         let expected =
             |name: &str| self.row.makes.contains(&name) || self.row.changes.contains(&name);
         let names = after.keys().chain(before.keys());
         let mut others = names.filter(|name| before.get(*name) != after.get(*name));
         let other = others.find(|name| {
-            let left = self.column.name == "unlink-eperm" && name.contains(MEANWHILE);
+            let left = self.column.may_leave_files() && name.contains(MEANWHILE);
             !expected(name) && !left
         });
         match other {
@@ -131,8 +134,9 @@ impl<'a> Cell<'a> {
         }
     }
 
-    fn no_plaintext(&self, after: &Files, code: i32) -> Result<(), String> {
-        let opens = self.row.call.starts_with("decrypt") && code == 0;
+    fn no_plaintext(&self, after: &Files, ran: &Ran) -> Result<(), String> {
+        let is_there = ran.code == 0 || ran.stderr.contains(TOOK_EFFECT);
+        let opens = self.row.call.starts_with("decrypt") && is_there;
         let mut others = after.iter().filter(|(name, _)| {
             let is_output = ["new", "out"].contains(&name.as_str());
             *name != "plain" && !(opens && is_output)
@@ -236,6 +240,10 @@ impl Seen<'_> {
         ran.code == 0 && ran.stdout == plain()
     }
 
+    pub(crate) fn record_opens(&self) -> bool {
+        record_opens(self.folder)
+    }
+
     pub(crate) fn is_plain(&self, file: &str) -> bool {
         fs::read(self.folder.join(file)).is_ok_and(|bytes| bytes == plain())
     }
@@ -280,6 +288,7 @@ impl Seen<'_> {
                 .iter()
                 .any(|secret| !self.states("k", secret).is_empty()),
             "head" => self.opens("body --detached head"),
+            "record" => self.record_opens(),
             "out" => true,
             name => self.opens(name),
         })

@@ -111,10 +111,7 @@ pub(crate) const COLUMNS: [Column; 32] = [
     sizes("size-half", |_, _| Either),
     sizes("size-more", |_, _| Either),
     defect("reads-short", done),
-    defect("inodes-change", |row, _| match row.effect {
-        Reads => Done,
-        _ => Either,
-    }),
+    defect("inodes-change", |_, _| Either),
     defect("grows", |_, _| Fails),
     defect("torn", |_, _| Fails),
     defect("enospc-1", |row, _| match row.effect {
@@ -154,17 +151,17 @@ fn without_locks(row: &Row, _: User) -> Right {
 impl Column {
     /// Whether the command meets what is odd about it.
     pub(crate) fn has(&self, row: &Row) -> bool {
-        let is_of_sources = ["grows", "torn"].contains(&self.name);
-        !is_of_sources || row.call.starts_with("encrypt")
+        !self.is_of_sources() || row.call.starts_with("encrypt")
     }
 
-    /// The mode of a file in it.
-    pub(crate) fn mode(&self, name: &str, mode: u32) -> u32 {
-        match self.name {
-            "files-0444" if name == "k" => 0o400,
-            "files-0444" if name != "data" => 0o444,
-            _ => mode,
-        }
+    /// Whether what is read changes meanwhile.
+    pub(crate) fn is_of_sources(&self) -> bool {
+        ["grows", "torn"].contains(&self.name)
+    }
+
+    /// Whether a file on its way to its name may stay there: where no file can be removed, or none be told from another.
+    pub(crate) fn may_leave_files(&self) -> bool {
+        ["unlink-eperm", "inodes-change"].contains(&self.name)
     }
 
     /// Gives the folder its mode.
@@ -175,5 +172,14 @@ impl Column {
             _ => 0o755,
         };
         fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+/// The mode of a file in a column.
+pub(crate) fn mode(column: &str, name: &str, mode: u32) -> u32 {
+    match column {
+        "files-0444" if name == "k" => 0o400,
+        "files-0444" if name != "data" => 0o444,
+        _ => mode,
     }
 }

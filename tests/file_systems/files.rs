@@ -7,8 +7,9 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use phi_envelope::{Context, EnvelopeCipher, Keyring, KeyringFile, MasterKey};
+use phi_envelope::{Context, EnvelopeCipher, Keyring, KeyringFile, MasterKey, Result};
 
+use crate::columns::mode;
 use crate::mounts::Mounts;
 use crate::runner::{User, put_secret, run};
 use crate::support::{MASTER_KEY, OTHER_MASTER_KEY};
@@ -45,7 +46,7 @@ impl Fixture {
     pub(crate) fn new(mounts: &Mounts, user: User) -> Self {
         put_secret(mounts, user, "FIRST", MASTER_KEY);
         put_secret(mounts, user, "OTHER", OTHER_MASTER_KEY);
-        let folder = mounts.path("fixture");
+        let folder = mounts.path("fixture").join(mounts.number().to_string());
         fs::create_dir_all(folder.join("data")).unwrap();
         fs::write(folder.join("plain"), plain()).unwrap();
         fs::write(folder.join("out"), OLDER).unwrap();
@@ -88,7 +89,7 @@ impl Fixture {
     }
 
     /// Writes them into a new folder of the user's.
-    pub(crate) fn put(&self, folder: &Path, user: User, mode_of: impl Fn(&str, u32) -> u32) {
+    pub(crate) fn put(&self, folder: &Path, user: User, column: &str) {
         fs::create_dir_all(folder).unwrap();
         for (name, content) in &self.files {
             let path = folder.join(name);
@@ -98,11 +99,13 @@ impl Fixture {
                     fs::write(&path, bytes).unwrap();
                     let file = fs::File::options().append(true).open(&path).unwrap();
                     file.set_modified(self.written).unwrap();
-                    let flags = rustix::fs::XattrFlags::empty();
-                    let _ = rustix::fs::setxattr(&path, ATTRIBUTE, name.as_bytes(), flags);
+                    if column != "xattr-enotsup" {
+                        let flags = rustix::fs::XattrFlags::empty();
+                        let _ = rustix::fs::setxattr(&path, ATTRIBUTE, name.as_bytes(), flags);
+                    }
                 }
             }
-            let mode = mode_of(name, content.mode);
+            let mode = mode(column, name, content.mode);
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             chown(&path, Some(content.owner.0), Some(content.owner.1)).unwrap();
         }
@@ -111,14 +114,32 @@ impl Fixture {
 }
 
 fn sealed_record(keyring: &Path) -> Vec<u8> {
-    // The user's keyring is none that root opens.
-    let own = keyring.with_file_name("own");
-    fs::copy(keyring, &own).unwrap();
-    let master_key = MasterKey::from_base64(MASTER_KEY).unwrap();
-    let secret = Keyring::from_master_key(master_key, "secret");
-    let cipher = EnvelopeCipher::new(KeyringFile::open(&own, secret).unwrap().keyring());
-    fs::remove_file(own).unwrap();
+    let cipher = cipher(keyring, MASTER_KEY).unwrap();
     cipher.encrypt(plain(), &Context::new()).unwrap()
+}
+
+/// Whether a record, which `phi` does not open, holds what all envelopes were made of.
+pub(crate) fn record_opens(folder: &Path) -> bool {
+    let record = fs::read(folder.join("record")).unwrap();
+    let found = [MASTER_KEY, OTHER_MASTER_KEY].map(|secret| {
+        let cipher = cipher(&folder.join("k"), secret)?;
+        cipher.decrypt(&record, &Context::new())
+    });
+    found
+        .into_iter()
+        .flatten()
+        .any(|opened| opened[..] == plain())
+}
+
+fn cipher(keyring: &Path, secret: &str) -> Result<EnvelopeCipher> {
+    // A user's keyring is none that root opens: its copy is.
+    let folder = tempfile::tempdir()?;
+    let own = folder.path().join("k");
+    fs::copy(keyring, &own)?;
+    let secret = Keyring::from_master_key(MasterKey::from_base64(secret)?, "secret");
+    Ok(EnvelopeCipher::new(
+        KeyringFile::open(&own, secret)?.keyring(),
+    ))
 }
 
 pub(crate) fn plain() -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -12,8 +12,10 @@ use std::time::Duration;
 use crate::runner;
 use crate::support::phi;
 
-/// Where a test that has its namespace works.
-const FOLDER: &str = "PHI_FILE_SYSTEMS_FOLDER";
+/// What tells a test that it has its namespace.
+const ALONE: &str = "PHI_FILE_SYSTEMS_ALONE";
+/// Where a test works: every user can go there, which is not so below a private folder.
+const FOLDER: &str = "/mnt";
 /// The Python that has `mfusepy`, as `requirements.txt` names it.
 const PYTHON: &str = "PHI_ENVELOPE_PYTHON";
 const TOOLS: [&str; 5] = ["unshare", "mount", "umount", "mkfs.ext4", "timeout"];
@@ -22,8 +24,8 @@ const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/file_systems/de
 /// Runs a test of this name in a process that has a namespace of mounts for itself. What is missing here is said, and is a failure
 /// where `ASSURANCE_MUST_RUN` is set.
 pub(crate) fn alone(name: &str, test: impl FnOnce(&Mounts)) {
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        test(&Mounts::new(Path::new(&folder)));
+    if std::env::var_os(ALONE).is_some() {
+        test(&Mounts::new(Path::new(FOLDER)));
         return;
     }
     if let Some(missing) = what_is_missing() {
@@ -32,12 +34,12 @@ pub(crate) fn alone(name: &str, test: impl FnOnce(&Mounts)) {
         println!("SKIPPED: {missing}");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
     let status = Command::new("unshare")
         .args(["--mount", "--propagation", "private"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", name, "--ignored", "--nocapture"])
-        .env(FOLDER, folder.path())
+        .env(ALONE, "1")
+        .env("TMPDIR", FOLDER)
         .stdin(Stdio::null())
         .status()
         .unwrap();
@@ -47,6 +49,9 @@ pub(crate) fn alone(name: &str, test: impl FnOnce(&Mounts)) {
 fn what_is_missing() -> Option<String> {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return Some("not root".to_owned());
+    }
+    if !Path::new(FOLDER).is_dir() {
+        return Some(format!("no {FOLDER}"));
     }
     for device in ["/dev/fuse", "/dev/loop-control"] {
         let mut options = fs::File::options();
@@ -85,7 +90,7 @@ pub(crate) struct Mounts {
 impl Mounts {
     fn new(folder: &Path) -> Self {
         let at = |name: &str| folder.join(name);
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        mount(["-t", "tmpfs", "-o", "mode=755"], "tmpfs", folder);
         for name in ["ext4", "tmpfs", "behind", "fuse", "read-only"] {
             fs::create_dir(at(name)).unwrap();
         }
@@ -156,7 +161,7 @@ impl Drop for Mounts {
     }
 }
 
-fn mount(options: [&str; 2], what: impl AsRef<OsStr>, there: &Path) {
+fn mount<const N: usize>(options: [&str; N], what: impl AsRef<OsStr>, there: &Path) {
     let words = options.map(OsStr::new);
     let words = words.into_iter().chain([what.as_ref(), there.as_ref()]);
     run("mount", words).unwrap();

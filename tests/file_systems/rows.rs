@@ -94,7 +94,7 @@ pub(crate) const ROWS: [Row; 18] = [
         effect: Effect::Replaces,
         makes: &[],
         changes: &["record"],
-        is_done: |seen| seen.is_moved("record") && seen.opens("record"),
+        is_done: |seen| seen.is_moved("record") && seen.record_opens(),
     },
     Row {
         call: "rewrap --detached head KEYS",

@@ -43,6 +43,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    /// Whether people are told of something.
+    pub(crate) fn told(&self, what: &str) -> bool {
+        self.stderr.contains(what) || String::from_utf8_lossy(&self.stdout).contains(what)
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.stdout).unwrap_or_else(|_| panic!("{}", self.stderr))
     }
