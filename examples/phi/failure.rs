@@ -14,6 +14,7 @@ use crate::signals;
 /// The exit codes but 0. They are ordered by what a caller must know first: the greatest of several counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "there are no signals"))]
 pub(crate) enum Exit {
     /// It failed, and nothing was changed but what the message says.
     Failed = 1,
@@ -240,7 +241,28 @@ fn message(error: &anyhow::Error) -> String {
     told.join(": ")
 }
 
+/// The library's words for choices, and the options by which this program gives them.
+const CHOICES: [(&str, &str); 4] = [
+    (
+        "allow access by others explicitly",
+        "give --allow-access-by-others",
+    ),
+    (
+        "allow the change without a lock",
+        "give --allow-without-lock",
+    ),
+    ("drop recipients explicitly", "give --drop-recipients"),
+    ("wait longer for locks", "give a longer --lock-wait"),
+];
+
 fn said(error: &Error) -> String {
+    let text = words(error);
+    CHOICES
+        .iter()
+        .fold(text, |text, (choice, option)| text.replace(choice, option))
+}
+
+fn words(error: &Error) -> String {
     match error {
         Error::Misuse(what) => (*what).to_owned(),
         Error::Io(error) => with_remedy(error),

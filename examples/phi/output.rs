@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use phi_envelope::{FileOptions, HeaderDamage};
+use phi_envelope::{FileOptions, HeaderDamage, NotKept};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -69,6 +70,7 @@ impl Console {
     /// From now on stdout carries data, and all else goes to stderr.
     pub(crate) fn give_stdout_to_data(&self) {
         self.data_on_stdout.set(true);
+        STDERR_IS_JSON.store(self.json, Ordering::SeqCst);
     }
 
     /// A line for people. Where it cannot be written, the work goes on, and [`end`](Self::end) says so.
@@ -192,6 +194,34 @@ impl Console {
             return Err(not_told(stream, &error));
         }
         Ok(())
+    }
+}
+
+/// Whether stderr holds one JSON object and nothing else.
+static STDERR_IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Tells that another program has a file locked, and who waits for it.
+pub(crate) fn tell_wait(path: &Path) {
+    if !STDERR_IS_JSON.load(Ordering::SeqCst) {
+        let _ = writeln!(
+            io::stderr(),
+            "phi: {}: another program has it locked; process {} waits for it (--lock-wait)",
+            escaped_path(path),
+            std::process::id()
+        );
+    }
+}
+
+/// Warns of what a new file did not take over from the file that it stands for.
+pub(crate) fn warn_not_kept(console: &Console, path: &Path, lost: NotKept) {
+    let losses = [
+        (lost.permissions, "its permissions: its mode is 0600"),
+        (lost.group, "its group, which has no access"),
+        (lost.access_list, "its access control list"),
+        (lost.attributes, "an extended attribute"),
+    ];
+    for (_, what) in losses.into_iter().filter(|(is_lost, _)| *is_lost) {
+        console.warn(path, format_args!("the file system did not keep {what}"));
     }
 }
 
