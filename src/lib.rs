@@ -31,7 +31,7 @@ pub use envelope::{
 };
 pub use error::{
     Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Kind,
-    Limit, Malformed, Recipients, Result, SlotId,
+    Limit, Malformed, Recipients, Result, SlotId, SlotName,
 };
 pub use file::{
     ChangeOptions, FileInspection, FileOptions, FileReport, NotKept, RangeReader, Rewrapped,

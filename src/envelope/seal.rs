@@ -40,6 +40,7 @@ impl EnvelopeCipher {
         for provider in &self.0.writers {
             slots.push(provider.wrap_key(key, &context)?)?;
         }
+        self.check_network_slots(&slots)?;
         Ok(slots)
     }
 
