@@ -29,7 +29,7 @@ pub use envelope::{
 };
 pub use error::{
     Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Kind,
-    Limit, Malformed, Recipients, Result, SlotId,
+    Limit, Malformed, Recipients, Result, SlotId, SlotName,
 };
 pub use file::{
     FileInspection, FileOptions, FileReport, RangeReader, Rewrapped, add_recipient_file,
