@@ -146,7 +146,8 @@ impl Kind {
     }
 
     /// The byte of a header that states the kind.
-    pub(crate) fn byte(self) -> u8 {
+    #[must_use]
+    pub fn byte(self) -> u8 {
         match self {
             Self::Record => 0x01,
             Self::StreamInline => 0x02,
@@ -168,7 +169,8 @@ impl Kind {
     }
 
     /// Whether files of the kind are this crate's own (FORMAT §2, kinds 0x04 to 0x0A): never a record of an application.
-    pub(crate) fn is_own(self) -> bool {
+    #[must_use]
+    pub fn is_own(self) -> bool {
         (0x04..=0x0A).contains(&self.byte())
     }
 }

@@ -9,7 +9,7 @@ pub(crate) const KEYRING: u8 = 0x01;
 /// Scheme 0x02: a passphrase.
 pub(crate) const PASSPHRASE: u8 = 0x02;
 /// Scheme 0x03: a public key.
-pub(crate) const RECIPIENT: u8 = 0x03;
+pub(super) const RECIPIENT: u8 = 0x03;
 /// Scheme 0x04: AWS KMS.
 pub(super) const AWS_KMS: u8 = 0x04;
 /// Scheme 0x05: Transit.
@@ -31,7 +31,7 @@ pub(crate) const EXTERNAL: u8 = 0xF0;
 const GCM_WRAPPED: usize = 60;
 
 /// Says whether a key service is asked for slots of this scheme.
-pub(crate) fn asks_service(scheme: u8) -> bool {
+pub(super) fn asks_service(scheme: u8) -> bool {
     matches!(scheme, AWS_KMS | TRANSIT | GOOGLE_KMS | AZURE_KEY_VAULT)
 }
 
