@@ -60,20 +60,11 @@ impl<'a> InPlace<'a> {
         Ok(in_place)
     }
 
-    /// Writes a block that was checked, makes it durable and reads it back: the same bytes.
+    /// Writes a block that was checked, makes it durable and reads it back: the same bytes. Where that fails, what was there is put back.
     pub(super) fn write(&mut self, block: &[u8], offset: usize) -> Result<()> {
         self.check()?;
-        let at = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
-        self.disk.write_all_at(self.file, block, at)?;
-        self.disk.sync(self.file)?;
-        let mut read = vec![0; block.len()];
-        self.disk.read_exact_at(self.file, &mut read, at)?;
-        if read != block {
-            return Err(Error::Io(named(
-                self.path,
-                io::ErrorKind::Other,
-                "a header block reads back other than it was written",
-            )));
+        if let Err(error) = self.put(block, offset) {
+            return Err(self.undo(block, offset, error));
         }
         let end = (offset + block.len()).max(self.expected.len());
         self.expected.resize(end, 0);
@@ -83,11 +74,60 @@ impl<'a> InPlace<'a> {
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    fn put(&self, block: &[u8], offset: usize) -> Result<()> {
+        let at = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
+        self.disk.write_all_at(self.file, block, at)?;
+        self.disk.sync(self.file)?;
+        let mut read = vec![0; block.len()];
+        self.disk.read_exact_at(self.file, &mut read, at)?;
+        if read == block {
+            return Ok(());
+        }
+        Err(Error::Io(named(
+            self.path,
+            io::ErrorKind::Other,
+            "a header block reads back other than it was written",
+        )))
+    }
+
+    /// Puts the old block back where the new one, or its beginning, stands; not over what another program has written there.
+    fn undo(&self, block: &[u8], offset: usize, error: Error) -> Error {
+        let end = (offset + block.len()).min(self.expected.len());
+        let old = self.expected.get(offset..end).unwrap_or_default();
+        let took_effect = |source| {
+            let step = "putting an old header block back";
+            Error::TookEffect { step, source }
+        };
+        let there = match self.read() {
+            Ok(there) if there == self.expected => return error,
+            Ok(there) => there,
+            Err(Error::Io(source)) => return took_effect(source),
+            Err(_) => return error,
+        };
+        let there = there.get(offset..end).unwrap_or_default();
+        let written = there.iter().zip(block).take_while(|(l, r)| l == r).count();
+        if there.get(written..) != old.get(written..) {
+            return self.changed();
+        }
+        match self.put(old, offset) {
+            // It reads as it did; that this is durable is no more than it was.
+            Err(Error::Io(source)) if !self.read().is_ok_and(|now| now == self.expected) => {
+                took_effect(source)
+            }
+            _ => error,
+        }
+    }
+
+    fn read(&self) -> Result<Vec<u8>> {
         let mut there = vec![0; self.expected.len()];
-        let is_named = self.disk.names(self.path, self.metadata)?;
         let len = self.disk.read_up_to_at(self.file, &mut there, 0)?;
-        if is_named && len == there.len() && there == self.expected {
+        there.truncate(len);
+        Ok(there)
+    }
+
+    fn check(&self) -> Result<()> {
+        let is_named = self.disk.names(self.path, self.metadata)?;
+        if is_named && self.read()? == self.expected {
             return Ok(());
         }
         Err(self.changed())

@@ -169,6 +169,25 @@ fn what_is_new_is_gone_and_what_was_replaced_is_said_where_the_folder_fails() {
     assert_eq!(folder.files().len(), 2);
 }
 
+#[test]
+fn an_old_file_that_cannot_be_removed_is_said_and_goes_with_the_next_change() {
+    let keys = Keys::new();
+    let record = keys.old.encrypt("note", &context()).unwrap();
+    let folder = Folder::of(&[("record", record)]);
+    let path = folder.path("record");
+    let moved = change_file(
+        &refusing(Call::Remove, EPERM),
+        &keys.new,
+        &path,
+        Change::Rewrap,
+    );
+    assert!(matches!(moved, Err(Error::TookEffect { .. })), "{moved:?}");
+    assert_eq!(folder.files().len(), 2);
+    let again = change_file(&Disk::default(), &keys.new, &path, Change::Rewrap);
+    assert_eq!(again.unwrap(), Rewrapped::Current);
+    assert_eq!(folder.files().len(), 1);
+}
+
 /// An access control list that lets user 1000 read.
 fn access_list() -> Vec<u8> {
     let mut bytes = 2_u32.to_le_bytes().to_vec();
