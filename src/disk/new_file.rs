@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::attributes::{PRIVATE, mode_of};
 use super::folder::Folder;
 use super::replace::took_effect;
-use super::{Disk, Lock, NotKept, folder_of, named};
+use super::{Disk, Lock, NotKept, folder_of, named, same_file};
 
 /// What the name of a file begins with until it is whole.
 const MEANWHILE: &str = ".phi-tmp-";
@@ -235,10 +235,23 @@ impl NewFile {
 
     /// Makes sure that no other writer took a newborn file for a dead one's, and its name away, before it was locked.
     fn check_name(&self) -> io::Result<()> {
-        match &self.name {
-            Some(name) if !self.disk.is_named(self.file()?, name)? => Err(busy(name)),
-            _ => Ok(()),
+        let (Some(name), file) = (&self.name, self.file()?) else {
+            return Ok(());
+        };
+        if self.disk.is_named(file, name)? {
+            return Ok(());
         }
+        let look = || self.disk.metadata_of(file);
+        if same_file(&look()?, &look()?) {
+            return Err(busy(name));
+        }
+        // Made just now, and nobody can tell it from another: what it was made for would leave it behind.
+        self.disk.remove(name)?;
+        Err(named(
+            &self.target,
+            io::ErrorKind::Unsupported,
+            "its file system tells no file from another (it gives them other inode numbers at each look): write elsewhere",
+        ))
     }
 }
 
