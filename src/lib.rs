@@ -20,6 +20,8 @@ pub mod floe;
 mod format;
 mod keys;
 pub mod manual;
+mod memory;
+mod parallel;
 mod rotation;
 mod secret;
 
@@ -28,15 +30,16 @@ pub use envelope::{
     HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, Session, SessionLimits, inspect,
 };
 pub use error::{
-    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Limit,
-    Malformed, Recipients, Result, SlotId,
+    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Kind,
+    Limit, Malformed, Recipients, Result, SlotId,
 };
 pub use file::{
-    FileInspection, FileOptions, FileReport, RangeReader, Rewrapped, add_recipient_file,
-    decrypt_file, encrypt_file, inspect_file, open_range, reencrypt_file, remove_recipient_file,
-    repack_file, replace_recipient_file, rewrap_file, verify_file,
+    ChangeOptions, FileInspection, FileOptions, FileReport, NotKept, RangeReader, Rewrapped,
+    add_recipient_file, decrypt_file, decrypt_from, decrypt_read, decrypt_to, encrypt_file,
+    encrypt_from, encrypt_read, inspect_file, on_lock_wait, open_range, reencrypt_file,
+    remove_recipient_file, repack_file, replace_recipient_file, rewrap_file, set_lock_wait,
+    verify_file,
 };
-pub use format::header::Kind;
 pub use format::slot::{Slot, WrappedKey};
 pub use keys::{
     Argon2Costs, DataKey, KeyInfo, KeyProvider, Keyring, KeyringEdit, MasterKey, Passphrase,

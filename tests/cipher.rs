@@ -261,7 +261,7 @@ fn a_stream_is_no_record() {
     ] {
         assert!(matches!(
             result,
-            Err(Error::Malformed(Malformed::OtherKind))
+            Err(Error::Malformed(Malformed::OtherKind { .. }))
         ));
     }
 }

@@ -1104,7 +1104,7 @@ fn bytes_that_are_no_record_are_refused() {
         .unwrap();
     assert!(matches!(
         open(&stream.finish().unwrap()),
-        Err(Error::Malformed(Malformed::OtherKind))
+        Err(Error::Malformed(Malformed::OtherKind { .. }))
     ));
     for at in 0..good.len() {
         let mut flipped = good.clone();

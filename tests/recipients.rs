@@ -144,7 +144,7 @@ fn a_detached_header_is_rewrapped_and_an_inline_stream_is_not() {
     let other_kind = cipher.rewrap(&file);
     assert!(matches!(
         other_kind,
-        Err(Error::Malformed(Malformed::OtherKind))
+        Err(Error::Malformed(Malformed::OtherKind { .. }))
     ));
     let trailing = cipher.rewrap([&header[..], b"x"].concat());
     assert!(matches!(

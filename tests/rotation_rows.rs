@@ -255,7 +255,10 @@ fn what_is_no_envelope_of_a_row_is_left_as_it_is_and_named() {
     assert!(matches!(error(0), Error::NotAnEnvelope | Error::Truncated));
     assert!(matches!(error(1), Error::NotAnEnvelope));
     assert!(matches!(error(2), Error::Truncated));
-    assert!(matches!(error(4), Error::Malformed(Malformed::OtherKind)));
+    assert!(matches!(
+        error(4),
+        Error::Malformed(Malformed::OtherKind { .. })
+    ));
     assert!(matches!(
         error(5),
         Error::Malformed(Malformed::TrailingBytes)

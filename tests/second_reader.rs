@@ -67,6 +67,15 @@ fn it_opens_what_the_crate_seals() {
     assert_eq!((opened, refused), (75, 41));
 }
 
+/// Rules that no single envelope shows, by tests of its own.
+#[test]
+fn its_rules_hold() {
+    let Some(python) = Python::found() else {
+        return;
+    };
+    python.run("test_rules.py", [""; 0], &[]);
+}
+
 /// 5,000 envelopes of the vectors with something else in them, many of them under a right header tag: both open or both refuse.
 #[test]
 fn both_say_the_same_of_mutated_envelopes() {

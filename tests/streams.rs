@@ -669,7 +669,7 @@ fn a_head_of_another_kind_is_not_looked_behind() {
         let opened = open(&known.cipher, &file);
         assert!(matches!(
             opened,
-            Err(Error::Malformed(Malformed::OtherKind))
+            Err(Error::Malformed(Malformed::OtherKind { .. }))
         ));
         // With a length that its kind may not have, the head is damage, and the second block opens.
         let mut file = [&good[..], &good, &known.payload].concat();
@@ -687,7 +687,7 @@ fn each_call_refuses_the_other_kinds() {
     let record = cipher.encrypt(sample(100), &context()).unwrap();
     let inline = seal(&cipher, &sample(100));
     let (detached, payload) = seal_detached(&cipher, &sample(100));
-    let other_kind = |error| matches!(error, Error::Malformed(Malformed::OtherKind));
+    let other_kind = |error| matches!(error, Error::Malformed(Malformed::OtherKind { .. }));
     for stream in [&inline, &detached] {
         assert!(other_kind(cipher.decrypt(stream, &context()).unwrap_err()));
         assert!(other_kind(

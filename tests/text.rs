@@ -191,10 +191,11 @@ fn streams_have_no_text() {
         .unwrap();
     writer.finish().unwrap();
     for stream in [inline, detached] {
-        assert_eq!(rule(&URL_SAFE_NO_PAD.encode(&stream)), Malformed::OtherKind);
+        let text = URL_SAFE_NO_PAD.encode(&stream);
+        assert!(matches!(rule(&text), Malformed::OtherKind { .. }));
         assert!(matches!(
             Envelope::from_bytes(stream.clone()),
-            Err(Error::Malformed(Malformed::OtherKind))
+            Err(Error::Malformed(Malformed::OtherKind { .. }))
         ));
         let json = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&stream));
         assert!(serde_json::from_str::<Envelope>(&json).is_err());

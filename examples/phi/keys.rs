@@ -2,14 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
-    Context, EnvelopeCipher, EnvelopeCipherBuilder, KeyProvider, KeyringFile, Passphrase,
+    Context, EnvelopeCipher, EnvelopeCipherBuilder, KeyProvider, KeyringFile, KeyringFileOptions,
+    Passphrase,
 };
 
 use crate::failure::{usage, usage_of};
 use crate::options::{ContextArgs, FromArgs, KeyArgs, LayoutArgs, ToArgs};
+use crate::output::escaped_path;
 use crate::secrets::{self, Asked, Secret};
 
 type Provider = Arc<dyn KeyProvider>;
@@ -46,7 +49,15 @@ impl<'a> Keys<'a> {
             }
             builder = builder.write_for(self.main()?);
         }
-        self.finish(builder, to)
+        let cipher = self.finish(builder, to)?;
+        let secret = &self.args.secret;
+        let is_given = secret.passphrase_file.is_some() || secret.master_key_file.is_some();
+        if is_given && self.secret.is_none() {
+            return Err(usage(
+                "nothing is sealed for --passphrase-file or --master-key-file: without --keyring, recipients that are named take their place",
+            ));
+        }
+        Ok(cipher)
     }
 
     /// The cipher that seals a file anew: it reads with the main key in any case.
@@ -124,7 +135,7 @@ impl<'a> Keys<'a> {
             recipients.push(self.keyring(path, passphrase.map(AsRef::as_ref))?);
         }
         if let Some(path) = &to.to_passphrase_file {
-            let secret = Secret::from_passphrase_file(path)?;
+            let secret = Secret::chosen_in_file(path)?;
             recipients.push(secret.provider()?);
         }
         Ok(recipients)
@@ -144,11 +155,10 @@ impl<'a> Keys<'a> {
 
     fn open(&mut self, path: &Path, passphrase_file: Option<&Path>) -> Result<KeyringFile> {
         // Said before a passphrase is asked for.
-        path.metadata()
-            .with_context(|| path.display().to_string())?;
+        path.metadata().with_context(|| escaped_path(path))?;
         match passphrase_file {
             Some(passphrase) => open_keyring(path, &Secret::from_passphrase_file(passphrase)?),
-            None => open_keyring(path, self.secret(&path.display().to_string())?),
+            None => open_keyring(path, self.secret(&escaped_path(path))?),
         }
     }
 
@@ -161,9 +171,22 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// Whether files of keyrings are opened although others may read or write them.
+static OTHERS_ARE_ALLOWED: AtomicBool = AtomicBool::new(false);
+
+/// From now on files of keyrings are opened although others may read or write them.
+pub(crate) fn allow_access_by_others() {
+    OTHERS_ARE_ALLOWED.store(true, Ordering::SeqCst);
+}
+
 /// Opens a keyring's file.
 pub(crate) fn open_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> {
-    KeyringFile::open(path, secret.provider()?).with_context(|| path.display().to_string())
+    let mut options = KeyringFileOptions::default();
+    if OTHERS_ARE_ALLOWED.load(Ordering::SeqCst) {
+        options = options.allow_access_by_others();
+    }
+    let opened = options.open(path, secret.provider()?);
+    opened.with_context(|| escaped_path(path))
 }
 
 /// The context that the options present.
@@ -174,8 +197,14 @@ pub(crate) fn context(args: &ContextArgs) -> Result<Context> {
     }
     if let Some(path) = &args.bind_file {
         let bytes = secrets::contents(path)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| usage("--bind-file is not UTF-8"))?;
-        for pair in text.lines().filter(|line| !line.is_empty()) {
+        let refused = |why: &str| usage(format_args!("--bind-file {}: {why}", escaped_path(path)));
+        let text = std::str::from_utf8(&bytes).map_err(|_| refused("it is not UTF-8"))?;
+        let mut pairs = text.lines().filter(|line| !line.is_empty()).peekable();
+        if pairs.peek().is_none() {
+            // Sealed without them, the file would open without them.
+            return Err(refused("it holds no bindings"));
+        }
+        for pair in pairs {
             context = bind(context, pair)?;
         }
     }

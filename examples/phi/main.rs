@@ -9,52 +9,96 @@
 
 mod archive;
 mod args;
+mod checks;
 mod failure;
 mod files;
 mod inspect;
 mod keyring;
 mod keys;
+mod new_file;
 mod options;
 mod output;
 mod recipients;
 mod secrets;
+mod signals;
+mod stdio;
 mod streams;
+mod terminal;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
+use phi_envelope::{on_lock_wait, set_lock_wait};
 
 use archive::{exposure, inventory, retire};
 use args::{Cli, Command};
-use failure::{Exit, Failure};
+use failure::{Exit, Failure, usage};
+use options::LockWait;
 use output::{Answer, Console};
 
 fn main() -> ExitCode {
-    match parse().and_then(|cli| finish(&Console::new(cli.json), &cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => ExitCode::from(exit as u8),
+    let done = parse().and_then(|cli| {
+        let console = Console::new(cli.json);
+        finish(&console, &cli).map_err(Some)
+    });
+    match done {
+        Ok(()) | Err(None) => ExitCode::SUCCESS,
+        Err(Some(exit)) => ExitCode::from(exit as u8),
     }
 }
 
-fn parse() -> Result<Cli, Exit> {
+/// The command line; where it asks for help, or is wrong, that is told, and there is an exit code or none.
+fn parse() -> Result<Cli, Option<Exit>> {
     Cli::try_parse().map_err(|error| {
-        let json = std::env::args_os().any(|argument| argument == "--json");
-        if !(json && error.use_stderr()) {
-            error.exit();
+        if !error.use_stderr() {
+            return error.print().err().map(|_| Exit::NotTold);
         }
         let text = error.to_string();
-        let what = text.split("\n\n").next().unwrap_or_default();
-        let what = what.strip_prefix("error: ").unwrap_or(what);
-        Console::new(true).fail(&Failure::usage(what))
+        if std::env::args_os().any(|argument| argument == "--json") {
+            let what = text.split("\n\n").next().unwrap_or_default();
+            let what = what.strip_prefix("error: ").unwrap_or(what);
+            return Some(Console::new(true).fail(&Failure::usage(what)));
+        }
+        // A name that a shell put there may hold what commands a terminal.
+        if text.contains(|letter: char| letter.is_control() && letter != '\n') {
+            let lines: Vec<_> = text.lines().map(output::escaped).collect();
+            let _ = stdio::complain(format_args!("{}", lines.join("\n")));
+        } else {
+            let _ = error.print();
+        }
+        Some(Exit::Usage)
     })
 }
 
-fn finish(console: &Console, command: &Command) -> Result<(), Exit> {
+fn finish(console: &Console, cli: &Cli) -> Result<(), Exit> {
+    let command = &cli.command;
+    if command.only_tells() {
+        console.only_tell();
+    }
     let fail = |error| console.fail(&Failure::from(error));
+    begin(cli).map_err(fail)?;
     let answer = run(console, command).map_err(fail)?;
-    console.answer(&answer.json).map_err(fail)?;
-    answer.worst.map_or(Ok(()), Err)
+    console.answer(&answer.json);
+    console.end(answer.worst)
+}
+
+/// What holds for the whole process.
+fn begin(cli: &Cli) -> Result<()> {
+    signals::begin().context("signals")?;
+    if let Some(LockWait(limit)) = cli.lock_wait {
+        set_lock_wait(limit);
+    }
+    on_lock_wait(output::tell_wait);
+    if cli.allow_access_by_others {
+        if !cli.command.opens_keyring() {
+            return Err(usage(
+                "--allow-access-by-others is for the file of a keyring, and none is named",
+            ));
+        }
+        keys::allow_access_by_others();
+    }
+    Ok(())
 }
 
 fn run(console: &Console, command: &Command) -> Result<Answer> {
@@ -71,7 +115,8 @@ fn run(console: &Console, command: &Command) -> Result<Answer> {
             file,
             key,
             block_length,
-        } => files::repack(console, file, key, *block_length),
+            change,
+        } => files::repack(console, (file, *block_length), key, *change),
         Command::Inventory(args) => inventory::run(console, args),
         Command::Retire(args) => retire::run(console, args),
         Command::Exposure(args) => exposure::run(console, args),

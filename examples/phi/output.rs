@@ -1,19 +1,22 @@
 //! What a command says: to people or as JSON, and how far it is.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use phi_envelope::{FileOptions, HeaderDamage};
+use phi_envelope::{FileOptions, HeaderDamage, NotKept};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, not_told};
+use crate::{signals, stdio};
 
 /// What a command did: its answer as JSON, and the worst that befell one of several files.
 pub(crate) struct Answer {
@@ -44,65 +47,104 @@ impl Answer {
 pub(crate) struct Console {
     json: bool,
     data_on_stdout: Cell<bool>,
+    only_tells: Cell<bool>,
+    /// What went wrong first when something was to be told.
+    untold: RefCell<Option<String>>,
 }
 
 impl Console {
     pub(crate) fn new(json: bool) -> Self {
-        let data_on_stdout = Cell::new(false);
         Self {
             json,
-            data_on_stdout,
+            data_on_stdout: Cell::new(false),
+            only_tells: Cell::new(false),
+            untold: RefCell::new(None),
         }
+    }
+
+    /// From now on the command ends where nobody takes what it tells: it does nothing else.
+    pub(crate) fn only_tell(&self) {
+        self.only_tells.set(true);
     }
 
     /// From now on stdout carries data, and all else goes to stderr.
     pub(crate) fn give_stdout_to_data(&self) {
         self.data_on_stdout.set(true);
+        STDERR_IS_JSON.store(self.json, Ordering::SeqCst);
     }
 
-    /// A line for people.
+    /// A line for people. Where it cannot be written, the work goes on, and [`end`](Self::end) says so.
+    ///
+    /// # Errors
+    /// Of a command that [only tells](Self::only_tell): that the line cannot be written.
     pub(crate) fn say(&self, line: impl Display) -> Result<()> {
-        if !self.json {
-            self.write(line)?;
+        if self.json {
+            return Ok(());
         }
-        Ok(())
+        self.tell(line)
     }
 
-    /// A JSON line, before the answer.
+    /// A JSON line, before the answer, told as [`say`](Self::say) tells.
     pub(crate) fn line(&self, entry: &impl Serialize) -> Result<()> {
-        if self.json {
-            self.write(serde_json::to_string(entry)?)?;
+        if !self.json {
+            return Ok(());
         }
-        Ok(())
+        self.tell(serde_json::to_string(entry)?)
     }
 
     /// A warning, on stderr; in JSON that goes there, the answer alone holds it.
     pub(crate) fn warn(&self, path: &Path, what: impl Display) {
         if !(self.json && self.data_on_stdout.get()) {
-            let _ = writeln!(io::stderr(), "phi: warning: {}: {what}", path.display());
+            let what = escaped(&what.to_string());
+            let _ = stdio::complain(format_args!("phi: warning: {}: {what}", escaped_path(path)));
         }
     }
 
-    /// The end of a command that went as it should.
-    pub(crate) fn answer(&self, json: &Value) -> Result<()> {
+    /// The answer of a command.
+    pub(crate) fn answer(&self, json: &Value) {
         if self.json {
-            self.write(json)?;
+            // What went wrong is kept, and said at the end.
+            let _ = self.tell(json);
         }
-        Ok(())
+    }
+
+    /// The end of a command whose work is done: says once that its answer could not be written, if that is so.
+    ///
+    /// # Errors
+    /// The worst exit code of what befell the command.
+    pub(crate) fn end(&self, worst: Option<Exit>) -> Result<(), Exit> {
+        let untold = self.untold.borrow();
+        let Some(why) = untold.as_deref() else {
+            return worst.map_or(Ok(()), Err);
+        };
+        let done = if worst.is_none() { "done, but " } else { "" };
+        let _ = stdio::complain(format_args!("phi: {done}{why}"));
+        Err(worst.map_or(Exit::NotTold, |worst| worst.max(Exit::NotTold)))
+    }
+
+    /// Says that there was nothing to work on. It is a failure where the caller `expected` something.
+    #[allow(dead_code, reason = "the commands of whole archives are to use it")]
+    pub(crate) fn nothing_found(&self, expected: bool) -> Option<Failure> {
+        let failure = Failure::nothing_found();
+        let _ = stdio::complain(format_args!("phi: {failure}"));
+        expected.then_some(failure)
     }
 
     /// A failure, for people.
     pub(crate) fn complain(&self, failure: &Failure) {
         if !self.json {
-            let _ = writeln!(io::stderr(), "phi: {failure}");
+            let _ = stdio::complain(format_args!("phi: {failure}"));
         }
     }
 
     /// The end of a command that failed.
     pub(crate) fn fail(&self, failure: &Failure) -> Exit {
         self.complain(failure);
-        // Who does not listen still gets the exit code.
-        let _ = self.answer(&json!({ "error": failure.json() }));
+        self.answer(&json!({ "error": failure.json() }));
+        if self.json && self.untold.borrow().is_some() {
+            // Nobody else was told.
+            let _ = stdio::complain(format_args!("phi: {failure}"));
+        }
         failure.exit
     }
 
@@ -135,12 +177,50 @@ impl Console {
         bar
     }
 
-    fn write(&self, line: impl Display) -> io::Result<()> {
-        if self.data_on_stdout.get() {
-            writeln!(io::stderr(), "{line}")
+    fn tell(&self, line: impl Display) -> Result<()> {
+        let (stream, written) = if self.data_on_stdout.get() {
+            ("stderr", stdio::complain(line))
         } else {
-            writeln!(io::stdout(), "{line}")
+            let written = stdio::telling().write_all(format!("{line}\n").as_bytes());
+            ("stdout", written)
+        };
+        let Err(error) = written else {
+            return Ok(());
+        };
+        self.untold
+            .borrow_mut()
+            .get_or_insert_with(|| format!("{stream}: {error}"));
+        if self.only_tells.get() {
+            return Err(not_told(stream, &error));
         }
+        Ok(())
+    }
+}
+
+/// Whether stderr holds one JSON object and nothing else.
+static STDERR_IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Tells that another program has a file locked, and who waits for it.
+pub(crate) fn tell_wait(path: &Path) {
+    if !STDERR_IS_JSON.load(Ordering::SeqCst) {
+        let _ = stdio::complain(format_args!(
+            "phi: {}: another program has it locked; process {} waits for it (--lock-wait)",
+            escaped_path(path),
+            std::process::id()
+        ));
+    }
+}
+
+/// Warns of what a new file did not take over from the file that it stands for.
+pub(crate) fn warn_not_kept(console: &Console, path: &Path, lost: NotKept) {
+    let losses = [
+        (lost.permissions, "its permissions: its mode is 0600"),
+        (lost.group, "its group, which has no access"),
+        (lost.access_list, "its access control list"),
+        (lost.attributes, "an extended attribute"),
+    ];
+    for (_, what) in losses.into_iter().filter(|(is_lost, _)| *is_lost) {
+        console.warn(path, format_args!("the file system did not keep {what}"));
     }
 }
 
@@ -155,7 +235,7 @@ impl Meter {
     pub(crate) fn watch<'a>(&'a self, options: FileOptions<'a>) -> FileOptions<'a> {
         options.progress(|done, total| {
             self.tell(done, total);
-            ControlFlow::Continue(())
+            signals::flow()
         })
     }
 
@@ -230,9 +310,21 @@ pub(crate) fn damage_json(damage: Option<HeaderDamage>) -> Value {
     }
 }
 
-/// A path as JSON holds it.
+/// A path as JSON holds it, for people and for most programs: see [`put_path`].
 pub(crate) fn path_json(path: &Path) -> Value {
     json!(path.display().to_string())
+}
+
+/// Puts a path into an answer, as `name` and, if it is not UTF-8 and `name` would stand for others too, its bytes as
+/// `name_base64`.
+pub(crate) fn put_path(answer: &mut Value, name: &str, path: &Path) {
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert(name.to_owned(), path_json(path));
+        if path.to_str().is_none() {
+            let bytes = path.as_os_str().as_encoded_bytes();
+            fields.insert(format!("{name}_base64"), json!(STANDARD.encode(bytes)));
+        }
+    }
 }
 
 /// A path for people: whoever can write files names them, and a terminal obeys what it is shown.

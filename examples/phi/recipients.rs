@@ -3,33 +3,43 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{
-    Context, EnvelopeCipher, add_recipient_file, remove_recipient_file, replace_recipient_file,
-};
+use phi_envelope::{Context, EnvelopeCipher};
 use serde_json::json;
 
 use crate::args::{RecipientCommand, RecipientFile};
 use crate::keys::{self, Keys};
-use crate::output::{Answer, Console, path_json};
+use crate::output::{Answer, Console, escaped_path, put_path};
+use crate::signals;
 
 pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answer> {
     let (word, path) = match command {
         RecipientCommand::Add { on, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let new = keys.one(to)?;
-            add_recipient_file(&cipher, &on.file, &new, &labels).with_context(|| shown(on))?;
+            let _graceful = signals::graceful();
+            on.change
+                .options()
+                .add_recipient(&cipher, &on.file, &*new, &labels)
+                .with_context(|| shown(on))?;
             ("add", &on.file)
         }
         RecipientCommand::Remove { on, from } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let old = keys.holder(from)?;
-            remove_recipient_file(&cipher, &on.file, &old, &labels).with_context(|| shown(on))?;
+            let _graceful = signals::graceful();
+            on.change
+                .options()
+                .remove_recipient(&cipher, &on.file, &*old, &labels)
+                .with_context(|| shown(on))?;
             ("remove", &on.file)
         }
         RecipientCommand::Replace { on, from, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let (old, new) = (keys.holder(from)?, keys.one(to)?);
-            replace_recipient_file(&cipher, &on.file, &old, &new, &labels)
+            let _graceful = signals::graceful();
+            on.change
+                .options()
+                .replace_recipient(&cipher, &on.file, &*old, &*new, &labels)
                 .with_context(|| shown(on))?;
             ("replace", &on.file)
         }
@@ -45,10 +55,15 @@ fn ready(on: &RecipientFile) -> Result<(Keys<'_>, EnvelopeCipher, Context)> {
 }
 
 fn shown(on: &RecipientFile) -> String {
-    on.file.display().to_string()
+    escaped_path(&on.file)
 }
 
 fn answer(console: &Console, word: &str, path: &Path) -> Result<Answer> {
-    console.say(format_args!("{}: recipient {word} done", path.display()))?;
-    Ok(json!({ "command": format!("recipient {word}"), "path": path_json(path) }).into())
+    console.say(format_args!(
+        "{}: recipient {word} done",
+        escaped_path(path)
+    ))?;
+    let mut answer = json!({ "command": format!("recipient {word}") });
+    put_path(&mut answer, "path", path);
+    Ok(answer.into())
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
@@ -11,10 +11,13 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::args::Cat;
-use crate::failure::usage;
+use crate::checks::check_header;
 use crate::keys::{self, Keys};
+use crate::new_file::NewFile;
 use crate::options::WorkArgs;
-use crate::output::{Answer, Console, Meter, damage_json, path_json};
+use crate::output::{Answer, Console, Meter, damage_json, escaped_path, put_path};
+use crate::signals;
+use crate::stdio::{self, Flow};
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 18;
@@ -64,38 +67,45 @@ pub(crate) fn only_flows(path: &Path) -> bool {
     is_dash(path) || fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
-/// The path by which stdin can be opened, for output that appears whole or not at all.
-pub(crate) fn named(input: &Path) -> Result<PathBuf> {
-    if !is_dash(input) {
-        return Ok(input.to_owned());
-    }
-    if !cfg!(unix) {
-        return Err(usage(
-            "from stdin, the output goes to stdout on this system",
-        ));
-    }
-    #[cfg(unix)]
-    {
-        use std::io::Seek as _;
-        use std::os::fd::AsFd as _;
+/// Where a command reads from.
+pub(crate) enum Source {
+    /// A file, from where it stands to its end, at any of its places.
+    File(File),
+    /// What only flows.
+    Flow(Box<dyn io::Read>),
+}
 
-        // Opened by its path, a file is read from its start, wherever stdin stands.
-        let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        if stdin.stream_position().is_ok_and(|at| at > 0) {
-            return Err(usage(
-                "stdin stands within a file: name the file, or pipe it",
-            ));
+impl Source {
+    /// Opens the input. It is a descriptor from here on: who may not open stdin by a name may read it all the same.
+    pub(crate) fn open(input: &Path) -> Result<Self> {
+        let file = if is_dash(input) {
+            stdio::stdin_file()?
+        } else {
+            File::open(input).with_context(|| escaped_path(input))?
+        };
+        let there = file.metadata()?;
+        Ok(if there.is_file() || there.is_dir() {
+            Self::File(file)
+        } else {
+            Self::Flow(Box::new(Flow(file)))
+        })
+    }
+
+    fn reader(self) -> Box<dyn io::Read> {
+        match self {
+            Self::File(file) => Box::new(file),
+            Self::Flow(flow) => flow,
         }
     }
-    Ok(PathBuf::from("/dev/stdin"))
 }
 
 /// Opens a sealed file to stdout, or a range of it.
 pub(crate) fn cat(console: &Console, args: &Cat) -> Result<Answer> {
     console.give_stdout_to_data();
+    check_header(&args.work, false)?;
     let cipher = Keys::new(&args.key).reader()?;
     let context = keys::context(&args.context)?;
-    let (meter, mut out) = (console.meter(), io::stdout().lock());
+    let (meter, mut out) = (console.meter(), stdio::stdout()?);
     let (with, from) = ((&cipher, &context), (&*args.input, &args.work));
     let range = args.range.unwrap_or(ALL);
     let opened = if args.range.is_none() || only_flows(&args.input) {
@@ -103,20 +113,20 @@ pub(crate) fn cat(console: &Console, args: &Cat) -> Result<Answer> {
     } else {
         seek(with, from, range, &mut out)
     };
-    let (bytes, damage) = opened.with_context(|| args.input.display().to_string())?;
+    let (bytes, damage) = opened.with_context(|| escaped_path(&args.input))?;
     let pace = meter.stop(bytes);
     if let Some(damage) = damage {
         console.warn(&args.input, damage);
     }
-    Ok(json!({
+    let mut answer = json!({
         "command": "cat",
-        "input": path_json(&args.input),
         "start": range.start,
         "bytes": bytes,
         "header_damage": damage_json(damage),
         "seconds": pace.seconds(),
-    })
-    .into())
+    });
+    put_path(&mut answer, "input", &args.input);
+    Ok(answer.into())
 }
 
 type Opened = Result<(u64, Option<phi_envelope::HeaderDamage>)>;
@@ -131,7 +141,7 @@ pub(crate) fn flow(
     out: &mut impl Write,
     meter: &Meter,
 ) -> Opened {
-    let source = source(input)?;
+    let source = Source::open(input)?.reader();
     let reader = match &work.detached {
         None => cipher.decrypt_reader(source, context)?,
         Some(path) => cipher.decrypt_reader_detached(&header(path)?, source, context)?,
@@ -183,16 +193,15 @@ pub(crate) fn encrypt_to_stdout(
     (input, work): Input<'_>,
     meter: &Meter,
 ) -> Result<u64> {
-    let (source, out) = (source(input)?, io::stdout().lock());
-    let (header, writer) = match &work.detached {
+    // The header is opened first: what is sealed and has no header is lost.
+    let _graceful = signals::graceful();
+    let header_file = work.detached.as_deref().map(NewFile::create).transpose()?;
+    let (source, out) = (Source::open(input)?.reader(), stdio::stdout()?);
+    let (header, writer) = match header_file {
         None => (None, cipher.encrypt_writer(out, context)?),
-        Some(path) if path.symlink_metadata().is_ok() => {
-            let taken = io::Error::from(io::ErrorKind::AlreadyExists);
-            return Err(taken).with_context(|| path.display().to_string());
-        }
-        Some(path) => {
+        Some(file) => {
             let (header, writer) = cipher.encrypt_writer_detached(out, context)?;
-            (Some((path, header)), writer)
+            (Some((file, header)), writer)
         }
     };
     let mut writer = match work.threads {
@@ -203,27 +212,17 @@ pub(crate) fn encrypt_to_stdout(
     let mut tell = |done| meter.tell(done, 0);
     let bytes = pump(&mut source, u64::MAX, &mut writer, &mut tell)?;
     writer.finish()?.flush()?;
-    if let Some((path, header)) = header {
-        File::create_new(path)
-            .and_then(|mut file| file.write_all(&header).and_then(|()| file.sync_all()))
-            .with_context(|| path.display().to_string())?;
+    if let Some((file, header)) = header {
+        file.finish(&header)?;
     }
     Ok(bytes)
-}
-
-fn source(input: &Path) -> Result<Box<dyn io::Read>> {
-    if is_dash(input) {
-        Ok(Box::new(io::stdin().lock()))
-    } else {
-        Ok(Box::new(File::open(input)?))
-    }
 }
 
 fn header(path: &Path) -> Result<Vec<u8>> {
     let mut header = Vec::new();
     File::open(path)
         .and_then(|file| file.take(HEADER).read_to_end(&mut header))
-        .with_context(|| path.display().to_string())?;
+        .with_context(|| escaped_path(path))?;
     Ok(header)
 }
 

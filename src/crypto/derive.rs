@@ -5,10 +5,11 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::Zeroizing;
 
 use super::mac::{Mac256, Mac384};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::secret::Secret;
 
 const WRAP: &[u8] = b"phi-envelope/1 wrap\0";
+const WRAP_FILE: &[u8] = b"phi-envelope/1 wrap file\0";
 const WRAP_KEY: &[u8] = b"phi-envelope/1 wrap key\0";
 const KEY_ID: &[u8] = b"phi-envelope/1 key id\0";
 const BINDINGS: &[u8] = b"phi-envelope/1 bindings\0";
@@ -17,10 +18,15 @@ const PAYLOAD: &[u8] = b"phi-envelope/1 payload\0";
 /// HKDF-Expand's counter of its first and only block.
 const FIRST_BLOCK: &[u8] = &[1];
 
-// FORMAT §4: wrap aad = "phi-envelope/1 wrap" ‖ 0x00 ‖ data key id ‖ labels length ‖ labels
+// FORMAT §4: wrap aad = "phi-envelope/1 wrap" ‖ 0x00 ‖ data key id ‖ labels length ‖ labels for kinds 0x01 to 0x03, and
+// "phi-envelope/1 wrap file" ‖ 0x00 ‖ kind ‖ data key id ‖ labels length ‖ labels for kinds 0x04 to 0x0A
 /// What a scheme that can authenticate data authenticates beside the data key. `labels` begins with its length.
-pub(crate) fn wrap_aad(data_key_id: &[u8; 16], labels: &[u8]) -> Vec<u8> {
-    [WRAP, data_key_id, labels].concat()
+pub(crate) fn wrap_aad(kind: Kind, data_key_id: &[u8; 16], labels: &[u8]) -> Vec<u8> {
+    if kind.is_own() {
+        [WRAP_FILE, &[kind.byte()], data_key_id, labels].concat()
+    } else {
+        [WRAP, data_key_id, labels].concat()
+    }
 }
 
 // FORMAT §4, scheme 0x01: Expand256(master key, "phi-envelope/1 wrap key" ‖ 0x00 ‖ key id ‖ data key id)

@@ -70,6 +70,31 @@ impl Disk {
         self.call(Call::Rename, || fs::rename(from, to))
     }
 
+    /// Exchanges what two names stand for, at one stroke; false where the system or the file system cannot.
+    #[cfg(target_os = "linux")]
+    pub(super) fn exchange(&self, one: &Path, other: &Path) -> io::Result<bool> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+
+        #[cfg(test)]
+        if self.no_exchange {
+            return Ok(false);
+        }
+        self.call(Call::Exchange, || {
+            match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+                Ok(()) => Ok(true),
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self)] // as on Linux
+    pub(super) fn exchange(&self, _: &Path, _: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Renames where nothing has the new name yet: at one stroke where the system can, so that a process which dies leaves one
     /// name and not two.
     pub(super) fn rename_to_nothing(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -88,7 +113,8 @@ impl Disk {
             }
         }
         match self.call(Call::Link, || fs::hard_link(from, to)) {
-            Ok(()) => self.remove(from),
+            // With both names it would be there and yet be reported as failed.
+            Ok(()) => self.remove(from).inspect_err(|_| drop(self.remove(to))),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
             // A file system without hard links: nothing closes the moment between the look and the rename there.
             Err(_) if fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),

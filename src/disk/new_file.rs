@@ -6,13 +6,15 @@
 //!
 //! Only who holds the lock of the file that such a name stands for gives the name away or removes it.
 
-use std::fs::{File, Metadata, Permissions};
+use std::fs::{File, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Disk, Lock, folder_of, same_file};
+use super::folder::Folder;
+use super::replace::took_effect;
+use super::{Disk, Lock, NotKept, folder_of, named};
 
 /// What the name of a file begins with until it is whole.
 const MEANWHILE: &str = ".phi-tmp-";
@@ -20,30 +22,57 @@ const MEANWHILE: &str = ".phi-tmp-";
 /// A file on its way to its name. Dropped before that, it is gone.
 #[derive(Debug)]
 pub(crate) struct NewFile {
-    disk: Disk,
+    pub(super) disk: Disk,
     file: Option<File>,
-    target: PathBuf,
+    pub(super) target: PathBuf,
     /// Its name meanwhile, where it has one.
-    name: Option<PathBuf>,
+    pub(super) name: Option<PathBuf>,
+    /// The folder of both.
+    folder: Folder,
+    pub(super) not_kept: NotKept,
+    has_target: bool,
+}
+
+/// A file that has got its name.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// Still locked: whoever waits for it sees the new content only once it is durable and the caller has let go.
+    pub(crate) file: File,
+    pub(crate) not_kept: NotKept,
 }
 
 impl Disk {
     /// A new file, mode 0600 and locked, that is to be `target`.
     pub(crate) fn new_file(&self, target: &Path) -> io::Result<NewFile> {
-        let folder = folder_of(target);
-        let meanwhile = meanwhile_name(&folder, target)?;
-        self.remove_stale(&meanwhile)?;
-        let (file, name) = match self.create_nameless(&folder)? {
+        self.make_new(target, false)
+    }
+
+    /// A new file that is to take the place of `target`, whose lock the caller holds.
+    pub(crate) fn new_in_place(&self, target: &Path) -> io::Result<NewFile> {
+        self.make_new(target, true)
+    }
+
+    fn make_new(&self, target: &Path, holds_target: bool) -> io::Result<NewFile> {
+        let target = std::path::absolute(target)?;
+        let path = folder_of(&target);
+        let meanwhile = meanwhile_name(&path, &target)?;
+        self.remove_stale(&meanwhile, (!holds_target).then_some(&target))?;
+        let folder = self.open_folder(&path)?;
+        let (file, name) = match self.create_nameless(&path)? {
             Some(file) => (file, None),
             None => (self.create_private(&meanwhile)?, Some(meanwhile)),
         };
         let new = NewFile {
             disk: self.clone(),
             file: Some(file),
-            target: target.to_owned(),
+            target,
             name,
+            folder,
+            not_kept: NotKept::default(),
+            has_target: false,
         };
-        self.lock(new.file()?, Lock::Exclusive)?;
+        // Nobody else knows it yet: where there are no locks, it needs none.
+        self.lock(new.file()?, &new.target, Lock::Exclusive, false)?;
         new.check_name()?;
         Ok(new)
     }
@@ -55,27 +84,36 @@ impl Disk {
         new.publish(None, false).map(drop)
     }
 
-    /// Puts `bytes` in the place of the file that had this metadata, as [`NewFile::replace`] does.
-    pub(crate) fn put_in_place(
-        &self,
-        target: &Path,
-        bytes: &[u8],
-        old: &Metadata,
-    ) -> io::Result<File> {
-        let new = self.new_file(target)?;
-        self.write_checked_at(new.file()?, bytes, 0)?;
-        new.replace(old)
+    /// Removes what a dead writer of this file left beside it: the old file, where it died after it had put the new one in its place.
+    /// The caller has the file locked.
+    pub(crate) fn remove_leftover(&self, target: &Path) -> io::Result<()> {
+        self.remove_stale(&meanwhile_name(&folder_of(target), target)?, None)
     }
 
-    /// Removes what a dead writer of the same target left. A living one has it locked.
-    fn remove_stale(&self, meanwhile: &Path) -> io::Result<()> {
+    /// Removes what a dead writer of the same target left. A living one has it locked, or, while it gives another program's version
+    /// back, the target.
+    fn remove_stale(&self, meanwhile: &Path, target: Option<&PathBuf>) -> io::Result<()> {
         let left = match self.open_here(meanwhile) {
             Ok(left) => left,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        if !self.try_lock(&left)? {
-            return Err(busy());
+        match self.try_lock(&left) {
+            Ok(true) => {}
+            Ok(false) => return Err(busy(meanwhile)),
+            // Nothing tells there whether its writer lives.
+            Err(error) => {
+                let what = format!(
+                    "another program is writing this file, or died while it was; its file system does not tell which ({error}): remove it if no program is at work"
+                );
+                return Err(named(meanwhile, io::ErrorKind::ResourceBusy, &what));
+            }
+        }
+        let replaced = target.map(|target| self.open_at_once(target));
+        if let Some(Ok(replaced)) = replaced
+            && matches!(self.try_lock(&replaced), Ok(false))
+        {
+            return Err(busy(meanwhile));
         }
         // It may have got its name, and another writer this one, since it was opened.
         if !self.is_named(&left, meanwhile)? {
@@ -87,74 +125,115 @@ impl Disk {
 
 impl NewFile {
     pub(crate) fn file(&self) -> io::Result<&File> {
-        self.file
-            .as_ref()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        let gone = || io::ErrorKind::NotFound.into();
+        self.file.as_ref().ok_or_else(gone)
     }
 
     /// Makes the file durable, gives it its name, and makes that durable. It has mode 0600 unless `permissions` say otherwise.
     ///
-    /// It comes back locked: whoever waits for it sees the new content only once it is durable and the caller has let go.
+    /// An error that is no [`Error::TookEffect`](crate::error::Error::TookEffect) leaves all as it was: a name that could not be made
+    /// durable is taken back.
     pub(crate) fn publish(
         mut self,
         permissions: Option<Permissions>,
         overwrite: bool,
-    ) -> io::Result<File> {
-        let (disk, target) = (self.disk.clone(), self.target.clone());
-        if let Some(permissions) = permissions {
-            disk.set_permissions(self.file()?, permissions)?;
-        }
-        disk.sync(self.file()?)?;
-        let folder = folder_of(&target);
-        match (&self.name, overwrite) {
-            (None, false) => disk.link_nameless(self.file()?, &target)?,
-            (None, true) => {
-                let meanwhile = meanwhile_name(&folder, &target)?;
-                disk.link_nameless(self.file()?, &meanwhile)
-                    .map_err(|error| match error.kind() {
-                        io::ErrorKind::AlreadyExists => busy(),
-                        _ => error,
-                    })?;
-                self.name = Some(meanwhile.clone());
-                disk.rename(&meanwhile, &target)?;
-            }
-            (Some(name), true) => disk.rename(name, &target)?,
-            (Some(name), false) => disk.rename_to_nothing(name, &target)?,
-        }
-        self.name = None;
-        disk.sync_folder(&folder)?;
-        self.file
-            .take()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    ) -> io::Result<Published> {
+        self.make_ready(permissions)?;
+        self.put(overwrite)
     }
 
-    /// [Publishes](Self::publish) it in the place of the file that had this metadata, with the same permissions and, where this
-    /// process may, the same owner.
-    pub(crate) fn replace(self, old: &Metadata) -> io::Result<File> {
-        self.disk.set_owner_like(self.file()?, old)?;
-        // The caller holds the old file's lock; who replaces a file without asking for it is not to lose what he put there.
-        if !same_file(&self.disk.metadata(&self.target)?, old) {
-            return Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "another process has replaced the file meanwhile",
-            ));
+    /// Gives a file that is ready its name, and makes that durable. To overwrite is to replace whatever bears the name, once nobody
+    /// else is replacing that.
+    pub(crate) fn put(mut self, overwrite: bool) -> io::Result<Published> {
+        if !overwrite {
+            self.give_name()?;
+            return self.settle(true);
         }
-        self.publish(Some(old.permissions()), true)
-    }
-
-    /// [Publishes](Self::publish) it in the place of whatever bears the name, once nobody else is replacing that.
-    pub(crate) fn overwrite(self, permissions: Option<Permissions>) -> io::Result<File> {
-        let _held = match self.disk.open_locked(&self.target, Lock::Exclusive) {
+        let mut disk = self.disk.clone();
+        // The caller has said that what is there goes.
+        disk.locking.without = true;
+        let _held = match disk.open_locked(&self.target, Lock::Exclusive) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             held => Some(held?),
         };
-        self.publish(permissions, true)
+        self.give_meanwhile_name()?;
+        if let Some(name) = &self.name {
+            self.disk.rename(name, &self.target)?;
+        }
+        self.name = None;
+        self.settle(false)
+    }
+
+    /// Makes the file itself durable, with its permissions.
+    pub(crate) fn make_ready(&mut self, permissions: Option<Permissions>) -> io::Result<()> {
+        self.not_kept.permissions = !match permissions {
+            Some(permissions) => self.disk.set_permissions(self.file()?, permissions)?,
+            None => self.disk.is_private(self.file()?)?,
+        };
+        self.disk.sync(self.file()?)
+    }
+
+    /// Gives a file that is ready its name, which nothing bears yet.
+    pub(crate) fn give_name(&mut self) -> io::Result<()> {
+        match &self.name {
+            None => self.disk.link_nameless(self.file()?, &self.target)?,
+            Some(name) => self.disk.rename_to_nothing(name, &self.target)?,
+        }
+        self.name = None;
+        self.has_target = true;
+        Ok(())
+    }
+
+    /// Gives a nameless file the name that it has while it replaces another.
+    pub(super) fn give_meanwhile_name(&mut self) -> io::Result<()> {
+        if self.name.is_some() {
+            return Ok(());
+        }
+        let meanwhile = meanwhile_name(&folder_of(&self.target), &self.target)?;
+        let linked = self.disk.link_nameless(self.file()?, &meanwhile);
+        linked.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => busy(&meanwhile),
+            _ => error,
+        })?;
+        self.name = Some(meanwhile);
+        Ok(())
+    }
+
+    /// Makes its name durable. Where that fails, a name that stood for nothing before is taken back.
+    pub(super) fn settle(mut self, is_new: bool) -> io::Result<Published> {
+        if let Err(error) = self.sync_name() {
+            if is_new && self.take_name_back().is_ok() {
+                return Err(error);
+            }
+            return Err(took_effect("making that durable", error));
+        }
+        Ok(Published {
+            not_kept: self.not_kept,
+            file: self.file.take().ok_or(io::ErrorKind::NotFound)?,
+        })
+    }
+
+    /// Makes the names of its folder durable.
+    pub(crate) fn sync_name(&self) -> io::Result<()> {
+        self.disk.sync_opened(&self.folder)
+    }
+
+    pub(crate) fn not_kept(&self) -> NotKept {
+        self.not_kept
+    }
+
+    /// Takes the name away again, where it has one and nobody else has taken it.
+    pub(crate) fn take_name_back(&self) -> io::Result<()> {
+        if !self.has_target || !self.disk.is_named(self.file()?, &self.target)? {
+            return Ok(());
+        }
+        self.disk.remove(&self.target)
     }
 
     /// Makes sure that no other writer took a newborn file for a dead one's, and its name away, before it was locked.
     fn check_name(&self) -> io::Result<()> {
         match &self.name {
-            Some(name) if !self.disk.is_named(self.file()?, name)? => Err(busy()),
+            Some(name) if !self.disk.is_named(self.file()?, name)? => Err(busy(name)),
             _ => Ok(()),
         }
     }
@@ -189,9 +268,10 @@ pub(crate) fn is_meanwhile_name(path: &Path) -> bool {
         .is_some_and(|hex| hex.len() == 32 && hex.iter().all(u8::is_ascii_hexdigit))
 }
 
-fn busy() -> io::Error {
-    io::Error::new(
+fn busy(meanwhile: &Path) -> io::Error {
+    named(
+        meanwhile,
         io::ErrorKind::ResourceBusy,
-        "another process is writing this file",
+        "another program is writing the file that this one is to be: try again when it is done",
     )
 }

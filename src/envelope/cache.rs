@@ -152,6 +152,7 @@ impl fmt::Debug for Cache {
 mod tests {
     use super::*;
     use crate::crypto::mac::Mac256;
+    use crate::error::Kind;
     use crate::format::slot::{KEYRING, WrappedKey};
     use crate::keys::DataKey;
 
@@ -172,9 +173,9 @@ mod tests {
     fn a_key_is_found_for_the_same_provider_slot_and_labels_alone() {
         let cache = Cache::new(4, HOUR);
         let (slot, other_wrap, other_key) = (wrapped(1, 1), wrapped(1, 2), wrapped(2, 1));
-        let context = UnwrapContext::new(&ID, b"\x00\x00", false);
-        let other_labels = UnwrapContext::new(&ID, b"\x00\x05\x01k\x00\x01v", false);
-        let other_data_key = UnwrapContext::new(&[2; 16], b"\x00\x00", false);
+        let context = UnwrapContext::new(Kind::Record, &ID, b"\x00\x00", false);
+        let other_labels = UnwrapContext::new(Kind::Record, &ID, b"\x00\x05\x01k\x00\x01v", false);
+        let other_data_key = UnwrapContext::new(Kind::Record, &[2; 16], b"\x00\x00", false);
         let key = |provider, slot: &WrappedKey, context: &UnwrapContext<'_>, found: bool| {
             let slot = slot.as_slot().unwrap();
             let key = CacheKey {
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn forgetting_a_key_drops_all_that_it_wrapped_and_makes_room() {
         let cache = Cache::new(3, HOUR);
-        let context = UnwrapContext::new(&ID, b"\x00\x00", false);
+        let context = UnwrapContext::new(Kind::Record, &ID, b"\x00\x00", false);
         let [first, again, other] = [wrapped(1, 1), wrapped(1, 2), wrapped(2, 1)];
         let all = [&first, &again, &other].map(|wrapped| wrapped.as_slot().unwrap());
         let key = |slot| CacheKey {
@@ -229,7 +230,7 @@ mod tests {
     #[test]
     fn what_two_threads_unwrapped_at_once_is_kept_once() {
         let cache = Cache::new(4, HOUR);
-        let context = UnwrapContext::new(&ID, b"\x00\x00", false);
+        let context = UnwrapContext::new(Kind::Record, &ID, b"\x00\x00", false);
         let [one, other] = [wrapped(1, 1), wrapped(2, 1)];
         let [one, other] = [&one, &other].map(|wrapped| wrapped.as_slot().unwrap());
         let key = |slot| CacheKey {

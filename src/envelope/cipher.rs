@@ -65,6 +65,15 @@ impl EnvelopeCipher {
         !self.0.writers.is_empty()
     }
 
+    /// Makes sure, right before a header is written, that every provider to write for would still wrap: a keyring confirms its
+    /// lease here.
+    pub(crate) fn confirm_writers(&self) -> Result<()> {
+        self.0
+            .writers
+            .iter()
+            .try_for_each(|writer| writer.confirm())
+    }
+
     pub(crate) fn segment_length(&self) -> SegmentLength {
         self.0.segment_length
     }

@@ -99,7 +99,7 @@ pub(crate) fn candidates(head: &[u8]) -> Result<Candidates<'_>> {
     if let Ok((header, _)) = &stated
         && header.kind() != Kind::StreamInline
     {
-        return Err(Malformed::OtherKind.into());
+        return Err(header.other_kind(Kind::StreamInline));
     }
     let block_length = blocks::stated_length(head);
     blocks::find(head).ok_or_else(|| match stated {

@@ -53,8 +53,8 @@ pub fn inspect(envelope: &[u8]) -> Result<Inspection> {
                 Err(Malformed::TrailingBytes.into())
             }
         }
-        Ok((header, _)) if header.kind() == Kind::Record => {
-            super::record::parse(envelope)?;
+        Ok((header, payload)) if header.kind().is_record_like() => {
+            super::record::check_payload(payload)?;
             Ok(Inspection::of(&header))
         }
         _ => {

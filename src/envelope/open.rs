@@ -9,7 +9,7 @@ use crate::crypto::derive;
 use crate::crypto::mac::Mac256;
 use crate::error::{Authenticated, ContextMismatch, Error, Malformed, Result};
 use crate::format::header::Header;
-use crate::format::slot::Slot;
+use crate::format::slot::{EXTERNAL, Slot};
 use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext};
 use crate::secret::on_cleared_stack;
 
@@ -125,10 +125,15 @@ impl EnvelopeCipher {
     fn verify_slots<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
         let context = self.unwrap_context(&header);
         let mut first_failure = None;
+        let (own, mut maker_unknown) = (header.kind().is_own(), false);
         for slot in header.slots() {
             for (number, provider) in self.0.readers.iter().enumerate() {
                 let recognition = provider.recognize(&slot);
                 if !recognition.is_mine() {
+                    continue;
+                }
+                if own && !shows_maker(&slot, provider.as_ref()) {
+                    maker_unknown = true;
                     continue;
                 }
                 match self.try_slot(
@@ -145,13 +150,21 @@ impl EnvelopeCipher {
                 }
             }
         }
-        Err(first_failure.unwrap_or_else(|| Error::NoMatchingKey {
-            slots: header.slots().map(|slot| slot.id()).collect(),
+        Err(first_failure.unwrap_or_else(|| {
+            if maker_unknown {
+                return Error::MakerUnknown {
+                    kind: header.kind(),
+                };
+            }
+            Error::NoMatchingKey {
+                slots: header.slots().map(|slot| slot.id()).collect(),
+            }
         }))
     }
 
     pub(super) fn unwrap_context<'a>(&self, header: &Header<'a>) -> UnwrapContext<'a> {
         UnwrapContext::new(
+            header.kind(),
             header.data_key_id(),
             header.labels(),
             self.0.allow_compromised,
@@ -186,6 +199,17 @@ impl EnvelopeCipher {
         let state = unwrap_and_verify(header, slot, provider, context)?;
         cache.put(&key, &state);
         Ok(state)
+    }
+}
+
+// FORMAT §4, "Who made it": kinds 0x04 to 0x0A are believed only by slots of scheme 0x01, 0x02, 0x04 to 0x07, or external ones
+// whose provider says that it authenticates the wrap aad.
+/// Whether a slot shows who made a file of this crate's own.
+pub(super) fn shows_maker(slot: &Slot<'_>, provider: &dyn KeyProvider) -> bool {
+    match slot.scheme() {
+        0x01 | 0x02 | 0x04..=0x07 => true,
+        EXTERNAL => provider.authenticates(),
+        _ => false,
     }
 }
 

@@ -120,7 +120,7 @@ impl EnvelopeCipher {
     /// [`rewrap`](Self::rewrap) for an envelope that takes the place of the only one there is: checked as a file's header is, and
     /// for anything left over. None where the envelope is where it is to be.
     pub(crate) fn rewrap_checked(&self, envelope: &[u8]) -> Result<Option<Vec<u8>>> {
-        let (header, payload) = changeable(envelope)?;
+        let (header, payload) = changeable(envelope, Change::Rewrap)?;
         let verified = self.verify_header(header)?;
         let Some(changed) = self.changed_header(&verified, Change::Rewrap)? else {
             self.check_rewrapped(verified.header())?;
@@ -147,7 +147,7 @@ impl EnvelopeCipher {
     }
 
     fn change(&self, envelope: &[u8], change: Change<'_>) -> Result<Vec<u8>> {
-        let (header, payload) = changeable(envelope)?;
+        let (header, payload) = changeable(envelope, change)?;
         let verified = self.verify_header(header)?;
         match self.changed_header(&verified, change)? {
             Some(header) => Ok([&header, payload].concat()),
@@ -247,6 +247,14 @@ impl EnvelopeCipher {
         Ok(())
     }
 
+    /// Checks that sealing an envelope anew takes it from nobody: each slot belongs to a provider that this cipher writes for.
+    pub(crate) fn check_keeps_recipients(&self, header: &Header<'_>) -> Result<()> {
+        if header.slots().all(|slot| self.owner(&slot).is_some()) {
+            return Ok(());
+        }
+        Err(Recipients::Dropped.into())
+    }
+
     /// The first slot that a provider knows as its own and would move off, be it one that only reads.
     pub(crate) fn leftover(&self, header: &Header<'_>) -> Option<SlotId> {
         let outdated = |slot: &Slot<'_>| {
@@ -301,16 +309,29 @@ impl EnvelopeCipher {
     }
 }
 
+// FORMAT §2: rewrap takes kinds 0x05 and 0x07 to 0x0A like any header; 0x04 and 0x06 move by their own calls alone. Calls that
+// change recipients refuse all of them, before any key work.
+/// Refuses a change of a file of this crate's own that is not made this way.
+pub(crate) fn check_change(header: &Header<'_>, change: Change<'_>) -> Result<()> {
+    let refused = match header.kind() {
+        Kind::Keyring | Kind::Identity => true,
+        kind => kind.is_own() && !matches!(change, Change::Rewrap),
+    };
+    if refused {
+        return Err(header.other_kind(Kind::Record));
+    }
+    Ok(())
+}
+
 /// The header of an envelope that is changed in memory, and its payload.
-fn changeable(envelope: &[u8]) -> Result<(Header<'_>, &[u8])> {
+fn changeable<'a>(envelope: &'a [u8], change: Change<'_>) -> Result<(Header<'a>, &'a [u8])> {
     let (header, payload) = Header::parse(envelope)?;
+    check_change(&header, change)?;
     match header.kind() {
-        Kind::Record => {
-            super::record::parse(envelope)?;
-        }
+        kind if kind.is_record_like() => super::record::check_payload(payload)?,
         Kind::StreamDetached if payload.is_empty() => {}
         Kind::StreamDetached => return Err(Malformed::TrailingBytes.into()),
-        Kind::StreamInline => return Err(Malformed::OtherKind.into()),
+        _ => return Err(header.other_kind(Kind::Record)),
     }
     Ok((header, payload))
 }
@@ -318,9 +339,15 @@ fn changeable(envelope: &[u8]) -> Result<(Header<'_>, &[u8])> {
 /// The verified header's data key, wrapped once more, with fresh randomness.
 fn wrap(verified: &Verified<'_>, provider: &(impl KeyProvider + ?Sized)) -> Result<WrappedKey> {
     let header = verified.header();
-    let aad = derive::wrap_aad(header.data_key_id(), header.labels());
+    let aad = derive::wrap_aad(header.kind(), header.data_key_id(), header.labels());
     let iv = SharedIv::draw()?;
-    let context = WrapContext::new(header.data_key_id(), header.labels(), &aad, &iv);
+    let context = WrapContext::new(
+        header.kind(),
+        header.data_key_id(),
+        header.labels(),
+        &aad,
+        &iv,
+    );
     provider.wrap_key(&verified.state().key, &context)
 }
 

@@ -8,7 +8,7 @@ use super::{Context, EnvelopeCipher, map_all};
 use crate::crypto::gcm::{self, GcmKey};
 use crate::crypto::mac::Mac256;
 use crate::crypto::random::{self, FreshIv, IV_LEN, RecordDraw};
-use crate::error::{Authenticated, Error, Limit, Malformed, Result};
+use crate::error::{Authenticated, Error, Limit, Result};
 use crate::format::header::{Header, Immutable, Kind};
 use crate::format::slot::SlotList;
 use crate::secret::{Plaintext, on_cleared_stack};
@@ -196,7 +196,8 @@ impl EnvelopeCipher {
         context: &Context,
         out: &mut Vec<u8>,
     ) -> Result<Begun> {
-        let (data, data_key_id, slots, iv) = self.begin(draw, context.encoded_labels())?;
+        let (data, data_key_id, slots, iv) =
+            self.begin(Kind::Record, draw, context.encoded_labels())?;
         let immutable = seal_header(
             &data,
             &identity(&data_key_id, None, context.encoded_labels(), context),
@@ -251,24 +252,40 @@ pub(super) struct Payload<'a> {
     tag: &'a [u8; gcm::TAG_LEN],
 }
 
+/// Checks that a payload has room for its IV and its tag.
+pub(super) fn check_payload(payload: &[u8]) -> Result<()> {
+    split_payload(payload).map(drop)
+}
+
 /// The header and payload of a record.
 pub(super) fn parse(envelope: &[u8]) -> Result<(Header<'_>, Payload<'_>)> {
     let (header, payload) = Header::parse(envelope)?;
     if header.kind() != Kind::Record {
-        return Err(Malformed::OtherKind.into());
+        return Err(header.other_kind(Kind::Record));
     }
+    Ok((header, split_payload(payload)?))
+}
+
+fn split_payload(payload: &[u8]) -> Result<Payload<'_>> {
     let (iv, rest) = payload
         .split_first_chunk()
         .ok_or_else(|| Error::Truncated)?;
     let (ciphertext, tag) = rest.split_last_chunk().ok_or_else(|| Error::Truncated)?;
-    Ok((
-        header,
-        Payload {
-            iv,
-            ciphertext,
-            tag,
-        },
-    ))
+    Ok(Payload {
+        iv,
+        ciphertext,
+        tag,
+    })
+}
+
+// FORMAT §2: files of this crate's own are laid out as a record, each with a kind.
+/// The header and payload of a file of this kind.
+pub(super) fn parse_own(bytes: &[u8], kind: Kind) -> Result<(Header<'_>, Payload<'_>)> {
+    let (header, payload) = Header::parse(bytes)?;
+    if header.kind() != kind {
+        return Err(header.other_kind(kind));
+    }
+    Ok((header, split_payload(payload)?))
 }
 
 /// A record's plaintext.
@@ -289,6 +306,7 @@ fn identity<'a>(
 ) -> Identity<'a> {
     Identity {
         kind: Kind::Record,
+        generation: 0,
         block_length: 0,
         data_key_id,
         message_id,
@@ -298,7 +316,7 @@ fn identity<'a>(
 }
 
 /// Appends `iv ‖ ciphertext ‖ tag`.
-fn append_payload(
+pub(super) fn append_payload(
     data: &Mac256,
     immutable: &Immutable,
     iv: FreshIv,

@@ -12,6 +12,7 @@ use crate::keys::{DataKey, KeyProvider, WrapContext};
 /// What identifies a new envelope, beside its slots.
 pub(super) struct Identity<'a> {
     pub(super) kind: Kind,
+    pub(super) generation: u32,
     pub(super) block_length: u32,
     pub(super) data_key_id: &'a [u8; 16],
     pub(super) message_id: Option<&'a [u8; 16]>,
@@ -24,6 +25,7 @@ impl EnvelopeCipher {
     /// The data key of a draw, wrapped for each provider to write for, in their order.
     pub(super) fn wrap_for_all(
         &self,
+        kind: Kind,
         data_key_id: &[u8; 16],
         labels: &[u8],
         key: &DataKey,
@@ -32,8 +34,8 @@ impl EnvelopeCipher {
         if self.0.writers.is_empty() {
             return Err(Error::Misuse("this cipher has no provider to write for"));
         }
-        let aad = derive::wrap_aad(data_key_id, labels);
-        let context = WrapContext::new(data_key_id, labels, &aad, iv);
+        let aad = derive::wrap_aad(kind, data_key_id, labels);
+        let context = WrapContext::new(kind, data_key_id, labels, &aad, iv);
         let mut slots = SlotList::default();
         for provider in &self.0.writers {
             slots.push(provider.wrap_key(key, &context)?)?;
@@ -44,6 +46,7 @@ impl EnvelopeCipher {
     /// Wraps a draw's data key and readies its HMAC.
     pub(super) fn begin(
         &self,
+        kind: Kind,
         draw: RecordDraw,
         labels: &[u8],
     ) -> Result<(Mac256, [u8; 16], SlotList, SharedIv)> {
@@ -53,7 +56,7 @@ impl EnvelopeCipher {
             iv,
         } = draw;
         let key = DataKey::from(data_key);
-        let slots = self.wrap_for_all(&data_key_id, labels, &key, &iv)?;
+        let slots = self.wrap_for_all(kind, &data_key_id, labels, &key, &iv)?;
         Ok((Mac256::new(key.as_bytes()), data_key_id, slots, iv))
     }
 }
@@ -71,7 +74,7 @@ pub(super) fn seal_header(
         .then(|| derive::bindings_tag(data, message_id, identity.bindings));
     let draft = Draft {
         kind: identity.kind,
-        generation: 0,
+        generation: identity.generation,
         block_length: identity.block_length,
         data_key_id: identity.data_key_id,
         message_id: identity.message_id,
@@ -121,7 +124,7 @@ pub(super) fn relength_header(
     Ok(out)
 }
 
-fn seal_draft(
+pub(super) fn seal_draft(
     data: &Mac256,
     draft: &Draft<'_>,
     slots: &SlotList,

@@ -11,6 +11,7 @@ use super::{Context, EnvelopeCipher, map_all};
 use crate::crypto::mac::Mac256;
 use crate::crypto::random::{self, MessageDraw};
 use crate::error::{ContextMismatch, Error, Limit, Result};
+use crate::format::header::Kind;
 use crate::format::limits::MAX_MESSAGES;
 use crate::format::slot::SlotList;
 use crate::keys::{KeyProvider, Recognition};
@@ -194,8 +195,9 @@ fn in_limits(plaintext: &[u8]) -> Result<u64> {
 
 impl Epoch {
     fn start(cipher: &EnvelopeCipher, labels: &Context) -> Result<Self> {
-        let (data, data_key_id, slots, _) =
-            on_cleared_stack(|| cipher.begin(random::record()?, labels.encoded_labels()))?;
+        let (data, data_key_id, slots, _) = on_cleared_stack(|| {
+            cipher.begin(Kind::Record, random::record()?, labels.encoded_labels())
+        })?;
         Ok(Self {
             data,
             data_key_id,

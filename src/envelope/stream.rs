@@ -104,7 +104,7 @@ impl EnvelopeCipher {
     ) -> Result<DecryptReader<R>> {
         let (header, rest) = Header::parse(header)?;
         if header.kind() != Kind::StreamDetached {
-            return Err(Malformed::OtherKind.into());
+            return Err(header.other_kind(Kind::StreamDetached));
         }
         if !rest.is_empty() {
             return Err(Malformed::TrailingBytes.into());
@@ -123,9 +123,10 @@ impl EnvelopeCipher {
         let labels = context.encoded_labels();
         let mut header = Vec::new();
         let (immutable, key) = on_cleared_stack(|| {
-            let (data, data_key_id, slots, _) = self.begin(random::record()?, labels)?;
+            let (data, data_key_id, slots, _) = self.begin(kind, random::record()?, labels)?;
             let identity = Identity {
                 kind,
+                generation: 0,
                 block_length,
                 data_key_id: &data_key_id,
                 message_id: None,

@@ -7,7 +7,7 @@ use std::io;
 
 use names::Listed;
 pub(crate) use names::split_external;
-pub use names::{KeyId, KeyState, SlotId};
+pub use names::{KeyId, KeyState, Kind, SlotId};
 pub use rules::{
     Authenticated, ContextMismatch, EvidenceFault, KeyringRule, Limit, Malformed, Recipients,
 };
@@ -72,6 +72,12 @@ pub enum Error {
     /// The passphrase does not open this slot.
     #[error("wrong passphrase")]
     WrongPassphrase,
+    /// A file of this crate's own has no slot that shows who made it: whoever can encrypt for its slots could have made it.
+    #[error("{kind}: its maker is unknown, since no slot that shows it can be opened here")]
+    MakerUnknown {
+        /// The kind of the file.
+        kind: Kind,
+    },
     /// A limit was reached.
     #[error("limit exceeded: {0}")]
     LimitExceeded(Limit),
@@ -100,6 +106,15 @@ pub enum Error {
         retryable: bool,
         /// What the provider said.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The change took effect, and a step after it failed: it may not survive a power cut, or something is left over. To do it again
+    /// finds it done.
+    #[error("the change took effect, but {step} failed: {source}")]
+    TookEffect {
+        /// What failed.
+        step: &'static str,
+        /// Why it failed.
+        source: io::Error,
     },
     /// Reading or writing failed.
     #[error("{0}")]
@@ -136,6 +151,7 @@ impl Error {
             Self::ContextMismatch(_) => "context-mismatch",
             Self::AuthenticationFailed(_) => "authentication-failed",
             Self::WrongPassphrase => "wrong-passphrase",
+            Self::MakerUnknown { .. } => "maker-unknown",
             Self::LimitExceeded(_) => "limit-exceeded",
             Self::Recipients(_) => "recipients",
             Self::OutdatedSlot { .. } => "outdated-slot",
@@ -143,6 +159,7 @@ impl Error {
             Self::Misuse(_) => "usage",
             Self::Cancelled => "cancelled",
             Self::Provider { .. } => "provider",
+            Self::TookEffect { .. } => "took-effect",
             Self::Io(_) => "io",
         }
     }
@@ -190,13 +207,15 @@ impl From<Error> for io::Error {
         let kind = match error {
             Error::Io(error) => return error,
             Error::Truncated => io::ErrorKind::UnexpectedEof,
-            Error::KeyNotUsable { .. } | Error::NoMatchingKey { .. } | Error::WrongPassphrase => {
-                io::ErrorKind::PermissionDenied
-            }
+            Error::KeyNotUsable { .. }
+            | Error::NoMatchingKey { .. }
+            | Error::MakerUnknown { .. }
+            | Error::WrongPassphrase => io::ErrorKind::PermissionDenied,
             Error::Misuse(_) => io::ErrorKind::InvalidInput,
-            Error::LimitExceeded(_) | Error::Cancelled | Error::Provider { .. } => {
-                io::ErrorKind::Other
-            }
+            Error::LimitExceeded(_)
+            | Error::Cancelled
+            | Error::Provider { .. }
+            | Error::TookEffect { .. } => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

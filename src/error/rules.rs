@@ -1,18 +1,34 @@
 //! What exactly was wrong: one variant for each rule, limit and tag.
 
+use super::Kind;
+
 /// The rule of the format that bytes break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// The kind byte is none of 1, 2, 3.
+    /// The kind byte is that of no header.
     #[error("unknown kind of envelope")]
     Kind,
     /// An envelope, but not of the kind that the call opens.
-    #[error("an envelope of another kind than this call opens")]
-    OtherKind,
-    /// A flag bit other than 0 and 1 is set.
-    #[error("an undefined flag is set")]
+    #[error("{found}, and this call takes {wanted}")]
+    OtherKind {
+        /// The kind that the header states.
+        found: Kind,
+        /// The kind that the call takes, the first of them if there are several.
+        wanted: Kind,
+    },
+    /// A flag that the kind does not have is set, or one that it always has is not.
+    #[error("the flags are not those of the kind")]
     Flags,
+    /// A file of this crate's own has labels.
+    #[error("labels in a file of a kind that has none")]
+    LabelsOfOwnFile,
+    /// The bytes do not begin as the payload of a detached header does.
+    #[error("not the payload of a detached header")]
+    NotAPayload,
+    /// The head of a detached payload has bytes that this version does not define.
+    #[error("the head of a detached payload has undefined bytes")]
+    PayloadHead,
     /// A record in text form, where its bytes are wanted.
     #[error("a record in text form, where its bytes are wanted")]
     TextForm,
@@ -151,6 +167,9 @@ pub enum Authenticated {
     /// A record's payload.
     #[error("the record's payload")]
     Record,
+    /// A detached payload that names another header than the one presented.
+    #[error("the payload belongs to another header")]
+    PayloadOfAnotherHeader,
     /// The header of a stream's payload.
     #[error("the stream's own header")]
     StreamHeader,
@@ -187,9 +206,15 @@ pub enum Recipients {
     /// The recipient has no slot.
     #[error("the recipient has no slot")]
     Absent,
+    /// A recipient has a slot, and the cipher does not write for it: sealed anew, the envelope would be lost to it.
+    #[error("a recipient would lose its slot: write for it as well, or drop recipients explicitly")]
+    Dropped,
     /// The recipient is the only one.
     #[error("the last recipient cannot be removed")]
     Last,
+    /// A file of this crate's own would get a slot that no reader believes.
+    #[error("a slot of this kind does not show who made the file, and no reader would believe it")]
+    NeverBelieved,
 }
 
 /// The limit that was reached.
@@ -222,6 +247,9 @@ pub enum Limit {
     /// A record's plaintext: 2^36 − 32 bytes.
     #[error("a record of 2^36 - 32 bytes")]
     RecordLength,
+    /// A record in a file: 64 MiB, unless the options allow more.
+    #[error("a record of 64 MiB in a file, unless a longer one is allowed")]
+    RecordFile,
     /// A stream: 2^40 segments and 2^63 − 1 bytes.
     #[error("a stream of 2^40 segments and 2^63 - 1 bytes")]
     StreamLength,
@@ -231,6 +259,9 @@ pub enum Limit {
     /// A keyring's file: 16 MiB.
     #[error("a keyring's file of 16 MiB")]
     KeyringFile,
+    /// A file of this crate's own: 16 MiB, 64 KiB for a compartment's entry.
+    #[error("a keyring, evidence or identity of 16 MiB, or a compartment's entry of 64 KiB")]
+    OwnFile,
     /// The memory that this reader grants Argon2id.
     #[error("the memory granted to a passphrase's Argon2id")]
     PassphraseMemory,

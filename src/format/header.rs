@@ -6,6 +6,7 @@ use super::codec::{Input, before};
 use super::limits::{BLOCK_STEP, MAX_BLOCK, MAX_HEADER, MAX_LABELS, MAX_SLOTS};
 use super::pairs;
 use super::slot::{Slot, SlotList, refuse_pair, slots_in};
+pub(crate) use crate::error::Kind;
 use crate::error::{Error, Limit, Malformed, Result};
 
 /// "PHIE".
@@ -18,34 +19,11 @@ const VERSION: u8 = 1;
 const FLAG_BINDINGS: u8 = 0b01;
 const FLAG_MESSAGE_ID: u8 = 0b10;
 
-/// FORMAT §2: the kind of an envelope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Kind {
-    /// Header and payload in one piece of memory.
-    Record,
-    /// A stream behind two header blocks.
-    StreamInline,
-    /// The header of a stream that lies elsewhere.
-    StreamDetached,
-}
-
-impl Kind {
-    fn byte(self) -> u8 {
-        match self {
-            Self::Record => 1,
-            Self::StreamInline => 2,
-            Self::StreamDetached => 3,
-        }
-    }
-
-    // FORMAT §3: payload type is 0x01 for a record and 0x02 for both stream kinds.
-    fn payload_type(self) -> u8 {
-        match self {
-            Self::Record => 1,
-            Self::StreamInline | Self::StreamDetached => 2,
-        }
+// FORMAT §3: payload type is 0x02 for both stream kinds and the kind itself for all others.
+fn payload_type(kind: Kind) -> u8 {
+    match kind {
+        Kind::StreamInline | Kind::StreamDetached => 2,
+        other => other.byte(),
     }
 }
 
@@ -70,16 +48,12 @@ impl<'a> Header<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
         let mut input = Input::new(bytes);
         check_magic(&mut input)?;
-        let kind = match input.u8()? {
-            1 => Kind::Record,
-            2 => Kind::StreamInline,
-            3 => Kind::StreamDetached,
-            _ => return Err(Malformed::Kind.into()),
-        };
+        // FORMAT §2: 0x0B has no header, and a header parser refuses it at the kind byte.
+        let kind = Kind::from_byte(input.u8()?)
+            .filter(|kind| *kind != Kind::CompactRecord)
+            .ok_or(Malformed::Kind)?;
         let flags = input.u8()?;
-        if flags & !(FLAG_BINDINGS | FLAG_MESSAGE_ID) != 0 {
-            return Err(Malformed::Flags.into());
-        }
+        check_flags(kind, flags)?;
         let slot_count = input.u8()?;
         match usize::from(slot_count) {
             0 => return Err(Malformed::NoSlot.into()),
@@ -92,6 +66,10 @@ impl<'a> Header<'a> {
         let data_key_id = input.array()?;
         let message_id = optional(flags & FLAG_MESSAGE_ID != 0, &mut input)?;
         let labels = parse_labels(&mut input)?;
+        // FORMAT §2: kinds 0x04 to 0x0A have no labels.
+        if kind.is_own() && labels.len() > 2 {
+            return Err(Malformed::LabelsOfOwnFile.into());
+        }
         let bindings_tag = optional(flags & FLAG_BINDINGS != 0, &mut input)?;
         let at_slots = input.rest();
         parse_slots(&mut input, slot_count, bytes.len())?;
@@ -124,6 +102,12 @@ impl<'a> Header<'a> {
 
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The error of a call that takes `wanted`, for a header of another kind.
+    pub(crate) fn other_kind(&self, wanted: Kind) -> Error {
+        let found = self.kind;
+        Malformed::OtherKind { found, wanted }.into()
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -180,7 +164,7 @@ impl<'a> Header<'a> {
     // FORMAT §3: immutable = version ‖ payload type ‖ flags ‖ data key id ‖ message id ‖ labels length ‖ labels ‖ bindings tag
     /// The head of *immutable*; [`Self::immutable_tail`] is the rest of it.
     pub(crate) fn immutable_head(&self) -> [u8; 3] {
-        [VERSION, self.kind.payload_type(), self.flags]
+        [VERSION, payload_type(self.kind), self.flags]
     }
 
     pub(crate) fn immutable_tail(&self) -> &'a [u8] {
@@ -234,7 +218,7 @@ impl<'a> Draft<'a> {
         out.extend_from_slice(self.labels);
         out.extend_from_slice(self.bindings_tag.map_or(&[], <[u8; 32]>::as_slice));
         let immutable = Immutable {
-            head: [VERSION, self.kind.payload_type(), flags],
+            head: [VERSION, payload_type(self.kind), flags],
             tail: start + PREFIX_LEN..out.len(),
         };
         out.extend_from_slice(slots.encoded());
@@ -258,6 +242,20 @@ impl<'a> Draft<'a> {
 pub(crate) struct Immutable {
     pub(crate) head: [u8; 3],
     pub(crate) tail: Range<usize>,
+}
+
+// FORMAT §2: kinds 0x04 to 0x0A have no message id; flag bit 0 is set in 0x08 and 0x0A and in no other of them.
+fn check_flags(kind: Kind, flags: u8) -> Result<()> {
+    let allowed = match kind {
+        Kind::CompartmentEntry | Kind::AuditSegmentHead => flags == FLAG_BINDINGS,
+        kind if kind.is_own() => flags == 0,
+        _ => flags & !(FLAG_BINDINGS | FLAG_MESSAGE_ID) == 0,
+    };
+    if allowed {
+        Ok(())
+    } else {
+        Err(Malformed::Flags.into())
+    }
 }
 
 fn check_magic(input: &mut Input<'_>) -> Result<()> {

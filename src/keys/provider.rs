@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::DataKey;
 use crate::crypto::derive;
 use crate::crypto::random::{self, FreshIv, SharedIv};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::format::pairs;
 use crate::format::slot::{Slot, WrappedKey};
 
@@ -34,6 +34,31 @@ pub trait KeyProvider: Send + Sync {
     /// [`Error::KeyNotUsable`](crate::Error::KeyNotUsable) where the key's state forbids it,
     /// [`Error::Provider`](crate::Error::Provider) where the provider fails.
     fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey>;
+
+    /// Says whether the provider can unwrap at all. A public key, or a token that may only encrypt, says false.
+    fn opens(&self) -> bool {
+        true
+    }
+
+    /// Says whether [`wrap_key`](Self::wrap_key) and [`unwrap_key`](Self::unwrap_key) ask a network. Such a provider is asked
+    /// after all that answer from memory, and for at most four slots of a header.
+    fn asks_network(&self) -> bool {
+        false
+    }
+
+    /// Says whether a provider of scheme 0xF0 authenticates [`WrapContext::aad`]. Only slots of such providers show who made
+    /// a keyring's file or evidence (FORMAT §4).
+    fn authenticates(&self) -> bool {
+        false
+    }
+
+    /// Makes sure that what was wrapped before may still be written now. A keyring in a file confirms its lease here.
+    ///
+    /// # Errors
+    /// What keeps the provider from wrapping.
+    fn confirm(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<P: KeyProvider + ?Sized> KeyProvider for Arc<P> {
@@ -47,6 +72,22 @@ impl<P: KeyProvider + ?Sized> KeyProvider for Arc<P> {
 
     fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
         (**self).unwrap_key(slot, context)
+    }
+
+    fn opens(&self) -> bool {
+        (**self).opens()
+    }
+
+    fn asks_network(&self) -> bool {
+        (**self).asks_network()
+    }
+
+    fn authenticates(&self) -> bool {
+        (**self).authenticates()
+    }
+
+    fn confirm(&self) -> Result<()> {
+        (**self).confirm()
     }
 }
 
@@ -75,6 +116,7 @@ impl Recognition {
 
 /// What a data key is wrapped for.
 pub struct WrapContext<'a> {
+    kind: Kind,
     data_key_id: &'a [u8; 16],
     labels: &'a [u8],
     aad: &'a [u8],
@@ -85,12 +127,14 @@ pub struct WrapContext<'a> {
 impl<'a> WrapContext<'a> {
     /// `labels` and `aad` as FORMAT §§3, 4 write them.
     pub(crate) fn new(
+        kind: Kind,
         data_key_id: &'a [u8; 16],
         labels: &'a [u8],
         aad: &'a [u8],
         iv: &'a SharedIv,
     ) -> Self {
         Self {
+            kind,
             data_key_id,
             labels,
             aad,
@@ -99,7 +143,13 @@ impl<'a> WrapContext<'a> {
         }
     }
 
-    /// The id of the data key: 16 random bytes, public.
+    /// The kind of the envelope.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The id of the data key: 16 bytes, public.
     #[must_use]
     pub fn data_key_id(&self) -> &[u8; 16] {
         self.data_key_id
@@ -141,6 +191,7 @@ impl fmt::Debug for WrapContext<'_> {
 
 /// What a slot is unwrapped for.
 pub struct UnwrapContext<'a> {
+    kind: Kind,
     data_key_id: &'a [u8; 16],
     labels: &'a [u8],
     aad: Vec<u8>,
@@ -149,16 +200,24 @@ pub struct UnwrapContext<'a> {
 
 impl<'a> UnwrapContext<'a> {
     pub(crate) fn new(
+        kind: Kind,
         data_key_id: &'a [u8; 16],
         labels: &'a [u8],
         allow_compromised: bool,
     ) -> Self {
         Self {
+            kind,
             data_key_id,
             labels,
-            aad: derive::wrap_aad(data_key_id, labels),
+            aad: derive::wrap_aad(kind, data_key_id, labels),
             allow_compromised,
         }
+    }
+
+    /// The kind that the header states.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The id of the data key, as the header states it.

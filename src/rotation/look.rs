@@ -12,6 +12,7 @@ use super::tree::Met;
 use crate::disk::{Disk, is_meanwhile_name};
 use crate::error::{Error, Result};
 use crate::file::{FileInspection, Head};
+use crate::format::header::Kind;
 
 /// A file of a tree, and what it is by its own account. **Nothing of it is verified**: without a key it is a claim.
 ///
@@ -106,9 +107,17 @@ impl Content {
         match self {
             Self::Envelope(found) if found.is_text => "text-record",
             Self::Envelope(found) => match found.header.kind {
-                crate::format::header::Kind::Record => "record",
-                crate::format::header::Kind::StreamInline => "stream",
-                crate::format::header::Kind::StreamDetached => "detached-header",
+                Kind::Record => "record",
+                Kind::StreamInline => "stream",
+                Kind::StreamDetached => "detached-header",
+                Kind::Keyring => "keyring",
+                Kind::Evidence => "evidence",
+                Kind::Identity => "identity",
+                Kind::CompartmentRoot => "compartment-root",
+                Kind::CompartmentEntry => "compartment-entry",
+                Kind::ShredReceipt => "shred-receipt",
+                Kind::AuditSegmentHead => "audit-segment-head",
+                Kind::CompactRecord => "compact-record",
             },
             Self::DetachedPayload => "detached-payload",
             Self::NotAnEnvelope => "not-an-envelope",

@@ -103,9 +103,9 @@ impl InventorySummary {
                     self.keys.count(slot, entry.bytes, modified);
                 }
                 match found.header.kind {
-                    Kind::Record => &mut self.records,
                     Kind::StreamInline => &mut self.streams,
                     Kind::StreamDetached => &mut self.detached_headers,
+                    _ => &mut self.records,
                 }
             }
             Content::DetachedPayload => &mut self.detached_payloads,

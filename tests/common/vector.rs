@@ -298,7 +298,12 @@ pub(crate) fn digested(plaintext: &[u8]) -> (Opens, Option<String>) {
 /// The stable name of an error: its group, and what exactly after a slash.
 pub(crate) fn name_of(error: &Error) -> String {
     let within = |group: &str, rule: &dyn std::fmt::Debug| {
-        format!("{group}/{}", kebab(&format!("{rule:?}")))
+        let rule = format!("{rule:?}");
+        // The name alone, without what it holds.
+        format!(
+            "{group}/{}",
+            kebab(rule.split(" {").next().unwrap_or_default())
+        )
     };
     match error {
         Error::NotAnEnvelope => "not-an-envelope".to_owned(),

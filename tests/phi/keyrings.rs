@@ -81,7 +81,11 @@ fn passwd() {
     bare.write("new-crlf", format!("{NEW_PASSPHRASE}\r\n").as_bytes());
     bare.write("two", format!("{NEW_PASSPHRASE}\n\n").as_bytes());
     assert_eq!(bare.run("keyring list k --passphrase-file two").code, 4);
-    bare.done("keyring passwd k --passphrase-file new-crlf --new-passphrase-file two");
+    // One that is being chosen does not end so.
+    let passwd = "keyring passwd k --passphrase-file new-crlf --new-passphrase-file two";
+    assert_eq!(bare.run(passwd).code, 2);
+    bare.write("two", format!("2 {NEW_PASSPHRASE}\n").as_bytes());
+    bare.done(passwd);
     bare.done("keyring list k --passphrase-file two");
     // A passphrase for a master key.
     bare.write("master", format!("{MASTER_KEY}\n").as_bytes());

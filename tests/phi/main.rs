@@ -12,10 +12,17 @@ mod answers;
 mod archives;
 mod keyrings;
 mod kills;
+#[cfg(target_os = "linux")]
+mod limits;
+mod names;
+#[cfg(target_os = "linux")]
+mod process;
 mod recipients;
 mod retiring;
+mod secrets;
 mod streams;
 mod support;
+mod telling;
 
 use std::fs;
 
@@ -183,7 +190,7 @@ fn wrong_passphrase_and_none() {
 }
 
 #[test]
-fn of_several_files_the_highest_code() {
+fn of_several_files_the_worst_code() {
     let shell = Shell::with_keyring();
     shell.plaintext("a", 5_000);
     shell.plaintext("b", 5_000);

@@ -141,7 +141,7 @@ fn a_key_in_use_is_kept_unless_it_is_said() {
     shell.done("keyring rotate k --label three");
     shell.done(&format!("keyring set-state k {newest} compromised"));
     let lost = format!("retire {newest} arch --keyring k --evidence e3 --destroy-although-in-use");
-    let too_soon = shell.run(&lost.replace("e3", "e4"));
+    let too_soon = shell.run(&lost.replace("--evidence e3", "--evidence e4"));
     assert!(too_soon.stderr_text().contains("too soon after"));
     assert_eq!(state(&shell, &newest), "compromised");
     let ran = shell.done(&format!("{lost} {AT_ONCE}"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -102,8 +102,22 @@ impl Shell {
     }
 
     pub(crate) fn run_with(&self, call: &str, stdin: impl Into<Stdio>) -> Ran {
+        let mut command = self.command(call);
+        self.ran(command.stdin(stdin))
+    }
+
+    /// A call whose answer goes elsewhere.
+    pub(crate) fn run_to(&self, call: &str, stdout: impl Into<Stdio>) -> Ran {
+        let mut command = self.command(call);
+        command.stdout(stdout).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        ran(call, output)
+    }
+
+    /// The program with these arguments, the secrets that this shell has, and no stdin.
+    pub(crate) fn command(&self, call: &str) -> Command {
         let mut command = Command::new(phi());
-        command.current_dir(self.folder.path()).stdin(stdin);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.args(call.split_whitespace());
         if let Some(path) = self.master_key.filter(|_| takes_a_secret(call)) {
             command.args(["--master-key-file", path]);
@@ -118,16 +132,13 @@ impl Shell {
                 None => command.env_remove(name),
             };
         }
+        command
+    }
+
+    /// Runs a command that [`command`](Self::command) made.
+    pub(crate) fn ran(&self, command: &mut Command) -> Ran {
         let output = command.output().unwrap();
-        let ran = Ran {
-            code: output.status.code().expect("phi was killed"),
-            stdout: output.stdout,
-            stderr: output.stderr,
-        };
-        for secret in SECRETS {
-            assert!(!ran.text().contains(secret), "{call} shows a secret");
-        }
-        ran
+        ran(&format!("{command:?}"), output)
     }
 
     pub(crate) fn sh(&self, script: &str) {
@@ -173,6 +184,18 @@ impl Shell {
         names.sort();
         names
     }
+}
+
+fn ran(call: &str, output: Output) -> Ran {
+    let ran = Ran {
+        code: output.status.code().expect("phi was killed"),
+        stdout: output.stdout,
+        stderr: output.stderr,
+    };
+    for secret in SECRETS {
+        assert!(!ran.text().contains(secret), "{call} shows a secret");
+    }
+    ran
 }
 
 impl Ran {

@@ -5,8 +5,10 @@ import random
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-import envelope
 import stream
+from basics import EnvelopeError, expand256
+from header import PAGE, parse_header
+from keys import unlock
 
 NUMBERS = (0, 1, 2, 3, 4, 16, 32, 33, 64, 255)
 
@@ -19,7 +21,7 @@ def mutate(data, rnd):
             break
         at = rnd.randrange(len(data))
         if rnd.random() < 0.6:
-            at = min(rnd.choice((0, envelope.PAGE)) + rnd.randrange(220), len(data) - 1)
+            at = min(rnd.choice((0, PAGE)) + rnd.randrange(220), len(data) - 1)
         change = rnd.choice(("flip", "flip", "set", "set", "cut", "remove", "insert", "copy"))
         if change == "flip":
             data[at] ^= 1 << rnd.randrange(8)
@@ -41,35 +43,35 @@ def mutate_blocks(data, rnd):
     """An inline stream, most often with right digests."""
     data = bytearray(mutate(data, rnd))
     if rnd.random() < 0.8:
-        for at in (0, envelope.PAGE):
-            block = bytes(data[at : at + envelope.PAGE])
-            if len(block) == envelope.PAGE:
-                data[at : at + envelope.PAGE] = block[:-8] + stream.digest(block)
+        for at in (0, PAGE):
+            block = bytes(data[at : at + PAGE])
+            if len(block) == PAGE:
+                data[at : at + PAGE] = block[:-8] + stream.digest(block)
     return bytes(data)
 
 
 def mutate_sealed(head, seal, providers, bindings, rnd):
-    """A header with a change under a right tag, and a payload for it; `seal` seals one under a payload key and what is immutable."""
-    original = envelope.parse_header(head)
-    data_key = envelope.unlock(original, providers)
+    """A header with a change under a right tag, and a payload for it; `seal` seals one under a payload key and that header."""
+    original = parse_header(head)
+    data_key = unlock(original, providers)
     before_tag = mutate(original.before_tag(), rnd)
-    changed = before_tag + envelope.expand256(data_key, "phi-envelope/1 header", before_tag)
+    changed = before_tag + expand256(data_key, "phi-envelope/1 header", before_tag)
     header = original
     try:
-        header = envelope.parse_header(changed)
+        header = parse_header(changed)
         if header.bindings_tag and rnd.random() < 0.7:
             header.bindings_tag = header.bindings_tag_under(data_key, bindings)
             header.tag = header.tag_under(data_key)
             changed = header.encode()
-    except envelope.EnvelopeError:
+    except EnvelopeError:
         pass
-    return changed, seal(header.payload_key(data_key), header.immutable())
+    return changed, seal(header.payload_key(data_key), header)
 
 
-def seal_record_payload(key, immutable):
+def seal_record_payload(key, header):
     iv = os.urandom(12)
     return iv + AESGCM(key).encrypt(iv, b"BP 120/80", b"")
 
 
-def seal_stream_payload(key, immutable):
-    return stream.seal_floe(key, immutable, b"BP 120/80", 4096)
+def seal_stream_payload(key, header):
+    return stream.payload_head(header) + stream.seal_floe(key, header.immutable(), b"BP 120/80", 4096)

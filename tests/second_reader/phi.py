@@ -2,6 +2,7 @@
 
     phi.py inspect FILE
     phi.py open FILE [--header FILE] [--keyring FILE] [--label KEY=VALUE]… [--bind KEY=VALUE]… > PLAINTEXT
+    phi.py keyring FILE                                                                  the JSON of a keyring's file
 
 A passphrase, of the keyring or where there is none of the file itself, is read from the variable PHI_PASSPHRASE or asked for. A stream is
 written as it is verified: where the command fails, what it wrote is no file.
@@ -9,13 +10,16 @@ written as it is verified: where the command fails, what it wrote is no file.
 
 import argparse
 import getpass
+import json
 import os
 import sys
 
 import envelope
+import header as headers
+import keyring
 import stream
-
-KINDS = {envelope.RECORD: "record", envelope.INLINE: "stream", envelope.DETACHED: "header of a detached stream"}
+from basics import EnvelopeError
+from keys import Passphrase
 
 
 def pair(text):
@@ -26,12 +30,12 @@ def pair(text):
 
 
 def show(header):
-    print(f"{KINDS[header.kind]}, generation {header.generation}, data key {header.data_key_id.hex()}")
+    print(f"{headers.KINDS[header.kind]}, generation {header.generation}, data key {header.data_key_id.hex()}")
     for key, value in header.labels.items():
-        print(f"label {key}={value}")
+        print("label", ascii(f"{key}={value}")[1:-1])
     print("bindings are wanted" if header.bindings_tag else "no bindings")
     for slot in header.slots:
-        print(f"slot of scheme {slot.scheme:#04x}, key {slot.key_id.hex()}")
+        print(ascii(slot.check())[1:-1])  # a hostile slot writes no escape sequences to the terminal
 
 
 def inspect(path):
@@ -39,7 +43,7 @@ def inspect(path):
         blocks = find(source)
         if blocks is None:
             source.seek(0)
-            return show(envelope.parse_header(source.read(envelope.HEADER_LIMIT)))
+            return show(headers.parse_header(source.read(headers.HEADER_LIMIT)))
     first, second, start = blocks
     for name, header in (("A", first), ("B", second)):
         print(f"block {name}, payload at {start}:" if header else f"block {name} is damaged")
@@ -51,18 +55,24 @@ def find(source):
     """The header blocks, or none where the file is of another kind."""
     try:
         return stream.find_blocks(source)
-    except envelope.EnvelopeError as error:
+    except EnvelopeError as error:
         if str(error) != "malformed/other-kind":
             raise
         return None
 
 
+def passphrase():
+    text = os.environ.get("PHI_PASSPHRASE")
+    return [Passphrase(getpass.getpass("passphrase: ") if text is None else text)]
+
+
+def open_keyring(path):
+    with open(path, "rb") as file:
+        return keyring.open_keyring(file.read(), passphrase())
+
+
 def open_file(args, out):
-    passphrase = os.environ.get("PHI_PASSPHRASE")
-    providers = [envelope.Passphrase(getpass.getpass("passphrase: ") if passphrase is None else passphrase)]
-    if args.keyring:
-        with open(args.keyring, "rb") as file:
-            providers = envelope.master_keys(envelope.open_keyring(file.read(), providers))
+    providers = open_keyring(args.keyring).providers() if args.keyring else passphrase()
     context = providers, dict(args.label), dict(args.bind)
     with open(args.file, "rb") as source:
         if args.header:
@@ -82,7 +92,7 @@ def open_file(args, out):
 
 def main():
     parser = argparse.ArgumentParser(description="Opens what phi-envelope sealed, without it.")
-    parser.add_argument("command", choices=["inspect", "open"])
+    parser.add_argument("command", choices=["inspect", "open", "keyring"])
     parser.add_argument("file")
     parser.add_argument("--header", help="of a detached stream")
     parser.add_argument("--keyring")
@@ -90,8 +100,14 @@ def main():
     parser.add_argument("--bind", type=pair, action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     try:
-        inspect(args.file) if args.command == "inspect" else open_file(args, sys.stdout.buffer)
-    except envelope.EnvelopeError as error:
+        match args.command:
+            case "inspect":
+                inspect(args.file)
+            case "open":
+                open_file(args, sys.stdout.buffer)
+            case "keyring":
+                print(json.dumps(open_keyring(args.file).document, indent=2))
+    except EnvelopeError as error:
         sys.exit(f"{args.file}: {error}")
 
 

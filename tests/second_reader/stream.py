@@ -7,23 +7,13 @@ import struct
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from envelope import (
-    BLOCK_LIMIT,
-    DETACHED,
-    HEADER_LIMIT,
-    INLINE,
-    PAGE,
-    EnvelopeError,
-    check_context,
-    check_presence,
-    demand,
-    open_aead,
-    parse_header,
-    seal_header,
-    unlock,
-)
+from basics import EnvelopeError, demand, open_aead
+from envelope import check_context, check_presence, seal_header
+from header import BLOCK_LIMIT, DETACHED, HEADER_LIMIT, INLINE, PAGE, parse_header
+from keys import Unverified, unlock
 
 FLOE_HEADER, NOT_LAST = 74, 0xFFFFFFFF
+PAYLOAD_MAGIC, PAYLOAD_HEAD = b"PHIP", 24
 
 # --- FLOE (FORMAT §6) -------------------------------------------------------------------------------------------------
 
@@ -88,7 +78,33 @@ def seal_floe(key, aad, plaintext, segment_length):
     return out
 
 
-# --- The headers (FORMAT §2, §7) ------------------------------------------------------------------------------------
+# --- The head of a detached payload (FORMAT §2) ------------------------------------------------------------------------
+
+
+def payload_head(header):
+    return PAYLOAD_MAGIC + bytes([1, DETACHED, 0, 0]) + header.id
+
+
+def check_payload_head(source, header):
+    """Before any key work."""
+    head = source.read(PAYLOAD_HEAD)
+    demand(head[:4] == PAYLOAD_MAGIC[: len(head)], "not-an-envelope")
+    demand(len(head) < 5 or head[4] != 0, "malformed/version")
+    demand(len(head) < 5 or head[4] == 1, "newer-version")
+    demand(len(head) == PAYLOAD_HEAD, "truncated")
+    demand(head[5:8] == bytes([DETACHED, 0, 0]), "malformed/payload-head")
+    demand(head[8:] == header.id, "authentication-failed/payload-of-another-header")
+
+
+def pairs_with(header, data_key, payload):
+    """Whether a payload belongs to a header: the ids agree, and FLOE's header tag verifies (for evidence)."""
+    check_payload_head(payload, header)
+    head = payload.read(FLOE_HEADER)
+    floe = Floe(header.payload_key(data_key), header.immutable(), head[:10], head[10:42])
+    return hmac.compare_digest(head[42:], floe.tag)
+
+
+# --- The headers (FORMAT §§2, 7) ---------------------------------------------------------------------------------------
 
 
 def digest(block):
@@ -101,10 +117,14 @@ def block_of(header):
     return block[:-8] + digest(block)
 
 
+def read_at(source, offset, length):
+    source.seek(offset)
+    return source.read(length)
+
+
 def candidate(source, offset, length):
     """The header of a block of `length` bytes, or none; any damage makes it none."""
-    source.seek(offset)
-    block = source.read(length)
+    block = read_at(source, offset, length)
     try:
         header = parse_header(block)
         good = header.kind == INLINE and header.block_length == length and block_of(header) == block
@@ -113,50 +133,68 @@ def candidate(source, offset, length):
     return header if good else None
 
 
+def lengths():
+    return range(PAGE, BLOCK_LIMIT + 1, PAGE)
+
+
+def whole_newer_block(source, offset, length):
+    """Whether a block of a newer version stands there, undamaged."""
+    block = read_at(source, offset, length)
+    return block[:4] == b"PHIE" and block[4] > 1 and len(block) == length and block[-8:] == digest(block)
+
+
 def find_blocks(source):
     """The candidates A and B, of which at most one is none, and where the payload begins."""
-    source.seek(0)
     failure = "malformed/no-header-block"
+    head = read_at(source, 0, HEADER_LIMIT)
     try:
-        head = parse_header(source.read(HEADER_LIMIT))
+        parsed = parse_header(head)
+        demand(parsed.kind == INLINE, "malformed/other-kind")
     except EnvelopeError as error:
-        head, failure = None, str(error)
-    if head:
-        demand(head.kind == INLINE, "malformed/other-kind")
-        length = head.block_length
+        if str(error) == "malformed/other-kind" or head[:4] == b"PHIP" or head[:6] == b"PHIE\x01\x0b":
+            raise
+        parsed, failure = None, str(error)
+    demand(not any(whole_newer_block(source, 0, length) for length in lengths()), "newer-version")
+    if parsed:
+        length = parsed.block_length
         first = candidate(source, 0, length)
         if first:
+            demand(not any(whole_newer_block(source, length, other) for other in lengths()), "newer-version")
             return first, candidate(source, length, length), 2 * length
         if source.seek(0, os.SEEK_END) < length:
             failure = "truncated"
-    for length in range(PAGE, BLOCK_LIMIT + 1, PAGE):
+    demand(not any(whole_newer_block(source, length, length) for length in lengths()), "newer-version")
+    for length in lengths():
         second = candidate(source, length, length)
         if second:
             return None, second, 2 * length
     raise EnvelopeError(failure)
 
 
-def open_inline(source, providers, labels={}, bindings={}):
-    """The damage of the header blocks, if any, and the segments' plaintext."""
-    first, second, start = find_blocks(source)
+def current(first, second, providers, bindings):
+    """The header that counts, its data key, and what is damaged."""
     damage = "first-block" if not first else "second-block" if not second else None
     if first and second and first != second:
         damage = "differ"
     found = [header for header in (first, second) if header]
     found.sort(key=lambda header: -header.generation)  # a stable sort: of equal generations, A
-    failures = []
+    if first == second:
+        found.pop()
+    answers, unverified = {}, None
     for header in found:
         try:
             check_presence(header, bindings)
-            data_key = unlock(header, providers)
-            break
-        except EnvelopeError as failure:
-            if str(failure) == "no-matching-key" and not failures:
-                raise
-            failures.append(failure)
+            return header, unlock(header, providers, answers), damage
+        except Unverified as failure:  # all else stops the reader
+            unverified = unverified or failure
             damage = "first-block" if header is first else "second-block"
-    else:
-        raise failures[0]
+    raise unverified
+
+
+def open_inline(source, providers, labels={}, bindings={}):
+    """The damage of the header blocks, if any, and the segments' plaintext."""
+    first, second, start = find_blocks(source)
+    header, data_key, damage = current(first, second, providers, bindings)
     check_context(header, data_key, labels, bindings)
     source.seek(start)
     return damage, open_floe(header.payload_key(data_key), header.immutable(), source)
@@ -167,14 +205,15 @@ def open_detached(head, source, providers, labels={}, bindings={}):
     demand(header.kind == DETACHED, "malformed/other-kind")
     demand(len(head) == len(header.encode()), "malformed/trailing-bytes")
     check_presence(header, bindings)
+    check_payload_head(source, header)
     data_key = unlock(header, providers)
     check_context(header, data_key, labels, bindings)
     return open_floe(header.payload_key(data_key), header.immutable(), source)
 
 
 def seal_stream(kind, plaintext, recipients, labels={}, bindings={}, segment_length=65536, block_length=PAGE):
-    """The header part, two blocks or the header alone, and the FLOE message."""
+    """The header part, two blocks or the header alone, and the payload."""
     data_key = os.urandom(32)
     header = seal_header(kind, recipients, labels, bindings, data_key, b"", block_length if kind == INLINE else 0)
     floe = seal_floe(header.payload_key(data_key), header.immutable(), plaintext, segment_length)
-    return 2 * block_of(header) if kind == INLINE else header.encode(), floe
+    return (2 * block_of(header), floe) if kind == INLINE else (header.encode(), payload_head(header) + floe)

@@ -130,7 +130,14 @@ fn a_recipient_is_not_added_to_what_was_moved_from_another_tenant() {
 #[test]
 fn a_stream_is_no_row_and_a_row_no_stream() {
     let world = World::new();
-    let other_kind = [Error::Malformed(Malformed::OtherKind)];
+    let other_kind = [
+        phi_envelope::Kind::StreamInline,
+        phi_envelope::Kind::StreamDetached,
+    ]
+    .map(|found| {
+        let wanted = phi_envelope::Kind::Record;
+        Error::Malformed(Malformed::OtherKind { found, wanted })
+    });
     let (header, payload) = &world.detached[0];
     let whole = [&header[..], payload].concat();
     for stream in [&world.files[0], &whole] {
@@ -141,6 +148,14 @@ fn a_stream_is_no_row_and_a_row_no_stream() {
     }
     let mut outcomes = world.file(&world.rows[0]);
     outcomes.extend(world.detached(&world.rows[0], payload));
+    let other_kind = [
+        phi_envelope::Kind::StreamDetached,
+        phi_envelope::Kind::StreamInline,
+    ]
+    .map(|wanted| {
+        let found = phi_envelope::Kind::Record;
+        Error::Malformed(Malformed::OtherKind { found, wanted })
+    });
     assert_refused(outcomes, &other_kind, "stream");
 }
 

@@ -21,7 +21,13 @@ fn fits(field: Field, error: &Error) -> bool {
         Field::Version => matches!(error, Error::NotAnEnvelope | Error::NewerVersion { .. }),
         Field::Kind => matches!(
             error,
-            Error::Malformed(Malformed::Kind | Malformed::OtherKind | Malformed::BlockLength)
+            Error::Malformed(
+                Malformed::Kind
+                    | Malformed::OtherKind { .. }
+                    | Malformed::BlockLength
+                    | Malformed::Flags
+                    | Malformed::LabelsOfOwnFile
+            )
         ),
         Field::Flags | Field::SlotCount | Field::LabelsLength | Field::SlotLength => {
             malformed

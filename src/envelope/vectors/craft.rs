@@ -6,6 +6,7 @@ use crate::crypto::derive;
 use crate::crypto::gcm::GcmKey;
 use crate::crypto::mac::{Mac256, Mac384};
 use crate::crypto::random::{self, SharedIv};
+use crate::error::Kind;
 use crate::keys::{DataKey, KeyProvider, WrapContext};
 
 /// A header that is still to be written, with its data key.
@@ -86,8 +87,14 @@ impl Draft {
     }
 
     pub(super) fn wrap(&self, provider: &dyn KeyProvider) -> Vec<u8> {
-        let aad = derive::wrap_aad(&self.data_key_id, &self.labels);
-        let context = WrapContext::new(&self.data_key_id, &self.labels, &aad, &self.iv);
+        let aad = derive::wrap_aad(Kind::Record, &self.data_key_id, &self.labels);
+        let context = WrapContext::new(
+            Kind::Record,
+            &self.data_key_id,
+            &self.labels,
+            &aad,
+            &self.iv,
+        );
         let wrapped = provider.wrap_key(&self.data_key, &context).unwrap();
         wrapped.as_slot().unwrap().encoded().to_vec()
     }

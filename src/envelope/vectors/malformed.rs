@@ -29,8 +29,8 @@ fn fixed_fields() -> Vec<Case> {
         case("record_kind_0", "No kind of envelope.", || {
             edited("malformed/kind", |draft| draft.kind = 0)
         }),
-        case("record_kind_4", "No kind of envelope.", || {
-            edited("malformed/kind", |draft| draft.kind = 4)
+        case("record_kind_12", "No kind of envelope.", || {
+            edited("malformed/kind", |draft| draft.kind = 12)
         }),
         case("record_flag_bit_2", "The lowest undefined flag.", || {
             edited("malformed/flags", |draft| draft.flags = Some(0b100))
