@@ -274,15 +274,12 @@ fn change_stream(
     // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
     // stand in the other block.
     if !candidates.identical {
-        blocks.write(current, other)?;
+        blocks.repair(current, other)?;
     }
     let Some(block) = changed? else {
         return Ok(Rewrapped::Done);
     };
-    for at in [second, first] {
-        cipher.confirm_writers()?;
-        blocks.write(&block, at)?;
-    }
+    blocks.write_both(&block, (first, second), || cipher.confirm_writers())?;
     Ok(Rewrapped::Done)
 }
 
