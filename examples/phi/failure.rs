@@ -152,7 +152,11 @@ impl Failure {
         Self {
             exit: exit(error),
             kind: error.word(),
-            message: format!("{}: {}", escaped_path(path), escaped(&said(error))),
+            message: format!(
+                "{}: {}",
+                escaped_path(path),
+                escaped(&with_options(&said(error)))
+            ),
         }
     }
 
@@ -238,11 +242,15 @@ fn message(error: &anyhow::Error) -> String {
         }
         cause = error.source();
     }
-    told.join(": ")
+    with_options(&told.join(": "))
 }
 
 /// The library's words for choices, and the options by which this program gives them.
-const CHOICES: [(&str, &str); 4] = [
+const CHOICES: [(&str, &str); 5] = [
+    (
+        "the output exists and is not to be overwritten",
+        "the output exists; --overwrite replaces it",
+    ),
     (
         "allow access by others explicitly",
         "give --allow-access-by-others",
@@ -255,14 +263,15 @@ const CHOICES: [(&str, &str); 4] = [
     ("wait longer for locks", "give a longer --lock-wait"),
 ];
 
-fn said(error: &Error) -> String {
-    let text = words(error);
+fn with_options(text: &str) -> String {
     CHOICES
         .iter()
-        .fold(text, |text, (choice, option)| text.replace(choice, option))
+        .fold(text.to_owned(), |text, (choice, option)| {
+            text.replace(choice, option)
+        })
 }
 
-fn words(error: &Error) -> String {
+fn said(error: &Error) -> String {
     match error {
         Error::Misuse(what) => (*what).to_owned(),
         Error::Io(error) => with_remedy(error),

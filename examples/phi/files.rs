@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use crate::archive::args::Rewrap;
 use crate::args::{Decrypt, Encrypt, Reencrypt, Verify};
+use crate::checks::{check_header, output_or, refuse_any, refuse_key_file, refuse_overwrite};
 use crate::failure::{self, Failure, usage, usage_of};
 use crate::keys::{self, Keys};
 use crate::options::{ChangeArgs, KeyArgs, LayoutArgs, WorkArgs};
 use crate::output::{Answer, Console, damage_json, escaped_path, put_path, warn_not_kept};
 use crate::streams::{self, Source, is_dash, only_flows};
-use crate::{archive, new_file, signals, stdio};
+use crate::{archive, signals, stdio};
 
 /// What a sealed file's name ends in.
 const ENDING: &str = "phi";
@@ -33,6 +34,7 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         console.give_stdout_to_data();
         refuse_overwrite(args.overwrite)?;
     }
+    check_header(&args.work, true)?;
     if args.work.detached.is_some() && args.layout.block_length.is_some() {
         return Err(usage(
             "--block-length: a header that stands apart has no blocks",
@@ -46,7 +48,10 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         streams::encrypt_to_stdout(with, from, &meter)
     } else {
         refuse_key_file(&output, &args.key)?;
-        refuse_any(&output, args.to.to_keyrings.iter())?;
+        let to = &args.to;
+        let secrets = to.to_passphrase_file.iter().chain(&args.context.bind_file);
+        let keyrings = to.to_keyrings.iter().chain(&to.to_keyring_passphrase_files);
+        refuse_any(&output, keyrings.chain(secrets))?;
         let options = meter.watch(options(&args.work, args.overwrite));
         let source = Source::open(&args.input)?;
         let _graceful = signals::graceful();
@@ -92,6 +97,7 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
         console.give_stdout_to_data();
         refuse_overwrite(args.overwrite)?;
     }
+    check_header(&args.work, false)?;
     let context = keys::context(&args.context)?;
     let cipher = Keys::new(&args.key).reader()?;
     let meter = console.meter();
@@ -102,6 +108,7 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
     } else {
         refuse_key_file(&output, &args.key)?;
         let options = meter.watch(options(&args.work, args.overwrite));
+        refuse_any(&output, args.context.bind_file.iter())?;
         let source = Source::open(&args.input)?;
         let _graceful = signals::graceful();
         let opened = match source {
@@ -137,6 +144,7 @@ pub(crate) fn verify(console: &Console, args: &Verify) -> Result<Answer> {
     if args.work.detached.is_some() && args.files.len() > 1 {
         return Err(usage("--detached is the header of one file"));
     }
+    check_header(&args.work, false)?;
     let context = keys::context(&args.context)?;
     let cipher = Keys::new(&args.key).reader()?;
     each(console, "verify", &args.files, |path| {
@@ -307,27 +315,6 @@ pub(crate) fn each(
     Ok(Answer::of_several(json, worst.as_ref()))
 }
 
-/// Where to: what the caller says, stdout for stdin, else what follows from the input's name.
-fn output_or(
-    stated: Option<&Path>,
-    input: &Path,
-    named_after: impl FnOnce(&Path) -> Result<PathBuf>,
-) -> Result<PathBuf> {
-    match stated {
-        Some(output) if is_dash(output) => Ok(output.to_owned()),
-        Some(output) => new_file::behind_links(output),
-        None if is_dash(input) => Ok(PathBuf::from("-")),
-        None => new_file::behind_links(&named_after(input)?),
-    }
-}
-
-fn refuse_overwrite(overwrite: bool) -> Result<()> {
-    if overwrite {
-        return Err(usage("--overwrite: stdout is not replaced"));
-    }
-    Ok(())
-}
-
 fn options(work: &WorkArgs, overwrite: bool) -> FileOptions<'static> {
     let mut options = threaded(work.threads);
     if let Some(path) = &work.detached {
@@ -360,25 +347,4 @@ fn laid_out<'a>(options: FileOptions<'a>, layout: &LayoutArgs) -> Result<FileOpt
 
 fn arrow(input: &Path, output: &Path) -> String {
     format!("{} -> {}", escaped_path(input), escaped_path(output))
-}
-
-/// Refuses to overwrite what opens the files.
-fn refuse_key_file(output: &Path, keys: &KeyArgs) -> Result<()> {
-    let secret = &keys.secret;
-    let files = [
-        &keys.keyring,
-        &secret.passphrase_file,
-        &secret.master_key_file,
-    ];
-    refuse_any(output, files.into_iter().flatten())
-}
-
-fn refuse_any<'a>(output: &Path, mut files: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
-    let Ok(output) = output.canonicalize() else {
-        return Ok(()); // there is nothing to overwrite
-    };
-    if files.any(|file| file.canonicalize().is_ok_and(|file| file == output)) {
-        return Err(usage("the output is a file of keys"));
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@
 
 mod archive;
 mod args;
+mod checks;
 mod failure;
 mod files;
 mod inspect;
@@ -24,7 +25,6 @@ mod stdio;
 mod streams;
 mod terminal;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -63,7 +63,7 @@ fn parse() -> Result<Cli, Option<Exit>> {
         // A name that a shell put there may hold what commands a terminal.
         if text.contains(|letter: char| letter.is_control() && letter != '\n') {
             let lines: Vec<_> = text.lines().map(output::escaped).collect();
-            let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
+            let _ = stdio::complain(format_args!("{}", lines.join("\n")));
         } else {
             let _ = error.print();
         }

@@ -96,7 +96,7 @@ impl Console {
     pub(crate) fn warn(&self, path: &Path, what: impl Display) {
         if !(self.json && self.data_on_stdout.get()) {
             let what = escaped(&what.to_string());
-            let _ = writeln!(io::stderr(), "phi: warning: {}: {what}", escaped_path(path));
+            let _ = stdio::complain(format_args!("phi: warning: {}: {what}", escaped_path(path)));
         }
     }
 
@@ -118,7 +118,7 @@ impl Console {
             return worst.map_or(Ok(()), Err);
         };
         let done = if worst.is_none() { "done, but " } else { "" };
-        let _ = writeln!(io::stderr(), "phi: {done}{why}");
+        let _ = stdio::complain(format_args!("phi: {done}{why}"));
         Err(worst.map_or(Exit::NotTold, |worst| worst.max(Exit::NotTold)))
     }
 
@@ -126,14 +126,14 @@ impl Console {
     #[allow(dead_code, reason = "the commands of whole archives are to use it")]
     pub(crate) fn nothing_found(&self, expected: bool) -> Option<Failure> {
         let failure = Failure::nothing_found();
-        let _ = writeln!(io::stderr(), "phi: {failure}");
+        let _ = stdio::complain(format_args!("phi: {failure}"));
         expected.then_some(failure)
     }
 
     /// A failure, for people.
     pub(crate) fn complain(&self, failure: &Failure) {
         if !self.json {
-            let _ = writeln!(io::stderr(), "phi: {failure}");
+            let _ = stdio::complain(format_args!("phi: {failure}"));
         }
     }
 
@@ -143,7 +143,7 @@ impl Console {
         self.answer(&json!({ "error": failure.json() }));
         if self.json && self.untold.borrow().is_some() {
             // Nobody else was told.
-            let _ = writeln!(io::stderr(), "phi: {failure}");
+            let _ = stdio::complain(format_args!("phi: {failure}"));
         }
         failure.exit
     }
@@ -179,7 +179,7 @@ impl Console {
 
     fn tell(&self, line: impl Display) -> Result<()> {
         let (stream, written) = if self.data_on_stdout.get() {
-            ("stderr", writeln!(io::stderr(), "{line}"))
+            ("stderr", stdio::complain(line))
         } else {
             let written = stdio::telling().write_all(format!("{line}\n").as_bytes());
             ("stdout", written)
@@ -203,12 +203,11 @@ static STDERR_IS_JSON: AtomicBool = AtomicBool::new(false);
 /// Tells that another program has a file locked, and who waits for it.
 pub(crate) fn tell_wait(path: &Path) {
     if !STDERR_IS_JSON.load(Ordering::SeqCst) {
-        let _ = writeln!(
-            io::stderr(),
+        let _ = stdio::complain(format_args!(
             "phi: {}: another program has it locked; process {} waits for it (--lock-wait)",
             escaped_path(path),
             std::process::id()
-        );
+        ));
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! They may be non-blocking, since whoever else holds them says so; and they may be closed.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +60,11 @@ pub(crate) fn stdout() -> Result<impl Write> {
 /// Stdout, for what is told.
 pub(crate) fn telling() -> impl Write {
     system::Flow(io::stdout())
+}
+
+/// Writes a line on stderr. Where that fails, there is nobody left to tell.
+pub(crate) fn complain(line: impl Display) -> io::Result<()> {
+    system::Flow(io::stderr()).write_all(format!("{line}\n").as_bytes())
 }
 
 /// A pipe, a socket or a file, read as it flows, until a signal asks the work to end.

@@ -11,6 +11,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::args::Cat;
+use crate::checks::check_header;
 use crate::keys::{self, Keys};
 use crate::new_file::NewFile;
 use crate::options::WorkArgs;
@@ -101,6 +102,7 @@ impl Source {
 /// Opens a sealed file to stdout, or a range of it.
 pub(crate) fn cat(console: &Console, args: &Cat) -> Result<Answer> {
     console.give_stdout_to_data();
+    check_header(&args.work, false)?;
     let cipher = Keys::new(&args.key).reader()?;
     let context = keys::context(&args.context)?;
     let (meter, mut out) = (console.meter(), stdio::stdout()?);

@@ -64,10 +64,15 @@ pub fn on_lock_wait(tell: fn(&Path)) {
 }
 
 impl Disk {
-    // FORMAT §7: whoever replaces a file by rename locks it, and then compares device and inode of the path with those of
-    // the locked file and starts over where they differ.
     /// Opens and locks what `path` names, and makes sure that it still is what the path names.
     pub(crate) fn open_locked(&self, path: &Path, lock: Lock) -> io::Result<File> {
+        self.open_locked_as(path, lock).map(|(file, _)| file)
+    }
+
+    // FORMAT §7: whoever replaces a file by rename locks it, and then compares device and inode of the path with those of
+    // the locked file and starts over where they differ.
+    /// [`open_locked`](Self::open_locked), and what was said of the file once it was locked.
+    pub(crate) fn open_locked_as(&self, path: &Path, lock: Lock) -> io::Result<(File, Metadata)> {
         for _ in 0..ATTEMPTS {
             let file = match lock {
                 Lock::Shared => self.open_at_once(path)?,
@@ -86,7 +91,7 @@ impl Disk {
                 return Err(not_a_file(path, &there));
             }
             if self.names(path, &there)? {
-                return Ok(file);
+                return Ok((file, there));
             }
         }
         Err(named(

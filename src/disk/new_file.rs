@@ -44,10 +44,19 @@ pub(crate) struct Published {
 impl Disk {
     /// A new file, mode 0600 and locked, that is to be `target`.
     pub(crate) fn new_file(&self, target: &Path) -> io::Result<NewFile> {
+        self.make_new(target, false)
+    }
+
+    /// A new file that is to take the place of `target`, whose lock the caller holds.
+    pub(crate) fn new_in_place(&self, target: &Path) -> io::Result<NewFile> {
+        self.make_new(target, true)
+    }
+
+    fn make_new(&self, target: &Path, holds_target: bool) -> io::Result<NewFile> {
         let target = std::path::absolute(target)?;
         let path = folder_of(&target);
         let meanwhile = meanwhile_name(&path, &target)?;
-        self.remove_stale(&meanwhile)?;
+        self.remove_stale(&meanwhile, (!holds_target).then_some(&target))?;
         let folder = self.open_folder(&path)?;
         let (file, name) = match self.create_nameless(&path)? {
             Some(file) => (file, None),
@@ -78,11 +87,12 @@ impl Disk {
     /// Removes what a dead writer of this file left beside it: the old file, where it died after it had put the new one in its place.
     /// The caller has the file locked.
     pub(crate) fn remove_leftover(&self, target: &Path) -> io::Result<()> {
-        self.remove_stale(&meanwhile_name(&folder_of(target), target)?)
+        self.remove_stale(&meanwhile_name(&folder_of(target), target)?, None)
     }
 
-    /// Removes what a dead writer of the same target left. A living one has it locked.
-    fn remove_stale(&self, meanwhile: &Path) -> io::Result<()> {
+    /// Removes what a dead writer of the same target left. A living one has it locked, or, while it gives another program's version
+    /// back, the target.
+    fn remove_stale(&self, meanwhile: &Path, target: Option<&PathBuf>) -> io::Result<()> {
         let left = match self.open_here(meanwhile) {
             Ok(left) => left,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -98,6 +108,12 @@ impl Disk {
                 );
                 return Err(named(meanwhile, io::ErrorKind::ResourceBusy, &what));
             }
+        }
+        let replaced = target.map(|target| self.open_at_once(target));
+        if let Some(Ok(replaced)) = replaced
+            && matches!(self.try_lock(&replaced), Ok(false))
+        {
+            return Err(busy(meanwhile));
         }
         // It may have got its name, and another writer this one, since it was opened.
         if !self.is_named(&left, meanwhile)? {

@@ -51,7 +51,7 @@ impl Disk {
         bytes: &[u8],
         old: impl Into<Old<'a>>,
     ) -> io::Result<File> {
-        let new = self.new_file(target)?;
+        let new = self.new_in_place(target)?;
         self.write_checked_at(new.file()?, bytes, 0)?;
         new.replace(old).map(|published| published.file)
     }

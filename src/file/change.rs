@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::at::At;
+use super::at::StreamHead;
 use super::in_place::{InPlace, open_to_change};
 use super::repack::with_header;
 use crate::disk::{Disk, Lock};
@@ -225,9 +225,11 @@ fn change_stream(
     path: &Path,
     change: Change<'_>,
 ) -> Result<Rewrapped> {
-    let (file, may_write) = open_to_change(disk, path)?;
-    let metadata = disk.metadata_of(&file)?;
-    let head = inline::read_head(&mut At::new(disk, &file, 0))?;
+    let (file, metadata, may_write) = open_to_change(disk, path)?;
+    let StreamHead {
+        blocks: head,
+        first,
+    } = StreamHead::read(disk, &file)?;
     let candidates = inline::candidates(&head)?;
     let Current {
         verified,
@@ -250,12 +252,7 @@ fn change_stream(
         }
         return Ok(Rewrapped::Current);
     }
-    let (first, second) = (0, length);
-    let (good, other) = if is_second {
-        (second, first)
-    } else {
-        (first, second)
-    };
+    let (good, other) = if is_second { (length, 0) } else { (0, length) };
     let current = head.get(good..good + length).unwrap_or_default();
     if !may_write {
         // Also where the change is refused, as below.
@@ -270,7 +267,7 @@ fn change_stream(
         })?;
         return changed.map(|_| Rewrapped::Done);
     }
-    let mut blocks = InPlace::new(disk, (path, &file, &metadata), &head, length)?;
+    let mut blocks = InPlace::new(disk, (path, &file, &metadata), (first, &head), length)?;
     // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
     // stand in the other block.
     if !candidates.identical {
@@ -279,7 +276,7 @@ fn change_stream(
     let Some(block) = changed? else {
         return Ok(Rewrapped::Done);
     };
-    blocks.write_both(&block, (first, second), || cipher.confirm_writers())?;
+    blocks.write_both(&block, (0, length), || cipher.confirm_writers())?;
     Ok(Rewrapped::Done)
 }
 
@@ -290,9 +287,8 @@ fn replace(
     path: &Path,
     change: Change<'_>,
 ) -> Result<Rewrapped> {
-    let file = disk.open_locked(path, Lock::Exclusive)?;
-    // Before anything is read of it: what is written to it from here on is noticed.
-    let old = disk.metadata_of(&file)?;
+    // As it was before anything was read of it: what is written to it from here on is noticed.
+    let (file, old) = disk.open_locked_as(path, Lock::Exclusive)?;
     let mut head = vec![0; MAX_HEADER];
     let len = disk.read_up_to_at(&file, &mut head, 0)?;
     head.truncate(len);
@@ -322,7 +318,7 @@ fn replace(
     };
     let (written, _) = Header::parse(&changed)?;
     cipher.check_changed(&verified, &written, change)?;
-    let new = disk.new_file(path)?;
+    let new = disk.new_in_place(path)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     if len < MAX_HEADER {
         // All of it was read: one write for all.

@@ -13,13 +13,15 @@ const OTHER_BLOCK: &str =
     "writing the other of its two header blocks, which its old keys open until that is done again,";
 
 /// Opens and locks a stream, and tells whether it may be written to: if not, it is copied.
-pub(super) fn open_to_change(disk: &Disk, path: &Path) -> Result<(File, bool)> {
-    match disk.open_locked(path, Lock::ToChange) {
+pub(super) fn open_to_change(disk: &Disk, path: &Path) -> Result<(File, Metadata, bool)> {
+    let (opened, may_write) = match disk.open_locked_as(path, Lock::ToChange) {
         Err(error) if may_not_be_written(&error) => {
-            Ok((disk.open_locked(path, Lock::Exclusive)?, false))
+            (disk.open_locked_as(path, Lock::Exclusive), false)
         }
-        file => Ok((file?, true)),
-    }
+        opened => (opened, true),
+    };
+    let (file, metadata) = opened?;
+    Ok((file, metadata, may_write))
 }
 
 /// A file whose header blocks are written in place.
@@ -35,16 +37,19 @@ pub(super) struct InPlace<'a> {
 }
 
 impl<'a> InPlace<'a> {
-    /// The file of which `head` was read, with blocks of this length.
+    /// The file of which the first bytes and the header blocks were read, with blocks of this length.
     pub(super) fn new(
         disk: &'a Disk,
         (path, file, metadata): (&'a Path, &'a File, &'a Metadata),
-        head: &[u8],
+        (first, head): (Vec<u8>, &[u8]),
         length: usize,
     ) -> Result<Self> {
-        let mut expected = vec![0; 2 * length + HEADER_LEN];
-        let read = disk.read_up_to_at(file, &mut expected, 0)?;
-        expected.truncate(read);
+        let mut expected = first;
+        if expected.len() != 2 * length + HEADER_LEN {
+            expected.resize(2 * length + HEADER_LEN, 0);
+            let read = disk.read_up_to_at(file, &mut expected, 0)?;
+            expected.truncate(read);
+        }
         let in_place = Self {
             disk,
             path,

@@ -50,9 +50,8 @@ pub(super) fn reencrypt(
         ));
     }
     let path = disk.resolve(path)?;
-    let file = disk.open_locked(&path, Lock::Exclusive)?;
-    // Before anything is read of it: what is written to it from here on is noticed.
-    let old = disk.metadata_of(&file)?;
+    // As it was before anything was read of it: what is written to it from here on is noticed.
+    let (file, old) = disk.open_locked_as(&path, Lock::Exclusive)?;
     let head = Head::read(disk, &file)?;
     let keeps = |header: &Header<'_>| {
         if options.drops_recipients {
@@ -69,7 +68,7 @@ pub(super) fn reencrypt(
         .segment_length
         .get_or_insert(sealed.segment_length());
     options.block_length.get_or_insert(sealed.block_length());
-    let new = disk.new_file(&path)?;
+    let new = disk.new_in_place(&path)?;
     let (header, message) = begin(disk, cipher, &new, context, &options)?;
     let message = message.read_back();
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
@@ -103,7 +102,7 @@ fn reencrypt_record(
         return Err(Limit::RecordFile.into());
     }
     let sealed = cipher.reencrypt(&record, context)?;
-    let new = disk.new_file(path)?;
+    let new = disk.new_in_place(path)?;
     disk.write_checked_at(new.file()?, &sealed, 0)?;
     let replaced = new.replace_after(old, || Ok(cipher.confirm_writers()?))?;
     let (_, payload) = Header::parse(&sealed)?;

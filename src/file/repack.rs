@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::path::Path;
 
-use super::at::At;
+use super::at::StreamHead;
 use super::change::copy;
 use super::options::FileOptions;
 use crate::disk::{Disk, Lock, NotKept};
@@ -34,10 +34,9 @@ pub(super) fn repack(
     mut options: FileOptions<'_>,
 ) -> Result<()> {
     let path = disk.resolve(path)?;
-    let file = disk.open_locked(&path, Lock::Exclusive)?;
-    // Before anything is read of it: what is written to it from here on is noticed.
-    let old = disk.metadata_of(&file)?;
-    let head = inline::read_head(&mut At::new(disk, &file, 0))?;
+    // As it was before anything was read of it: what is written to it from here on is noticed.
+    let (file, old) = disk.open_locked_as(&path, Lock::Exclusive)?;
+    let head = StreamHead::read(disk, &file)?.blocks;
     let candidates = inline::candidates(&head)?;
     let current = cipher.verify_inline(&candidates)?;
     let length = options.block_length.unwrap_or(cipher.block_length());
@@ -62,7 +61,7 @@ pub(super) fn with_header(
     tell: &mut dyn FnMut(u64) -> Result<()>,
     may: impl FnOnce() -> Result<()>,
 ) -> Result<NotKept> {
-    let new = disk.new_file(path)?;
+    let new = disk.new_in_place(path)?;
     disk.write_checked_at(new.file()?, &[block, block].concat(), 0)?;
     let from = (file, in_file(from)?);
     copy(disk, from, (new.file()?, in_file(to)?), tell)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zeroize::Zeroize as _;
 
-use super::at::At;
+use super::at::StreamHead;
 use super::runs::Buffers;
 use crate::disk::Disk;
 use crate::envelope::inline;
@@ -222,7 +222,7 @@ fn inline_key(
     check: impl Fn(&Header<'_>) -> Result<()>,
 ) -> Result<StreamKey> {
     let look = || {
-        let head = inline::read_head(&mut At::new(disk, file, 0))?;
+        let head = StreamHead::read(disk, file)?.blocks;
         let candidates = inline::candidates(&head)?;
         let (opened, damage) = cipher.open_inline(&candidates, context)?;
         check(opened.header())?;

@@ -524,3 +524,41 @@ fn a_header_that_cannot_be_written_is_said_before_the_work() {
         assert!(!shell.exists("head"));
     }
 }
+
+#[test]
+fn an_interrupted_pass_says_how_far_it_came() {
+    let shell = Shell::with_keyring();
+    shell.sh("mkdir arch");
+    let names: Vec<_> = (0..20).map(|number| format!("arch/{number}")).collect();
+    for name in &names {
+        shell.plaintext("plain", 5_000);
+        shell.done(&format!("encrypt --keyring k plain -o {name}"));
+    }
+    let before: Vec<_> = names.iter().map(|name| shell.read(name)).collect();
+    let moved = || {
+        names
+            .iter()
+            .zip(&before)
+            .filter(|(name, old)| shell.read(name) != **old)
+            .count()
+    };
+    shell.done("keyring rotate k --label two");
+    let mut command = shell.command("rewrap -r arch --keyring k --rate 1 --json");
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("at work", || moved() > 0);
+    send(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143));
+    let last = String::from_utf8(output.stdout).unwrap();
+    let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    assert_eq!(last["error"]["kind"], "interrupted");
+    assert!(moved() < names.len());
+    // To run it again is to go on.
+    let rest = shell.run("rewrap -r arch --keyring k --json").last();
+    assert_eq!(moved(), names.len());
+    assert!(rest["summary"]["current"].as_u64().unwrap() > 0);
+}

@@ -262,3 +262,32 @@ fn a_stream_that_may_not_be_written_to_is_rewrapped_by_a_copy() {
     assert!(!crate::disk::same_file(&identity, &now));
     assert_eq!(rewrap(&keys.new), crate::file::Rewrapped::Current);
 }
+
+#[test]
+fn who_comes_for_what_the_dead_left_does_not_remove_what_is_being_given_back() {
+    let keys = Keys::new();
+    let record = keys.old.encrypt("the old one", &context()).unwrap();
+    let mut refused = 0;
+    for call in 0..60 {
+        let folder = Folder::of(&[("phi", record.clone())]);
+        let path = folder.path("phi");
+        let theirs = put(path.clone(), b"theirs");
+        // Another writer of the same output, while the version of the other program has the name meanwhile.
+        let target = path.clone();
+        let (told, heard) = std::sync::mpsc::channel();
+        let writer = move || {
+            told.send(Disk::default().new_file(&target).is_err())
+                .unwrap()
+        };
+        let faults = Faults::none();
+        let faults = faults.meanwhile(call, theirs).meanwhile(call + 2, writer);
+        let outcome = change_file(&disk(&faults, false), &keys.new, &path, Change::Rewrap);
+        // What came early enough was noticed before.
+        if !faults.others_have_acted() {
+            continue;
+        }
+        refused += usize::from(heard.recv().unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"theirs", "{call}: {outcome:?}");
+    }
+    assert!(refused > 0);
+}
