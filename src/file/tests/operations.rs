@@ -307,7 +307,7 @@ fn repack_in_its_place() {
         before.clone(),
         |disk, folder| {
             let options = options(1).block_length(8192).unwrap();
-            repack(disk, &keys.new, &folder.path("phi"), options)
+            repack(disk, &keys.new, &folder.path("phi"), options).map(drop)
         },
         |bytes| {
             assert!(bytes[16_384..] == before[8192..]);
