@@ -253,7 +253,7 @@ fn change(
         });
     } else {
         match rewrap_file(cipher, path)? {
-            Rewrapped::Done => RewrapOutcome::Done,
+            Rewrapped::Done | Rewrapped::DoneWithout(_) => RewrapOutcome::Done,
             Rewrapped::Current => RewrapOutcome::Current,
         }
     };
