@@ -7,6 +7,8 @@ pub(crate) mod inline;
 mod inspect;
 mod keyring_content;
 #[cfg(test)]
+mod keyring_crafted;
+#[cfg(test)]
 mod keyring_faults;
 mod keyring_file;
 mod keyring_json;
