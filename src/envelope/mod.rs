@@ -12,6 +12,8 @@ mod keyring_crafted;
 mod keyring_faults;
 mod keyring_file;
 mod keyring_json;
+#[cfg(test)]
+mod keyring_leases;
 mod keyring_options;
 mod keyring_pins;
 mod keyring_recipients;
