@@ -266,6 +266,18 @@ fn a_content_that_is_no_keyring_is_refused_with_its_rule() {
     ] {
         assert_eq!(scene.rule(&content), rule, "{content}");
     }
+    // No error shows what stood there.
+    let canary = "a canary that is thirty-two long";
+    for name in ["id", "label", "state", "created", "changed", "key"] {
+        for value in [json!(canary), json!([canary]), json!({ canary: 1 })] {
+            let mut key = active();
+            key[name] = value;
+            scene.write(of(&[key]), 1);
+            if let Err(error) = scene.open() {
+                assert!(!format!("{error} {error:?}").contains("canary"), "{name}");
+            }
+        }
+    }
     for name in ["id", "label", "state", "created", "changed", "key"] {
         let mut key = active();
         key.as_object_mut().unwrap().remove(name);
