@@ -329,12 +329,9 @@ fn recipients_are_those_that_have_a_slot() {
     // A text without a slot; a slot without a text needs a provider of scheme 0x03, which comes with a later version.
     let text = {
         use base64::Engine as _;
-        use sha2::Digest as _;
         let key = [7; 1_216];
-        let hash = sha2::Sha256::new_with_prefix(b"phi-envelope/1 recipient\0\x64\x7A")
-            .chain_update(key)
-            .finalize();
-        let bytes = [&key[..], &hash[..4]].concat();
+        let id = crate::crypto::derive::recipient_id(0x647A, &key);
+        let bytes = [&key[..], &id[2..6]].concat();
         let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
         format!("phi-recipient:mlkem768-x25519:{text}")
     };

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
 
+use crate::crypto::derive;
 use crate::error::{KeyringRule, Malformed, Result};
 use crate::format::header::Header;
 
@@ -56,15 +56,12 @@ pub(super) fn id(text: &str) -> Result<Vec<u8>> {
     let (_, number, len) = known.ok_or_else(|| rule(KeyringRule::Version))?;
     let bytes = URL_SAFE_NO_PAD.decode(key).map_err(|_| malformed())?;
     let (key, check) = bytes.split_last_chunk::<4>().ok_or_else(malformed)?;
-    let number = number.to_be_bytes();
-    let hash = Sha256::new_with_prefix(b"phi-envelope/1 recipient\0")
-        .chain_update(number)
-        .chain_update(key)
-        .finalize();
+    let id = derive::recipient_id(*number, key);
+    let hash = id.get(2..).unwrap_or_default();
     if key.len() != *len || !hash.starts_with(check) {
         return Err(malformed());
     }
-    Ok([&number[..], &hash].concat())
+    Ok(id.to_vec())
 }
 
 fn rule(rule: KeyringRule) -> crate::error::Error {
@@ -77,11 +74,8 @@ mod tests {
 
     fn text(kem: &str, key: &[u8]) -> String {
         let (_, number, _) = KEMS.iter().find(|(name, ..)| *name == kem).unwrap();
-        let hash = Sha256::new_with_prefix(b"phi-envelope/1 recipient\0")
-            .chain_update(number.to_be_bytes())
-            .chain_update(key)
-            .finalize();
-        let bytes = [key, &hash[..4]].concat();
+        let id = derive::recipient_id(*number, key);
+        let bytes = [key, &id[2..6]].concat();
         format!("phi-recipient:{kem}:{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 

@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 use std::time::{Duration, SystemTime};
 
 use super::Keyring;
-use crate::error::{KeyId, Result};
+use crate::error::{Error, KeyId, Result};
 
 /// The clocks are read for every 64th record at least.
 const RECORDS: u64 = 64;
@@ -26,7 +26,7 @@ pub(crate) trait Home: Send + Sync {
     fn look_for_change(&self, keyring: &Keyring);
 
     /// The error of a keyring that cannot be confirmed.
-    fn not_confirmed(&self, last: Option<SystemTime>, lease: Duration, why: &str) -> crate::Error;
+    fn not_confirmed(&self, last: Option<SystemTime>, lease: Duration, why: &str) -> Error;
 }
 
 /// A moment, by a clock that goes on while the machine sleeps and by that on the wall.
