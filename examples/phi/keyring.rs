@@ -56,8 +56,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             Some(evidence) => {
                 let keyring = open(file, secret)?;
                 let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
-                let cipher = EnvelopeCipher::new(keyring.keyring());
-                destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
+                destroy_key(&keyring, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
                 tell(console, "destroy", (file, &keyring), *id)
             }

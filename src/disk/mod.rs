@@ -1,8 +1,8 @@
 //! The one way to the file system: a small seam, whose every call a test can make fail.
 
+mod attributes;
 #[cfg(test)]
 pub(crate) mod faults;
-mod attributes;
 mod folder;
 mod lock;
 mod names;
@@ -16,7 +16,7 @@ pub(crate) use lock::{Lock, Locking, may_not_be_written, named};
 pub use lock::{on_lock_wait, set_lock_wait};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
 pub(crate) use replace::Old;
-pub(crate) use version::{is_unchanged, same_file};
+pub(crate) use version::{is_unchanged, links, same_file};
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};

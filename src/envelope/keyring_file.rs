@@ -173,6 +173,11 @@ impl KeyringFile {
         self.keyring.clone()
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Changes the keyring: locks the file, reloads it, lets `change` work, makes the result durable, and only then lets ciphers
     /// see it. Where `change` fails, nothing changes. The file's recipients stay as they are: where the key that protects it was
     /// rotated or compromised, [`protect_with`](Self::protect_with) moves the file off it. `change` must not use this file again.
@@ -250,7 +255,7 @@ impl KeyringFile {
         }
     }
 
-    fn protection(&self) -> EnvelopeCipher {
+    pub(crate) fn protection(&self) -> EnvelopeCipher {
         self.protection
             .read()
             .unwrap_or_else(PoisonError::into_inner)

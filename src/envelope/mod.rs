@@ -27,6 +27,7 @@ pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};
 pub use context::Context;
 pub use inspect::{Inspection, inspect};
 pub use keyring_file::{KeyringFile, KeyringFileOptions};
+pub(crate) use own_file::NewOwnFile;
 pub(crate) use recipients::{Change, check_change};
 pub use session::{Session, SessionLimits};
 pub(crate) use stream::stream_key;

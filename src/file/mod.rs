@@ -19,7 +19,7 @@ pub use change::{
 pub use decrypt::{decrypt_file, reencrypt_file, verify_file};
 pub use encrypt::{FileReport, encrypt_file};
 pub use head::FileInspection;
-pub(crate) use head::Head;
+pub(crate) use head::{Head, PayloadHead, StreamProof};
 pub use inspect::inspect_file;
 pub use options::FileOptions;
 pub(crate) use options::threads_or_cores;

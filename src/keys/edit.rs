@@ -210,13 +210,6 @@ impl KeyringEdit {
         Ok(entry.info.state)
     }
 
-    /// When the active key came to be: since then, at the latest, no other wraps.
-    pub(crate) fn last_rotation(&self) -> Option<SystemTime> {
-        let mut entries = self.entries.iter();
-        let active = entries.find(|entry| entry.info.state == KeyState::Active)?;
-        Some(active.info.created)
-    }
-
     /// Whether this may come after `before`: no key is missing, and none went back to a state that it cannot go back to.
     pub(crate) fn follows(&self, before: &Self) -> bool {
         before.entries.iter().all(|old| {
