@@ -27,11 +27,12 @@ mod secret;
 
 pub use envelope::{
     Context, DecryptReader, EncryptWriter, Envelope, EnvelopeCipher, EnvelopeCipherBuilder,
-    HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, Session, SessionLimits, inspect,
+    HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, KeyringPin, Session, SessionLimits,
+    SlotChange, Updated, inspect,
 };
 pub use error::{
-    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Kind,
-    Limit, Malformed, Recipients, Result, SlotId,
+    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringFault,
+    KeyringRule, Kind, Limit, Malformed, Recipients, Result, Rollback, SlotId,
 };
 pub use file::{
     ChangeOptions, FileInspection, FileOptions, FileReport, NotKept, RangeReader, Rewrapped,

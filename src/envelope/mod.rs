@@ -5,12 +5,16 @@ mod cipher;
 mod context;
 pub(crate) mod inline;
 mod inspect;
+mod keyring_content;
 #[cfg(test)]
 mod keyring_faults;
 mod keyring_file;
 mod keyring_json;
+mod keyring_options;
+mod keyring_pins;
+mod keyring_recipients;
+mod keyring_store;
 mod open;
-#[allow(dead_code)] // until keyrings and evidence are sealed with it
 mod own_file;
 mod recipients;
 mod record;
@@ -26,7 +30,9 @@ pub(crate) use cipher::checked_segment_length;
 pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};
 pub use context::Context;
 pub use inspect::{Inspection, inspect};
-pub use keyring_file::{KeyringFile, KeyringFileOptions};
+pub use keyring_file::{KeyringFile, Updated};
+pub use keyring_options::{KeyringFileOptions, SlotChange};
+pub use keyring_pins::KeyringPin;
 pub(crate) use own_file::NewOwnFile;
 pub(crate) use recipients::{Change, check_change};
 pub use session::{Session, SessionLimits};

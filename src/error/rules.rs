@@ -146,12 +146,24 @@ pub enum KeyringRule {
     /// A key that is not destroyed has no material, or a destroyed one has some.
     #[error("a key's material does not fit its state")]
     Material,
-    /// The content is older than what this process has read before: a key is missing, or its state went back.
-    #[error("older than what was read before")]
-    Older,
-    /// The envelope is not labelled as a keyring.
-    #[error("not labelled as a keyring")]
-    Label,
+    /// The number in the data key id is 0 or greater than the revision.
+    #[error("the number in the data key id does not fit the revision")]
+    DataKeyRevision,
+    /// The list of the hashes of earlier revisions does not have the length that the revision demands.
+    #[error("the list of earlier revisions has the wrong length")]
+    Before,
+    /// The lease is not 1 to 86,400 seconds.
+    #[error("the lease is not 1 to 86,400 seconds")]
+    Lease,
+    /// A recipient's public text is not as the format says, or stands there twice.
+    #[error("a recipient's public text is not as the format says, or stands there twice")]
+    Recipients,
+    /// The recipients are not those of the header's slots of scheme 0x03.
+    #[error("the recipients are not those that have a slot")]
+    RecipientsDiffer,
+    /// An index key is not as the format says.
+    #[error("an index key is not as the format says")]
+    IndexKeys,
 }
 
 /// What was authenticated and did not verify.

@@ -1,24 +1,22 @@
-//! A keyring's file whose old key was rotated away from a day ago, and beside it an archive.
+//! A keyring's file whose old key was rotated away from, and beside it an archive.
 
-use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use phi_envelope::{
-    Context, EnvelopeCipher, Evidence, EvidenceScan, KeyId, KeyInfo, KeyState, Keyring,
-    KeyringFile, MasterKey, Result, RetireOptions, Retired, SlotId, Tree, retire,
+    DestroyOptions, EnvelopeCipher, Evidence, EvidenceScan, KeyId, KeyInfo, KeyState, Keyring,
+    KeyringEdit, KeyringFile, MasterKey, Result, RetireOptions, Retired, SlotId, Tree, retire,
 };
-use serde_json::{Value, json};
 
 use crate::common::{context, keyring_of};
 use crate::place::{Place, state};
 
-pub(crate) const DAY: u64 = 86_400;
 /// The key that is to go.
 pub(crate) const OLD: KeyId = KeyId::from_bytes([1; 16]);
+/// The lease of the keyring, and the allowance.
+const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) struct Office {
     pub(crate) desk: tempfile::TempDir,
@@ -29,27 +27,61 @@ pub(crate) struct Office {
 }
 
 impl Office {
-    /// The default terms of a destruction hold.
+    /// The settling time is over. All of these have copies of one keyring's file, so that it is waited for once.
     pub(crate) fn new() -> Self {
-        Self::with(|_| ())
-    }
-
-    /// With a keyring's content that was changed.
-    pub(crate) fn with(change: impl FnOnce(&mut Value)) -> Self {
+        static SETTLED: OnceLock<(Vec<u8>, SystemTime)> = OnceLock::new();
+        let (bytes, written) = SETTLED.get_or_init(|| {
+            let office = Self::with(|_| Ok(()));
+            let path = office.desk("keyring");
+            let written = path.metadata().unwrap().modified().unwrap();
+            (std::fs::read(path).unwrap(), written)
+        });
         let desk = tempfile::tempdir().unwrap();
         let path = desk.path().join("keyring");
-        let mut content = json!({"version": 1, "id": STANDARD.encode([5; 16]), "revision": 3,
-            "keys": [entry(1, "deactivated", 2 * DAY), entry(2, "active", DAY)]});
-        change(&mut content);
-        seal(&path, &content);
-        set_age(&path, DAY);
-        let file = KeyringFile::open(&path, keyring_of(9)).unwrap();
-        let key = MasterKey::taken_from(&mut [1; 32]).with_id(OLD);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        set_written(&path, *written);
+        Self::of(desk, KeyringFile::open(&path, keyring_of(9)).unwrap())
+    }
+
+    fn of(desk: tempfile::TempDir, file: KeyringFile) -> Self {
         Self {
             place: Place::of(file.keyring()),
-            before: Keyring::from_master_key(key, "as before the rotation"),
+            before: Keyring::from_master_key(key(), "as before the rotation"),
             desk,
             file,
+        }
+    }
+
+    /// The keyring was changed after the rotation, and the settling time is over.
+    pub(crate) fn with(change: impl FnOnce(&mut KeyringEdit) -> Result<()>) -> Self {
+        let office = Self::just_rotated();
+        office.file.update(change).unwrap();
+        office.settle();
+        office
+    }
+
+    /// The key was rotated away from a moment ago.
+    pub(crate) fn just_rotated() -> Self {
+        let desk = tempfile::tempdir().unwrap();
+        let path = desk.path().join("keyring");
+        let options = KeyringFile::options().lease(SECOND);
+        let file = options
+            .create_with(&path, key(), "old", keyring_of(9))
+            .unwrap();
+        file.update(|keys| keys.rotate("new")).unwrap();
+        Self::of(desk, file)
+    }
+
+    /// Waits until the lease and the allowance are over. A change takes a second at least, by the keyring's own count.
+    pub(crate) fn settle(&self) {
+        self.file.reload().unwrap();
+        let keys = self.file.keyring().keys();
+        let changed = keys.iter().map(|key| key.changed);
+        let last = changed.chain(self.file.modified()).max().unwrap();
+        let last = last.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        while now() <= last + 2 {
+            std::thread::sleep(SECOND / 20);
         }
     }
 
@@ -76,11 +108,11 @@ impl Office {
     }
 
     pub(crate) fn retire(&self) -> Retired {
-        self.retire_with(RetireOptions::new()).unwrap()
+        self.retire_with(soon()).unwrap()
     }
 
     pub(crate) fn retire_with(&self, options: RetireOptions<'_>) -> Result<Retired> {
-        let number = fs::read_dir(self.desk.path()).unwrap().count();
+        let number = std::fs::read_dir(self.desk.path()).unwrap().count();
         let name = self.desk(&format!("evidence-{number}"));
         self.retire_into(&name, options)
     }
@@ -102,7 +134,8 @@ impl Office {
     }
 
     pub(crate) fn scan(&self) -> Evidence {
-        let mut scan = EvidenceScan::new(&self.file, &self.place.cipher, OLD).unwrap();
+        let scan = EvidenceScan::new(&self.file, &self.place.cipher, OLD).unwrap();
+        let mut scan = scan.allowance(SECOND);
         scan.tree(self.place.root(), self.place.tree()).unwrap();
         scan.finish()
     }
@@ -138,24 +171,24 @@ pub(crate) fn scan_for(cipher: &EnvelopeCipher, slot: impl Into<SlotId>, tree: T
     scan.finish()
 }
 
-/// Seals a keyring's content for whoever holds the tests' key.
-pub(crate) fn seal(path: &Path, content: &Value) {
-    let labels = Context::new().label("phi-envelope", "keyring/1").unwrap();
-    let cipher = EnvelopeCipher::new(keyring_of(9));
-    let sealed = cipher.encrypt(content.to_string(), &labels).unwrap();
-    fs::write(path, sealed).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+fn key() -> MasterKey {
+    MasterKey::taken_from(&mut [1; 32]).with_id(OLD)
 }
 
-pub(crate) fn set_age(path: &Path, age: u64) {
-    let time = SystemTime::now() - Duration::from_secs(age);
-    let file = fs::File::options().write(true).open(path).unwrap();
+/// The terms of a destruction: an allowance of a second.
+pub(crate) fn terms() -> DestroyOptions {
+    DestroyOptions::new().allowance(SECOND)
+}
+
+/// A retirement on these terms.
+pub(crate) fn soon<'a>() -> RetireOptions<'a> {
+    RetireOptions::new().destroy(terms())
+}
+
+/// Sets when a file was last written.
+pub(crate) fn set_written(path: &Path, time: SystemTime) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
     file.set_modified(time).unwrap();
-}
-
-pub(crate) fn entry(id: u8, state: &str, age: u64) -> Value {
-    json!({"id": STANDARD.encode([id; 16]), "label": format!("k{id}"), "state": state,
-        "created": now() - age, "changed": now() - age, "key": STANDARD.encode([id; 32])})
 }
 
 pub(crate) fn now() -> u64 {

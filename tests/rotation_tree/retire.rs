@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use phi_envelope::{
-    ClassCount, Context, DestroyOptions, EnvelopeCipher, Error, Evidence, EvidenceFault,
-    EvidenceScan, FileInspection, FileOptions, FindingClass, KeyState, KeyringFile, Previous,
-    Result, RetireOptions, RewrapOptions, destroy_key, encrypt_file, retire,
+    ClassCount, Context, EnvelopeCipher, Error, Evidence, EvidenceFault, EvidenceScan,
+    FileInspection, FileOptions, FindingClass, KeyState, KeyringFile, Previous, Result,
+    RetireOptions, RewrapOptions, destroy_key, encrypt_file, retire,
 };
 
 use crate::common::{context, keyring, keyring_of};
-use crate::office::{DAY, OLD, Office, now, set_age};
+use crate::office::{OLD, Office, now, set_written, soon, terms};
 use crate::place::{opens, record, state, states};
 
 #[track_caller]
@@ -38,13 +38,11 @@ fn is_kept_for(office: &Office, class: FindingClass, count: u64, data: &[u8]) {
     assert_eq!(office.keyring_state(), before);
     assert!(office.opens(data));
     for count in [count - 1, count + 1] {
-        let options = RetireOptions::new().accept([ClassCount::new(class, count)]);
+        let options = soon().accept([ClassCount::new(class, count)]);
         let retired = office.retire_with(options).unwrap();
         assert_eq!(retired.refused, Some(EvidenceFault::Found), "{count}");
     }
-    let retired = office
-        .retire_with(RetireOptions::new().accept(found))
-        .unwrap();
+    let retired = office.retire_with(soon().accept(found)).unwrap();
     assert!(retired.destroyed, "{:?}", retired.refused);
     assert!(office.is_destroyed() && !office.opens(data));
 }
@@ -53,7 +51,7 @@ fn is_kept_for(office: &Office, class: FindingClass, count: u64, data: &[u8]) {
 fn a_key_is_retired_from_a_clean_archive_and_its_evidence_recorded() {
     let office = Office::with_files();
     let mut watched = 0;
-    let options = RetireOptions::new().watch(|_| watched += 1);
+    let options = soon().watch(|_| watched += 1);
     let path = office.desk("evidence");
     let retired = office.retire_into(&path, options).unwrap();
     assert!(retired.destroyed, "{retired:?}");
@@ -64,12 +62,11 @@ fn a_key_is_retired_from_a_clean_archive_and_its_evidence_recorded() {
     assert_eq!((evidence.opened, evidence.in_use), (2, 0));
     assert!(evidence.is_clean());
     assert_eq!(evidence.key, OLD.into());
-    assert_eq!(evidence.keyring.unwrap().revision, 3);
+    assert_eq!(evidence.keyring.unwrap().revision, 2);
     let root = fs::canonicalize(office.place.root()).unwrap();
     assert_eq!(evidence.places[0].name, root.to_str().unwrap());
     assert_eq!(evidence.places[0].envelopes, 2);
     assert!(evidence.settled_since < evidence.began && evidence.began <= evidence.ended);
-    assert!(evidence.settled_since.abs_diff(now() - DAY) < 60);
 
     // It is a file of a kind of its own, which opens with what opens the keyring's file.
     let sealed = fs::read(&path).unwrap();
@@ -93,7 +90,7 @@ fn a_key_is_retired_from_a_clean_archive_and_its_evidence_recorded() {
     assert!(evidence.to_string().contains(&OLD.to_string()));
 
     // Once.
-    let again = office.retire_into(&office.desk("second"), RetireOptions::new());
+    let again = office.retire_into(&office.desk("second"), soon());
     let destroyed = |outcome: Result<()>| {
         matches!(
             outcome,
@@ -105,12 +102,7 @@ fn a_key_is_retired_from_a_clean_archive_and_its_evidence_recorded() {
     };
     assert!(destroyed(again.map(drop)));
     assert!(!office.desk("second").exists());
-    assert!(destroyed(destroy_key(
-        &office.file,
-        OLD,
-        &sealed,
-        DestroyOptions::new()
-    )));
+    assert!(destroyed(destroy_key(&office.file, OLD, &sealed, terms())));
 }
 
 #[test]
@@ -204,57 +196,45 @@ fn detached_parts_that_lie_apart_keep_the_key() {
 #[test]
 fn a_second_process_within_its_lease_keeps_the_key() {
     // The key was rotated a moment ago: another process may not have seen it yet.
-    let office = Office::with(|content| {
-        content["keys"] = [
-            crate::office::entry(1, "deactivated", 60),
-            crate::office::entry(2, "active", 60),
-        ]
-        .into_iter()
-        .collect();
-    });
+    let office = Office::just_rotated();
     office.place.record("record");
     let before = office.keyring_state();
-    let retired = office.retire();
+    let retired = office.retire_with(RetireOptions::new()).unwrap();
     assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
     assert_eq!(office.keyring_state(), before);
-    // The lease of 900 s and the allowance of 300 s.
+    // The lease of a second and the allowance of 300 s.
     let from = retired.not_before.unwrap().duration_since(UNIX_EPOCH);
-    assert!(from.unwrap().as_secs().abs_diff(now() - 60 + 1201) < 30);
-    // A lease that was longer until a moment ago.
-    let office = Office::with(|content| {
-        content["lease"] = 1.into();
-        content["lease_changed"] = (now() - 60).into();
-    });
-    office.place.record("record");
-    assert_eq!(office.retire().refused, Some(EvidenceFault::TooSoon));
+    let from = from.unwrap().as_secs();
+    assert_eq!(from, retired.evidence.settled_since + 302);
+    // A lease that was longer until a moment ago counts for a day.
+    office
+        .file
+        .update(|keys| keys.set_lease(Duration::from_secs(2)))
+        .unwrap();
+    office.settle();
+    let retired = office.retire();
+    assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
+    let from = retired.not_before.unwrap().duration_since(UNIX_EPOCH);
+    assert!(from.unwrap().as_secs() > now() + 86_000);
 }
 
 #[test]
 fn evidence_of_another_keyring_keeps_the_key() {
-    let mine = Office::with_files();
-    let theirs = Office::with(|content| content["id"] = "other".into());
+    // Both have imported the same master key.
+    let (mine, theirs) = (Office::with_files(), Office::with(|_| Ok(())));
     theirs.place.record("record");
     let sealed = theirs.scan().seal(&EnvelopeCipher::new(keyring_of(9)));
-    let outcome = destroy_key(&mine.file, OLD, &sealed.unwrap(), DestroyOptions::new());
+    let outcome = destroy_key(&mine.file, OLD, &sealed.unwrap(), terms());
     assert_eq!(fault(outcome), EvidenceFault::OtherKeyring);
     assert!(!mine.is_destroyed());
 }
 
 #[test]
 fn a_clock_that_was_set_back_keeps_the_key() {
-    // It was rotated tomorrow.
-    let office = Office::with(|content| content["keys"][0]["changed"] = (now() + DAY).into());
-    office.place.record("record");
-    let retired = office.retire();
-    assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
-    // The file was written tomorrow.
     let office = Office::with_files();
-    let file = fs::File::options()
-        .write(true)
-        .open(office.desk("keyring"))
-        .unwrap();
-    let tomorrow = std::time::SystemTime::now() + Duration::from_secs(DAY);
-    file.set_modified(tomorrow).unwrap();
+    // By the clock of this machine, the file was written tomorrow.
+    let tomorrow = std::time::SystemTime::now() + Duration::from_secs(86_400);
+    set_written(&office.desk("keyring"), tomorrow);
     let retired = office.retire();
     assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
     assert!(!office.is_destroyed());
@@ -263,20 +243,22 @@ fn a_clock_that_was_set_back_keeps_the_key() {
 #[test]
 fn a_change_of_the_keyrings_file_counts_from_its_last_write() {
     let office = Office::with_files();
-    set_age(&office.desk("keyring"), 600);
-    let retired = office.retire();
-    assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
-    let from = retired.not_before.unwrap().duration_since(UNIX_EPOCH);
-    assert!(from.unwrap().as_secs().abs_diff(now() + 601) < 30);
-    let shorter = DestroyOptions::new().settling_time(Duration::from_secs(1199));
-    let outcome = office.retire_with(RetireOptions::new().destroy(shorter));
-    assert!(matches!(outcome, Err(Error::Misuse(_))), "{outcome:?}");
-    set_age(&office.desk("keyring"), 1300);
-    let longer = DestroyOptions::new().settling_time(Duration::from_secs(1400));
+    let written = std::time::SystemTime::now() - Duration::from_secs(1);
+    set_written(&office.desk("keyring"), written);
+    let longer = terms().settling_time(Duration::from_secs(600));
     let retired = office
         .retire_with(RetireOptions::new().destroy(longer))
         .unwrap();
     assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
+    let from = retired.not_before.unwrap().duration_since(UNIX_EPOCH);
+    assert_eq!(
+        from.unwrap().as_secs(),
+        retired.evidence.settled_since + 601
+    );
+    let shorter = terms().settling_time(Duration::from_secs(1));
+    let outcome = office.retire_with(RetireOptions::new().destroy(shorter));
+    assert!(matches!(outcome, Err(Error::Misuse(_))), "{outcome:?}");
+    office.settle();
     assert!(office.retire().destroyed);
 }
 
@@ -293,7 +275,7 @@ fn an_active_key_and_one_that_is_not_there_are_refused_before_anything_happens()
             key,
             &[office.place.root()],
             office.desk("evidence"),
-            RetireOptions::new(),
+            soon(),
         );
         assert!(
             matches!(
@@ -310,7 +292,7 @@ fn an_active_key_and_one_that_is_not_there_are_refused_before_anything_happens()
 
 #[test]
 fn a_refused_retirement_leaves_a_suspended_key_suspended() {
-    let office = Office::with(|content| content["keys"][0]["state"] = "suspended".into());
+    let office = Office::with(|keys| keys.suspend(OLD));
     office.place.put("record", office.old_record());
     let before = office.keyring_state();
     let retired = office.retire();
@@ -327,7 +309,7 @@ fn a_refused_retirement_leaves_a_suspended_key_suspended() {
 
 #[test]
 fn a_compromised_key_is_retired_by_sealing_anew() {
-    let office = Office::with(|content| content["keys"][0]["state"] = "compromised".into());
+    let office = Office::with(|keys| keys.mark_compromised(OLD));
     office.place.put("record", office.old_record());
     let retired = office.retire();
     assert_eq!(retired.refused, Some(EvidenceFault::InUse));
@@ -344,7 +326,7 @@ fn a_compromised_key_is_retired_by_sealing_anew() {
         OLD,
         &[office.place.root()],
         office.desk("second"),
-        RetireOptions::new().rewrap(rewrap),
+        soon().rewrap(rewrap),
     )
     .unwrap();
     assert!(retired.destroyed, "{retired:?}");
@@ -363,9 +345,7 @@ fn an_envelope_that_cannot_be_moved_is_in_use() {
     assert_eq!(retired.in_use, [path.to_str().unwrap()]);
     // Nothing accepts that.
     let all = FindingClass::ALL.map(|class| ClassCount::new(class, 1));
-    let retired = office
-        .retire_with(RetireOptions::new().accept(all))
-        .unwrap();
+    let retired = office.retire_with(soon().accept(all)).unwrap();
     assert_eq!(retired.refused, Some(EvidenceFault::InUse));
 }
 
@@ -387,7 +367,7 @@ fn no_place_and_an_empty_one_are_no_evidence() {
         OLD,
         &none,
         office.desk("none"),
-        RetireOptions::new(),
+        soon(),
     );
     assert_eq!(outcome.unwrap().refused, Some(EvidenceFault::NoPlaces));
     let retired = office.retire();
@@ -407,9 +387,7 @@ fn a_place_that_shrank_is_found() {
     let sealed = fs::read(office.desk("first")).unwrap();
     let previous = || Previous::evidence(&desk, &sealed).unwrap();
     fs::remove_file(&extra).unwrap();
-    let retired = office
-        .retire_with(RetireOptions::new().since(previous()))
-        .unwrap();
+    let retired = office.retire_with(soon().since(previous())).unwrap();
     assert_eq!(
         retired.evidence.found(),
         [ClassCount::new(FindingClass::Shrunk, 1)]
@@ -419,11 +397,11 @@ fn a_place_that_shrank_is_found() {
     let mut summary = office.place.inventory().1;
     summary.records.files += 1;
     let json = serde_json::to_vec(&summary).unwrap();
-    let options = RetireOptions::new().since(Previous::inventory(json).unwrap());
+    let options = soon().since(Previous::inventory(json).unwrap());
     let retired = office.retire_with(options).unwrap();
     assert_eq!(retired.refused, Some(EvidenceFault::Found));
     office.place.record("extra");
-    let options = RetireOptions::new().since(previous());
+    let options = soon().since(previous());
     assert!(office.retire_with(options).unwrap().destroyed);
 }
 
@@ -431,8 +409,7 @@ fn a_place_that_shrank_is_found() {
 fn what_is_excluded_is_found() {
     let office = Office::with_files();
     office.place.put("lost+found/x", office.old_record());
-    let options =
-        || RetireOptions::new().exclude("lost+found", |path: &Path| path.ends_with("lost+found"));
+    let options = || soon().exclude("lost+found", |path: &Path| path.ends_with("lost+found"));
     let retired = office.retire_with(options()).unwrap();
     let excluded = ClassCount::new(FindingClass::Excluded, 1);
     assert_eq!(retired.evidence.found(), [excluded]);
@@ -453,7 +430,7 @@ fn evidence_that_was_changed_or_is_of_others_is_refused() {
     let desk = EnvelopeCipher::new(keyring_of(9));
     let evidence = office.scan();
     let sealed = evidence.seal(&desk).unwrap();
-    let destroy = |bytes: &[u8]| destroy_key(&office.file, OLD, bytes, DestroyOptions::new());
+    let destroy = |bytes: &[u8]| destroy_key(&office.file, OLD, bytes, terms());
     for at in (0..sealed.len()).step_by(17).chain([sealed.len() - 1]) {
         let mut changed = sealed.clone();
         changed[at] ^= 0x40;
@@ -491,7 +468,7 @@ fn evidence_is_refused_before_anything_happens_if_it_would_be_scanned_or_is_take
         place.join("a/../evidence"),
         office.desk("link/evidence"),
     ] {
-        let outcome = office.retire_into(&path, RetireOptions::new());
+        let outcome = office.retire_into(&path, soon());
         assert!(matches!(outcome, Err(Error::Misuse(_))), "{path:?}");
         assert!(!path.exists());
     }
@@ -501,7 +478,7 @@ fn evidence_is_refused_before_anything_happens_if_it_would_be_scanned_or_is_take
         "no_such_folder/evidence",
         "taken/evidence",
     ] {
-        let outcome = office.retire_into(&office.desk(name), RetireOptions::new());
+        let outcome = office.retire_into(&office.desk(name), soon());
         match outcome {
             // The message names the file.
             Err(Error::Io(error)) => {
@@ -511,7 +488,7 @@ fn evidence_is_refused_before_anything_happens_if_it_would_be_scanned_or_is_take
             other => panic!("{name}: {other:?}"),
         }
     }
-    let options = RetireOptions::new().rewrap(RewrapOptions::new().dry_run());
+    let options = soon().rewrap(RewrapOptions::new().dry_run());
     let outcome = office.retire_into(&office.desk("evidence"), options);
     assert!(matches!(outcome, Err(Error::Misuse(_))), "{outcome:?}");
     assert!(!office.desk("evidence").exists());
@@ -536,7 +513,7 @@ fn places_that_overlap_or_are_files_are_scanned() {
         OLD,
         &places,
         office.desk("evidence"),
-        RetireOptions::new(),
+        soon(),
     )
     .unwrap();
     assert!(retired.destroyed, "{retired:?}");
@@ -550,7 +527,7 @@ fn a_pass_that_was_stopped_leaves_the_key() {
     for number in 0..30 {
         office.place.put(format!("damaged/{number}"), b"PHIE\x01");
     }
-    let options = RetireOptions::new().rewrap(RewrapOptions::new().most_failures(3));
+    let options = soon().rewrap(RewrapOptions::new().most_failures(3));
     let retired = office.retire_with(options).unwrap();
     assert!(retired.rewrapped.stopped && !retired.destroyed);
 }
@@ -564,10 +541,10 @@ fn old_evidence_is_refused() {
         .seal(&EnvelopeCipher::new(keyring_of(9)))
         .unwrap();
     std::thread::sleep(Duration::from_millis(2100));
-    let young = DestroyOptions::new().evidence_not_older_than(Duration::from_secs(1));
+    let young = terms().evidence_not_older_than(Duration::from_secs(1));
     let outcome = destroy_key(&office.file, OLD, &sealed, young);
     assert_eq!(fault(outcome), EvidenceFault::TooOld);
-    destroy_key(&office.file, OLD, &sealed, DestroyOptions::new()).unwrap();
+    destroy_key(&office.file, OLD, &sealed, terms()).unwrap();
 }
 
 #[test]
@@ -579,7 +556,7 @@ fn a_key_that_changed_after_the_scan_is_kept() {
         .seal(&EnvelopeCipher::new(keyring_of(9)))
         .unwrap();
     office.file.update(|keys| keys.suspend(OLD)).unwrap();
-    let outcome = destroy_key(&office.file, OLD, &sealed, DestroyOptions::new());
+    let outcome = destroy_key(&office.file, OLD, &sealed, terms());
     assert_eq!(fault(outcome), EvidenceFault::ChangedSince);
     assert_eq!(office.info().state, KeyState::Suspended);
 }
@@ -596,7 +573,7 @@ fn rows_are_evidence_as_files_are() {
     let evidence = scan.finish();
     assert!(evidence.is_clean(), "{evidence:?}");
     let sealed = evidence.seal(&EnvelopeCipher::new(keyring_of(9))).unwrap();
-    destroy_key(&office.file, OLD, &sealed, DestroyOptions::new()).unwrap();
+    destroy_key(&office.file, OLD, &sealed, terms()).unwrap();
 }
 
 #[test]
