@@ -53,6 +53,6 @@ pub use rotation::{
     KeyUses, KeyringRevision, Looked, NamesBefore, OpenedHeader, PassedOver, Place, PlaceId,
     PlaceKind, Previous, Progress, RetireOptions, Retired, RewrapEntry, RewrapOptions,
     RewrapOutcome, RewrapSummary, RewrapTree, RowsPass, RowsReport, Shard, Swap, Tally, Tree,
-    destroy_key, exposure, inventory, retire, rewrap_rows, rewrap_tree,
+    destroy_key, exposure, exposure_through, inventory, retire, rewrap_rows, rewrap_tree,
 };
 pub use secret::Plaintext;

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use phi_envelope::KeyId;
 
 use crate::archive::args::{
-    DestroyGround, DestroyTerms, EvidenceCommand, Exposure, Inventory, Retire, Rewrap,
+    Age, DestroyGround, DestroyTerms, EvidenceCommand, Exposure, Inventory, Retire, Rewrap,
 };
 use crate::options::{
     ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, LockWait, SecretArgs, ToArgs, WorkArgs,
@@ -141,7 +141,8 @@ impl Command {
             Self::Recipient(command) => command.opens_keyring(),
             Self::Inventory(args) => !args.keyrings.is_empty(),
             Self::Retire(args) => is_named(&args.key),
-            Self::Inspect { .. } | Self::Exposure(_) | Self::Evidence(_) => false,
+            Self::Exposure(args) => !args.keyrings.is_empty(),
+            Self::Inspect { .. } | Self::Evidence(_) => false,
         }
     }
 }
@@ -168,6 +169,9 @@ pub(crate) enum KeyringCommand {
         /// What to call the key
         #[arg(long)]
         label: String,
+        /// How long a process may go on before it looks at the file again, as 15m; 1s to 24h [default: 15m]
+        #[arg(long, value_name = "TIME")]
+        lease: Option<Age>,
         #[command(flatten)]
         secret: SecretArgs,
     },

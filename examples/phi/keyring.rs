@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile, destroy_key};
 use serde_json::{Value, json};
 
+use crate::archive::args::Age;
 use crate::args::{KeyringCommand, NewState};
 use crate::keys::open_keyring;
 use crate::options::SecretArgs;
@@ -24,8 +25,9 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
         KeyringCommand::New {
             file,
             label,
+            lease,
             secret,
-        } => new(console, file, label, secret),
+        } => new(console, file, (label, *lease), secret),
         KeyringCommand::Rotate {
             file,
             label,
@@ -95,7 +97,12 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
     }
 }
 
-fn new(console: &Console, path: &Path, label: &str, secret: &SecretArgs) -> Result<Answer> {
+fn new(
+    console: &Console,
+    path: &Path,
+    (label, lease): (&str, Option<Age>),
+    secret: &SecretArgs,
+) -> Result<Answer> {
     if path.symlink_metadata().is_ok() {
         // Said before a passphrase is asked for twice.
         return Err(anyhow::Error::from(std::io::Error::from(
@@ -105,7 +112,13 @@ fn new(console: &Console, path: &Path, label: &str, secret: &SecretArgs) -> Resu
     }
     let secret = Secret::read(secret, &shown(path), Asked::Twice)?;
     let _graceful = signals::graceful();
-    let file = KeyringFile::create(path, label, secret.provider()?).with_context(|| shown(path))?;
+    let mut options = KeyringFile::options();
+    if let Some(Age(lease)) = lease {
+        options = options.lease(lease);
+    }
+    let file = options
+        .create(path, label, secret.provider()?)
+        .with_context(|| shown(path))?;
     let keys = file.keyring().keys();
     console.say(format_args!(
         "{}: made, with one key; keep a copy elsewhere: whatever is sealed with a lost key is lost\n{}",

@@ -36,7 +36,7 @@ pub use compare::{InventoryChange, InventoryChanges};
 pub use crew::Progress;
 pub use destroy::{DestroyOptions, destroy_key};
 pub use evidence::{Evidence, Finding, KeyringRevision, Place, PlaceKind};
-pub use exposure::{Exposed, Exposure, ExposureEntry, ExposureSummary, exposure};
+pub use exposure::{Exposed, Exposure, ExposureEntry, ExposureSummary, exposure, exposure_through};
 pub use inventory::{Inventory, InventoryScan, inventory};
 pub use links::NamesBefore;
 pub use look::{Content, InventoryEntry};

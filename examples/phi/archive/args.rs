@@ -199,6 +199,11 @@ pub(crate) struct Exposure {
     /// A master key that was stolen (repeatable), as `phi keyring list` shows it
     #[arg(long = "key", value_name = "KEY_ID")]
     pub(crate) keys: Vec<KeyId>,
+    /// A keyring's file that was stolen with them (repeatable): if they open it, so are its keys. Its secret is needed
+    #[arg(long = "keyring", value_name = "FILE")]
+    pub(crate) keyrings: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
     /// A passphrase was stolen: every passphrase's slot counts, since none tells which it is of
     #[arg(long)]
     pub(crate) passphrase_slots: bool,
@@ -252,7 +257,7 @@ impl DestroyTerms {
 
 /// A length of time.
 #[derive(Clone, Copy)]
-pub(crate) struct Age(Duration);
+pub(crate) struct Age(pub(crate) Duration);
 
 impl FromStr for Age {
     type Err = &'static str;
