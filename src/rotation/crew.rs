@@ -10,7 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::vec;
 
-use super::tree::{Met, Tree, Walk};
+use super::tree::Tree;
+use super::walk::{Met, Walk};
 use crate::error::Result;
 
 /// Batches that may wait for whoever takes them, for each thread.

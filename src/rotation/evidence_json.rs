@@ -205,7 +205,7 @@ fn owned(from: &mut Object, name: &str) -> Read<String> {
 
 /// The base64 of a path that is no text.
 fn raw_path(from: &mut Object) -> Read<Option<String>> {
-    let text = from.optional("path_base64", |from, name| owned(from, name))?;
+    let text = from.optional("path_base64", owned)?;
     if let Some(text) = &text {
         any_bytes(text)?;
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::look::{Content, InventoryEntry, content, look};
 use super::search::Marks;
-use super::tree::{Met, Stamp};
+use super::walk::{Met, Stamp};
 use crate::disk::{Disk, folder_of, links};
 use crate::envelope::EnvelopeCipher;
 use crate::error::{Error, Kind, Malformed, Result, SlotId};

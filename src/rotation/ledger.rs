@@ -9,7 +9,7 @@ use super::evidence::{Finding, Place, PlaceKind};
 use super::examine::{Found, Named, Seen};
 use super::json::path_text;
 use super::table::shown;
-use super::tree::Stamp;
+use super::walk::Stamp;
 use crate::disk::folder_of;
 use crate::file::{PayloadHead, StreamProof};
 

@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::examine::{Named, named};
-use super::tree::{Met, Tree};
+use super::tree::Tree;
+use super::walk::Met;
 use crate::disk::Disk;
 
 /// The files of some trees that have more names than one, as they were before a rewrap.

@@ -8,7 +8,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::json::{self, Slots};
-use super::tree::Met;
+use super::walk::Met;
 use crate::disk::{Disk, is_meanwhile_name, named};
 use crate::error::{Error, Result, SlotId};
 use crate::file::{FileInspection, Head};

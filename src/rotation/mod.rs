@@ -22,6 +22,7 @@ mod retire;
 mod rewrap;
 mod rows;
 mod scan;
+mod scan_rows;
 mod scan_tree;
 mod search;
 mod settle;
@@ -30,6 +31,7 @@ mod summary;
 mod table;
 mod tree;
 mod uses;
+mod walk;
 
 pub use class::{ClassCount, FindingClass};
 pub use compare::{InventoryChange, InventoryChanges};

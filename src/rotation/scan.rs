@@ -1,7 +1,7 @@
 //! A scan that opens every header without one key.
 
 use std::collections::HashMap;
-use std::fmt::{self, Display};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -77,7 +77,7 @@ struct Waiting {
 
 /// A place of a scan to which entries are handed one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlaceId(usize);
+pub struct PlaceId(pub(super) usize);
 
 /// An entry that a scan waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,36 +210,6 @@ impl EvidenceScan {
         &self.in_use
     }
 
-    /// Opens the headers of rows, as bytes or in text form, each with the id by which the evidence names it if something is the matter
-    /// with it. Read them in one snapshot of the database.
-    ///
-    /// # Errors
-    /// The error with which the reading of the rows ended. The evidence then says that they were not all read.
-    pub fn rows<I: Display, B: AsRef<[u8]>, E: Display>(
-        &mut self,
-        place: impl AsRef<Path>,
-        rows: impl IntoIterator<Item = Result<(I, B), E>>,
-    ) -> Result<(), E> {
-        let name = place.as_ref().to_owned();
-        let place = self.place(&name, PlaceKind::Rows);
-        for row in rows {
-            match row {
-                Ok((id, row)) => {
-                    let row = row.as_ref();
-                    let path = row_path(&name, &id.to_string());
-                    let found = self.examiner.bytes(row);
-                    self.add(place.0, &path, row.len() as u64, found);
-                }
-                Err(error) => {
-                    let found = Found::Unreadable(error.to_string());
-                    self.add(place.0, &name, 0, found);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Begins a place whose entries are handed to [`look`](Self::look) one by one. A place without an entry is a finding.
     pub fn place(&mut self, name: impl AsRef<Path>, kind: PlaceKind) -> PlaceId {
         let mut book = PlaceBook::new(name.as_ref(), kind);
@@ -352,7 +322,7 @@ impl EvidenceScan {
         }
     }
 
-    fn add(&mut self, place: usize, path: &Path, bytes: u64, found: Found) {
+    pub(super) fn add(&mut self, place: usize, path: &Path, bytes: u64, found: Found) {
         if let Some(place) = self.places.get_mut(place) {
             let part = place.part(Path::new(""));
             if part.add(path, bytes, found, &mut self.budget) {
@@ -377,13 +347,6 @@ impl HeaderOpener {
         let head = Head::of_first(head, length);
         Ok(OpenedHeader(self.0.open(&head)?))
     }
-}
-
-fn row_path(place: &Path, id: &str) -> PathBuf {
-    let mut path = place.as_os_str().to_owned();
-    path.push(": ");
-    path.push(id);
-    path.into()
 }
 
 impl fmt::Debug for HeaderOpener {

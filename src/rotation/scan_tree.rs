@@ -10,7 +10,8 @@ use super::evidence::PlaceKind;
 use super::examine::Seen;
 use super::ledger::PlaceBook;
 use super::scan::EvidenceScan;
-use super::tree::{Again, Stamp, Tree};
+use super::tree::Tree;
+use super::walk::{Again, Stamp};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 
@@ -70,7 +71,7 @@ impl EvidenceScan {
     fn read(&mut self, book: &mut PlaceBook, tree: Tree, again: Option<Again>) -> Result<()> {
         let examiner = Arc::clone(&self.examiner);
         let disk = Disk::default();
-        let prepare = |walk: super::tree::Walk| match again {
+        let prepare = |walk: super::walk::Walk| match again {
             Some(again) => walk.with_folders().again(again),
             None => walk.with_folders(),
         };
