@@ -7,10 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use phi_envelope::KeyId;
 
 use crate::archive::args::{
-    Age, DestroyGround, DestroyTerms, EvidenceCommand, Exposure, Inventory, Retire, Rewrap,
+    DestroyGround, DestroyTerms, EvidenceCommand, Exposure, Inventory, Retire, Rewrap,
 };
 use crate::options::{
-    ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, LockWait, SecretArgs, ToArgs, WorkArgs,
+    ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, Lease, LockWait, SecretArgs, ToArgs,
+    WorkArgs,
 };
 use crate::streams::ByteRange;
 
@@ -30,6 +31,9 @@ pub(crate) struct Cli {
     /// Open a keyring's file although others may read or write it, as with a secret that is mounted into a container
     #[arg(long, global = true)]
     pub(crate) allow_access_by_others: bool,
+    /// Refuse the command's keyring file if its revision is lower: an older one that somebody has put back
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) min_revision: Option<u64>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -169,9 +173,18 @@ pub(crate) enum KeyringCommand {
         /// What to call the key
         #[arg(long)]
         label: String,
-        /// How long a process may go on before it looks at the file again, as 15m; 1s to 24h [default: 15m]
+        /// How long a process may use it without confirming that the file is still the same, 1s to 24h [default: 15m]
         #[arg(long, value_name = "TIME")]
-        lease: Option<Age>,
+        lease: Option<Lease>,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
+    /// Set how long a process may use the keyring without confirming that the file is still the same
+    SetLease {
+        /// The keyring's file
+        file: PathBuf,
+        /// 1s to 24h
+        lease: Lease,
         #[command(flatten)]
         secret: SecretArgs,
     },
@@ -185,7 +198,7 @@ pub(crate) enum KeyringCommand {
         #[command(flatten)]
         secret: SecretArgs,
     },
-    /// List the keys and their states
+    /// Show the keyring's id, revision and lease, who can open it, and the keys with their states and ages
     List {
         /// The keyring's file
         file: PathBuf,
@@ -232,6 +245,9 @@ pub(crate) enum KeyringCommand {
         /// A master key in place of a passphrase: base64 text
         #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase_file")]
         new_master_key_file: Option<PathBuf>,
+        /// Also if somebody else who can open the file, by another slot, could not open it any more
+        #[arg(long)]
+        dropping_recipients: bool,
     },
 }
 

@@ -98,6 +98,14 @@ fn begin(cli: &Cli) -> Result<()> {
         }
         keys::allow_access_by_others();
     }
+    if let Some(revision) = cli.min_revision {
+        if !cli.command.opens_keyring() {
+            return Err(usage(
+                "--min-revision is for the file of a keyring, and none is named",
+            ));
+        }
+        keys::set_min_revision(revision);
+    }
     Ok(())
 }
 

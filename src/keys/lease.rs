@@ -220,7 +220,10 @@ impl Lease {
     fn was_well_just_now(&self) -> bool {
         let well_at = self.well_at.load(Ordering::Acquire);
         well_at != 0
-            && self.records.fetch_add(1, Ordering::Relaxed) % RECORDS != 0
+            && !self
+                .records
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(RECORDS)
             && self.clock.coarse().abs_diff(well_at) <= COARSE
     }
 

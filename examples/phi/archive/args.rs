@@ -257,7 +257,7 @@ impl DestroyTerms {
 
 /// A length of time.
 #[derive(Clone, Copy)]
-pub(crate) struct Age(pub(crate) Duration);
+pub(crate) struct Age(Duration);
 
 impl FromStr for Age {
     type Err = &'static str;
