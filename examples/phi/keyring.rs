@@ -6,9 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{
-    EnvelopeCipher, KeyId, KeyInfo, KeyringEdit, KeyringFile, Updated, destroy_key,
-};
+use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile, Updated, destroy_key};
 use serde_json::{Value, json};
 
 use crate::args::{KeyringCommand, NewState};
@@ -35,7 +33,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             secret,
         } => {
             let keyring = open(file, secret)?;
-            let _graceful = signals::graceful();
+            signals::leave_word();
             let updated = keyring.update_and_tell(|keys| keys.set_lease(lease.0));
             warn_of_data_key(console, file, &at(file, updated)?);
             console.say(about(&keyring))?;
@@ -72,9 +70,8 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             Some(evidence) => {
                 let keyring = open(file, secret)?;
                 let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
-                let cipher = EnvelopeCipher::new(keyring.keyring());
                 signals::leave_word();
-                destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
+                destroy_key(&keyring, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
                 tell(console, "destroy", (file, &keyring), *id)
             }

@@ -39,6 +39,7 @@ pub use inspect::{Inspection, inspect};
 pub use keyring_file::{KeyringFile, Updated};
 pub use keyring_options::{KeyringFileOptions, SlotChange};
 pub use keyring_pins::KeyringPin;
+pub(crate) use own_file::NewOwnFile;
 pub(crate) use recipients::{Change, check_change};
 pub use session::{Session, SessionLimits};
 pub(crate) use stream::stream_key;
