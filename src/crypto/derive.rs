@@ -9,6 +9,7 @@ use super::mac::{Mac256, Mac384};
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
 
+const RECIPIENT: &[u8] = b"phi-envelope/1 recipient\0";
 const WRAP: &[u8] = b"phi-envelope/1 wrap\0";
 const WRAP_FILE: &[u8] = b"phi-envelope/1 wrap file\0";
 const WRAP_KEY: &[u8] = b"phi-envelope/1 wrap key\0";
@@ -67,8 +68,8 @@ pub(crate) fn passphrase(
 ) -> Result<Secret<64>, Error> {
     let refused = |_| Error::Misuse("Argon2id refuses these cost parameters or this passphrase");
     let params = Params::new(memory_kib, passes, lanes, Some(64)).map_err(refused)?;
+    // A system that refuses the memory is an error, and not the end of the process.
     let mut memory = Zeroizing::new(Vec::new());
-    // A system that has no such memory to give is no reason to end the process.
     memory
         .try_reserve_exact(params.block_count())
         .map_err(|_| Error::Io(std::io::ErrorKind::OutOfMemory.into()))?;
@@ -131,4 +132,19 @@ pub(crate) fn floe_segment_key(
             .zip(full.as_bytes())
             .for_each(|(to, from)| *to = *from);
     })
+}
+
+// FORMAT §4, scheme 0x03: u16 KEM ‖ SHA-256("phi-envelope/1 recipient" ‖ 0x00 ‖ u16 KEM ‖ public key)
+/// The id of a public key.
+pub(crate) fn recipient_id(kem: u16, public_key: &[u8]) -> [u8; 34] {
+    let kem = kem.to_be_bytes();
+    let hash = Sha256::new_with_prefix(RECIPIENT)
+        .chain_update(kem)
+        .chain_update(public_key)
+        .finalize();
+    let mut id = [0; 34];
+    let (number, rest) = id.split_at_mut(kem.len());
+    number.copy_from_slice(&kem);
+    rest.copy_from_slice(&hash);
+    id
 }

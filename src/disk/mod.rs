@@ -17,7 +17,7 @@ pub use lock::{on_lock_wait, set_lock_wait};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
 #[allow(unused_imports)] // outside of tests, until a keyring's file is replaced with it
 pub(crate) use replace::Old;
-pub(crate) use version::{is_unchanged, same_file};
+pub(crate) use version::{is_unchanged, links, same_file};
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -52,6 +52,7 @@ pub(crate) struct Disk {
 
 /// What passes the seam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))] // some are made on Linux alone
 pub(crate) enum Call {
     Open,
     Create,
