@@ -165,7 +165,7 @@ fn what_does_not_begin_as_an_envelope_is_none() {
     check(&|h| h.magic = *b"PHIF", Error::NotAnEnvelope);
     check(&|h| h.magic = *b"phie", Error::NotAnEnvelope);
     check(&|h| h.magic = [0; 4], Error::NotAnEnvelope);
-    check(&|h| h.version = 0, Error::NotAnEnvelope);
+    check(&|h| h.version = 0, Error::Malformed(Malformed::Version));
     for version in [2, 0x7f, 0xff] {
         check(&|h| h.version = version, Error::NewerVersion { version });
     }
