@@ -1,8 +1,8 @@
 //! The one way to the file system: a small seam, whose every call a test can make fail.
 
+mod attributes;
 #[cfg(test)]
 pub(crate) mod faults;
-mod attributes;
 mod folder;
 mod lock;
 mod names;

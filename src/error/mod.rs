@@ -215,9 +215,7 @@ impl From<Error> for io::Error {
             Error::LimitExceeded(_)
             | Error::Cancelled
             | Error::Provider { .. }
-            | Error::TookEffect { .. } => {
-                io::ErrorKind::Other
-            }
+            | Error::TookEffect { .. } => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

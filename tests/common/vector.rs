@@ -12,16 +12,23 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{Cursor, Read, Write as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use phi_envelope::{
-    Context, DecryptReader, Envelope, EnvelopeCipher, Error, Keyring, KeyringFile, MasterKey,
-    Passphrase, inspect,
+    Context, DecryptReader, Envelope, EnvelopeCipher, Error, Keyring, KeyringFault, KeyringFile,
+    MasterKey, Passphrase, inspect,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use service::{Played, Service};
+
+#[path = "service.rs"]
+mod service;
 
 #[derive(Deserialize, Serialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -33,9 +40,13 @@ pub(crate) struct Vector {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) envelope: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seen: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     #[serde(default)]
     pub(crate) master_keys: Vec<Master>,
+    #[serde(default)]
+    pub(crate) services: Vec<Service>,
     #[serde(default)]
     pub(crate) passphrases: Vec<String>,
     #[serde(default)]
@@ -44,6 +55,8 @@ pub(crate) struct Vector {
     pub(crate) bindings: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) opens: Option<Opens>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) asked: BTreeMap<String, u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) header_damage: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +78,8 @@ pub(crate) enum Piece {
 pub(crate) struct Master {
     pub(crate) id: String,
     pub(crate) key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
 }
 
 #[derive(Deserialize, Serialize, PartialEq, Debug)]
@@ -72,7 +87,20 @@ pub(crate) struct Master {
 pub(crate) enum Opens {
     Plaintext { plaintext: String },
     Digest { sha256: String, length: usize },
-    Keys { keys: Vec<HeldKey> },
+    Keyring {
+        id: String,
+        revision: u64,
+        lease: u64,
+        keys: Vec<HeldKey>,
+    },
+    Inspected { kind: String, slots: Vec<Named> },
+}
+
+#[derive(Deserialize, Serialize, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Named {
+    pub(crate) scheme: u8,
+    pub(crate) key_id: String,
 }
 
 #[derive(Deserialize, Serialize, PartialEq, Debug)]
@@ -147,6 +175,7 @@ impl Vector {
         match (self.call.as_str(), &self.text) {
             ("text", Some(text)) => vec![self.as_text(text)],
             ("record", None) => self.as_record(&envelope),
+            ("inspect", None) => vec![inspected(&envelope)],
             ("stream-inline", None) => self.as_stream(|cipher, context| {
                 cipher.decrypt_reader(Cursor::new(&envelope), context)
             }),
@@ -159,12 +188,13 @@ impl Vector {
     }
 
     fn as_record(&self, envelope: &[u8]) -> Vec<Outcome> {
-        let (cipher, context) = (self.cipher(), self.context());
+        let context = self.context();
         let mut outcomes = vec![
-            cipher.decrypt(envelope, &context).map(|it| digested(&it)),
-            cipher
-                .decrypt_in_place(envelope.to_vec(), &context)
-                .map(|it| digested(&it)),
+            self.with_cipher(|cipher| Ok(digested(&cipher.decrypt(envelope, &context)?))),
+            self.with_cipher(|cipher| {
+                let opened = cipher.decrypt_in_place(envelope.to_vec(), &context)?;
+                Ok(digested(&opened))
+            }),
         ];
         // What is wrong with the bytes alone shows without a key.
         if let (Err(inspected), [Err(_), _]) = (inspect(envelope), &outcomes[..]) {
@@ -178,15 +208,14 @@ impl Vector {
     fn as_text(&self, text: &str) -> Outcome {
         let envelope: Envelope = text.parse()?;
         assert_eq!(envelope.to_string(), text);
-        let plaintext = self.cipher().decrypt(&envelope, &self.context())?;
-        Ok(digested(&plaintext))
+        self.with_cipher(|cipher| Ok(digested(&cipher.decrypt(&envelope, &self.context())?)))
     }
 
     fn as_stream<R: Read>(
         &self,
         open: impl Fn(&EnvelopeCipher, &Context) -> Result<DecryptReader<R>, Error>,
     ) -> Vec<Outcome> {
-        let (cipher, context) = (self.cipher(), self.context());
+        let context = self.context();
         let drain = |mut reader: DecryptReader<R>, step: usize| {
             let damage = reader
                 .header_damage()
@@ -200,31 +229,53 @@ impl Vector {
             }
         };
         vec![
-            open(&cipher, &context).and_then(|reader| drain(reader, 1 << 20)),
-            open(&cipher, &context).and_then(|reader| drain(reader, 7)),
-            open(&cipher, &context).and_then(|reader| drain(reader.single_threaded(), 1000)),
+            self.with_cipher(|cipher| drain(open(cipher, &context)?, 1 << 20)),
+            self.with_cipher(|cipher| drain(open(cipher, &context)?, 7)),
+            self.with_cipher(|cipher| drain(open(cipher, &context)?.single_threaded(), 1000)),
         ]
     }
 
     fn as_keyring_file(&self, file: &[u8]) -> Outcome {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vector.keyring");
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path).unwrap().write_all(file).unwrap();
-        let keyring = KeyringFile::open(&path, self.cipher())?.keyring();
-        Ok((Opens::listed(&keyring), None))
+        self.with_cipher(|cipher| {
+            let Some(seen) = &self.seen else {
+                put(&path, file);
+                let keyring = KeyringFile::open(&path, cipher.clone())?.keyring();
+                return Ok((Opens::listed(&keyring), None));
+            };
+            put(&path, &seen.decode());
+            let known = KeyringFile::open(&path, cipher.clone()).unwrap();
+            put(&path, file);
+            known.reload()?;
+            Ok((Opens::listed(&known.keyring()), None))
+        })
     }
 
-    fn cipher(&self) -> EnvelopeCipher {
+    /// Opens with a cipher that remembers nothing yet, and looks how often the services were asked.
+    fn with_cipher(&self, open: impl FnOnce(&EnvelopeCipher) -> Outcome) -> Outcome {
+        let services: Vec<_> = self.services.iter().cloned().map(Played::new).collect();
+        let outcome = open(&self.cipher(&services));
+        for service in services {
+            if let Some(expected) = self.asked.get(&service.says.name) {
+                let asked = service.asked.load(Ordering::Relaxed);
+                assert_eq!(
+                    asked, *expected,
+                    "{} asked: {}",
+                    service.says.name, self.about
+                );
+            }
+        }
+        outcome
+    }
+
+    fn cipher(&self, services: &[Arc<Played>]) -> EnvelopeCipher {
         let mut builder = EnvelopeCipher::builder();
-        for Master { id, key } in &self.master_keys {
-            let key = MasterKey::from_base64(key)
-                .unwrap()
-                .with_id(id.parse().unwrap());
-            builder = builder.read_with(Keyring::from_master_key(key, "vector"));
+        for master in &self.master_keys {
+            builder = builder.read_with(master.keyring());
+        }
+        for service in services {
+            builder = builder.read_with(service.clone());
         }
         for passphrase in &self.passphrases {
             builder = builder.read_with(Passphrase::new(passphrase).unwrap());
@@ -244,8 +295,55 @@ impl Vector {
     }
 }
 
+impl Master {
+    fn keyring(&self) -> Keyring {
+        let id = self.id.parse().unwrap();
+        let key = MasterKey::from_base64(&self.key).unwrap().with_id(id);
+        let keyring = Keyring::from_master_key(key, "vector");
+        match self.state.as_deref() {
+            None => {}
+            Some("suspended") => {
+                keyring.rotate("another").unwrap();
+                keyring.suspend(id).unwrap();
+            }
+            Some(state) => panic!("no such state of a vector's key: {state}"),
+        }
+        keyring
+    }
+}
+
+/// Puts a file in its place, as whoever replaces it does.
+fn put(path: &Path, bytes: &[u8]) {
+    let new = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(&new).unwrap().write_all(bytes).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+/// What a header says of itself.
+fn inspected(envelope: &[u8]) -> Outcome {
+    let inspection = inspect(envelope)?;
+    let slots = inspection.slots.iter().map(|slot| Named {
+        scheme: slot.scheme,
+        key_id: hex(&slot.key_id),
+    });
+    let kind = serde_json::to_value(inspection.kind).unwrap();
+    let opened = Opens::Inspected {
+        kind: kind.as_str().unwrap().to_owned(),
+        slots: slots.collect(),
+    };
+    Ok((opened, None))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Opens {
-    /// The keys that a keyring lists.
+    /// What a keyring of a file says of itself.
     pub(crate) fn listed(keyring: &Keyring) -> Self {
         let seconds =
             |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -256,7 +354,10 @@ impl Opens {
             created: seconds(key.created),
             changed: seconds(key.changed),
         });
-        Self::Keys {
+        Self::Keyring {
+            id: hex(&keyring.id().unwrap()),
+            revision: keyring.revision().unwrap(),
+            lease: keyring.lease().unwrap().as_secs(),
             keys: keys.collect(),
         }
     }
@@ -288,7 +389,7 @@ pub(crate) fn digested(plaintext: &[u8]) -> (Opens, Option<String>) {
     } else {
         let digest = Sha256::digest(plaintext);
         Opens::Digest {
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&digest),
             length: plaintext.len(),
         }
     };
@@ -311,7 +412,14 @@ pub(crate) fn name_of(error: &Error) -> String {
         Error::Truncated => "truncated".to_owned(),
         Error::NoMatchingKey { .. } => "no-matching-key".to_owned(),
         Error::WrongPassphrase => "wrong-passphrase".to_owned(),
+        Error::KeyNotUsable { .. } => "key-not-usable".to_owned(),
+        Error::MakerUnknown { .. } => "maker-unknown".to_owned(),
+        Error::Provider { .. } => "provider".to_owned(),
         Error::Malformed(rule) => within("malformed", rule),
+        Error::KeyringFile {
+            fault: KeyringFault::RolledBack(how),
+            ..
+        } => within("rolled-back", how),
         Error::ContextMismatch(mismatch) => within("context-mismatch", mismatch),
         Error::AuthenticationFailed(part) => within("authentication-failed", part),
         Error::LimitExceeded(limit) => within("limit-exceeded", limit),

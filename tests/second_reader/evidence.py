@@ -23,8 +23,7 @@ ALLOWANCE, AGE, DAY = 300, 86_400, 86_400
 
 def parse_evidence(plaintext):
     document = strict.parse(plaintext, KNOWN)
-    demand("keyring" in document and "previous" in document, "malformed/json")
-    keyring = strict.member(document, "keyring", dict, optional=True)
+    keyring = strict.or_null(document, "keyring", lambda document, name: strict.member(document, name, dict))
     if keyring is not None:
         strict.base64_member(keyring, "id", 16)
         strict.member(keyring, "revision", int)
@@ -47,7 +46,7 @@ def parse_evidence(plaintext):
     for counted in [*strict.objects(document, "more", optional=True), *strict.objects(document, "accepted")]:
         demand(strict.member(counted, "class", str) in CLASSES, "malformed/json")
         strict.member(counted, "count", int)
-    strict.base64_member(document, "previous", 32, optional=True)
+    strict.or_null(document, "previous", lambda document, name: strict.base64_member(document, name, 32))
     return document
 
 

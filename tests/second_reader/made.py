@@ -144,8 +144,8 @@ def heads():
     first = masters()[0]
     head, payload = stream.seal_stream(DETACHED, b"text", [first])
     changes = [
-        (0, b"phip", "not-an-envelope"),
-        (4, b"\0", "malformed/version"),
+        (0, b"phip", "malformed/not-a-payload"),
+        (4, b"\0", "malformed/payload-head"),
         (4, b"\2", "newer-version"),
         (5, b"\2", "malformed/payload-head"),
         (6, b"\1", "malformed/payload-head"),
@@ -158,7 +158,7 @@ def heads():
         yield case(f"Byte {at} of the head.", "stream-detached", changed, [first], fails=fails, **more)
     for size in (4, 5, 23, 24, 97):
         yield case("Cut.", "stream-detached", payload[:size], [first], fails="truncated", **more)
-    yield case("No head.", "stream-detached", payload[24:], [first], fails="not-an-envelope", **more)
+    yield case("No head.", "stream-detached", payload[24:], [first], fails="malformed/not-a-payload", **more)
     yield case("Two heads.", "stream-detached", payload[:24] + payload, [first], fails="malformed/stream-parameters", **more)
     yield case("A payload alone.", "stream-inline", payload, [first], fails="not-an-envelope")
     blocks, floe = stream.seal_stream(INLINE, b"text", [first], block_length=8192)
@@ -187,7 +187,7 @@ def keyrings():
     document = keyring.first_document(keys)
     for number in range(70):  # as long as the chain, and longer
         sealed, plaintext = keyring.seal_keyring(document, [holder, words])
-        opens = {"keys": listed(document)}
+        opens = listed(document)
         if number in (0, 1, 2, 63, 64, 65, 69):
             yield case(f"Revision {number + 1} of a keyring.", "keyring-file", sealed, [holder], opens)
         document = keyring.next_document(document, plaintext, lease=86_400, lease_changed=3)
@@ -196,9 +196,10 @@ def keyrings():
 
 
 def listed(document):
-    """The keys of a keyring as a case states them."""
-    shown = ("label", "state", "created", "changed")
-    return [{"id": base64.b64decode(key["id"]).hex(), **{name: key[name] for name in shown}} for key in document["keys"]]
+    """What a keyring's file says, as a case states it."""
+    shown, hexed = ("label", "state", "created", "changed"), lambda text: base64.b64decode(text).hex()
+    keys = [{"id": hexed(key["id"]), **{name: key[name] for name in shown}} for key in document["keys"]]
+    return {"id": hexed(document["id"]), "revision": document["revision"], "lease": document.get("lease", 900), "keys": keys}
 
 
 def cases():

@@ -434,35 +434,35 @@ class Keyrings(Rules):
         self.opened(good | {"index_keys": [index]})
         active, destroyed = good["keys"]
         wrong = [
-            ("malformed/base64", {"id": to_base64(bytes(15))}),
-            ("malformed/base64", {"id": "AAAAAAAAAAAAAAAAAAAAAB=="}),
-            ("malformed/json", {"revision": "1"}),
-            ("malformed/keyring/revision", {"revision": 0}),
+            ("malformed/keyring/json", {"id": to_base64(bytes(15))}),
+            ("malformed/keyring/json", {"id": "AAAAAAAAAAAAAAAAAAAAAB=="}),
+            ("malformed/keyring/json", {"revision": "1"}),
+            ("malformed/keyring/before", {"revision": 0}),
             ("malformed/keyring/lease", {"lease": 0}),
             ("malformed/keyring/lease", {"lease": 86_401}),
-            ("malformed/json", {"lease_changed": "x"}),
+            ("malformed/keyring/json", {"lease_changed": "x"}),
             ("malformed/keyring/before", {"before": [to_base64(bytes(32))]}),
             ("malformed/keyring/before", {"revision": 2}),
-            ("malformed/json", {"keys": {}}),
+            ("malformed/keyring/json", {"keys": {}}),
             ("malformed/keyring/active-keys", {"keys": []}),
             ("malformed/keyring/active-keys", {"keys": [active, *keys("active")]}),
             ("malformed/keyring/duplicate-id", {"keys": [active, destroyed | {"id": active["id"]}]}),
             ("malformed/keyring/material", {"keys": [active, destroyed | {"key": active["key"]}]}),
             ("malformed/keyring/material", {"keys": [active | {"key": None}]}),
-            ("malformed/json", {"keys": [{n: v for n, v in active.items() if n != "key"}]}),
-            ("malformed/json", {"keys": [active | {"state": "lost"}]}),
-            ("malformed/json", {"keys": [active | {"label": None}]}),
-            ("malformed/base64", {"keys": [active | {"key": to_base64(bytes(31))}]}),
-            ("malformed/keyring/evidence", {"keys": [active | {"evidence": to_base64(bytes(32))}]}),
-            ("malformed/base64", {"keys": [active, destroyed | {"evidence": to_base64(bytes(16))}]}),
-            ("newer-version", {"critical": ["order"]}),
-            ("newer-version", {"recipients": ["phi-recipient:mlkem9:AAAA"]}),
-            ("malformed/recipient", {"recipients": ["age1qqqq"]}),
+            ("malformed/keyring/json", {"keys": [{n: v for n, v in active.items() if n != "key"}]}),
+            ("malformed/keyring/json", {"keys": [active | {"state": "lost"}]}),
+            ("malformed/keyring/json", {"keys": [active | {"label": None}]}),
+            ("malformed/master-key-text", {"keys": [active | {"key": to_base64(bytes(31))}]}),
+            ("malformed/keyring/material", {"keys": [active | {"evidence": to_base64(bytes(32))}]}),
+            ("malformed/keyring/json", {"keys": [active, destroyed | {"evidence": to_base64(bytes(16))}]}),
+            ("malformed/keyring/version", {"critical": ["order"]}),
+            ("malformed/keyring/version", {"recipients": ["phi-recipient:mlkem9:AAAA"]}),
+            ("malformed/keyring/recipients", {"recipients": ["age1qqqq"]}),
             ("malformed/keyring/index-keys", {"index_keys": [index | {"number": 0}]}),
             ("malformed/keyring/index-keys", {"index_keys": [index | {"number": 256}]}),
             ("malformed/keyring/index-keys", {"index_keys": [index, {**keys("previous")[0], "number": 255}]}),
             ("malformed/keyring/index-keys", {"index_keys": [index, {**keys("active")[0], "number": 2}]}),
-            ("newer-version", {"version": 2, "keys": -1}),
+            ("malformed/keyring/version", {"version": 2, "keys": -1}),
         ]
         for name, changes in wrong:
             with self.subTest(changes=changes):
@@ -478,7 +478,7 @@ class Keyrings(Rules):
             opened = keyring.open_keyring(self.sealed_as(later, made_at), [self.one])
             self.assertEqual(opened.made_at, made_at)
         for made_at in (0, 4, 2**63):
-            self.fails("malformed/keyring/revision", keyring.open_keyring, self.sealed_as(later, made_at), [self.one])
+            self.fails("malformed/keyring/data-key-revision", keyring.open_keyring, self.sealed_as(later, made_at), [self.one])
 
     def test_recipients_are_those_of_the_slots(self):
         public = public_key()
@@ -489,8 +489,9 @@ class Keyrings(Rules):
         both = document | {"recipients": [text]}
         keyring.open_keyring(self.sealed_as(both, 1, [self.one, slot]), [self.one])
         name = "malformed/keyring/recipients"
-        self.fails(name, keyring.open_keyring, self.sealed_as(document, 1, [self.one, slot]), [self.one])
-        self.fails(name, keyring.open_keyring, self.sealed_as(both, 1), [self.one])
+        differ = f"{name}-differ"
+        self.fails(differ, keyring.open_keyring, self.sealed_as(document, 1, [self.one, slot]), [self.one])
+        self.fails(differ, keyring.open_keyring, self.sealed_as(both, 1), [self.one])
         twice = document | {"recipients": [text, text]}
         self.fails(name, keyring.open_keyring, self.sealed_as(twice, 1, [self.one, slot]), [self.one])
 
@@ -516,7 +517,15 @@ class Keyrings(Rules):
             sealed, plaintext = keyring.seal_keyring(document, [self.one])
             history.append(keyring.open_keyring(sealed, [self.one]))
             document = keyring.next_document(document, plaintext)
-        allows = lambda seen, opened: history[seen - 1].seen().allows(opened if isinstance(opened, keyring.Opened) else history[opened - 1])
+
+        def allows(seen, opened):
+            try:
+                history[seen - 1].seen().check(opened if isinstance(opened, keyring.Opened) else history[opened - 1])
+                return True
+            except EnvelopeError as error:
+                self.assertEqual(error.group, "rolled-back")
+                return False
+
         self.assertTrue(allows(1, 1) and allows(1, 2) and allows(1, 65) and allows(6, 70) and allows(69, 70))
         self.assertFalse(allows(1, 66) or allows(2, 1) or allows(70, 69))
         fork = keyring.Opened(history[4].document | {"lease": 1}, 5, b"?" * 32)
@@ -527,9 +536,9 @@ class Keyrings(Rules):
         self.assertTrue(allows(5, replace(history[5], made_at=5)))
         self.assertFalse(allows(5, replace(history[5], document=history[5].document | {"id": to_base64(bytes(16))})))
         self.opened(history[4].document, least=(5, 5))
-        for least in ((6, 1), (1, 6)):
-            self.fails("rolled-back", self.opened, history[4].document, least=least)
-        self.fails("rolled-back", self.opened, history[4].document, seen=history[5].seen())
+        for least, name in (((6, 1), "revision"), ((1, 6), "data-key")):
+            self.fails(f"rolled-back/{name}", self.opened, history[4].document, least=least)
+        self.fails("rolled-back/revision", self.opened, history[4].document, seen=history[5].seen())
 
 
 def public_key():

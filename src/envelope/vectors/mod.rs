@@ -1,14 +1,20 @@
 //! The frozen vectors in `tests/vectors`: what makes them, and the proof that it still makes the same bytes.
 
+mod asked;
 mod changed;
 mod craft;
 mod header_blocks;
+mod histories;
 mod keyrings;
+mod kinds;
+mod layouts;
 mod malformed;
+mod payload_heads;
 mod records;
 mod refused;
 mod segments;
 mod streams;
+mod strict_json;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,10 +49,15 @@ struct Case {
     header: Option<Vec<Piece>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     envelope: Option<Vec<Piece>>,
+    /// A keyring's file that the reader has seen in the place of `envelope`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<Vec<Piece>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     master_keys: Vec<Master>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    services: Vec<Service>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     passphrases: Vec<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -55,6 +66,8 @@ struct Case {
     bindings: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     opens: Option<Opens>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    asked: BTreeMap<&'static str, u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     header_damage: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,14 +86,61 @@ enum Piece {
 struct Master {
     id: String,
     key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
 }
+
+/// A key service that the reader plays.
+#[derive(Serialize, Clone, Copy)]
+struct Service {
+    name: &'static str,
+    asks_network: bool,
+    authenticates: bool,
+    fails: bool,
+}
+
+/// One that asks a network and authenticates nothing.
+const FAR: Service = Service {
+    name: "org.example.far",
+    asks_network: true,
+    authenticates: false,
+    fails: false,
+};
+/// One that answers from the device itself.
+const NEAR: Service = Service {
+    name: "org.example.near",
+    asks_network: false,
+    authenticates: false,
+    fails: false,
+};
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Opens {
-    Plaintext { plaintext: String },
-    Digest { sha256: String, length: usize },
-    Keys { keys: &'static [keyrings::HeldKey] },
+    Plaintext {
+        plaintext: String,
+    },
+    Digest {
+        sha256: String,
+        length: usize,
+    },
+    Keyring {
+        id: String,
+        revision: u64,
+        lease: u64,
+        keys: &'static [keyrings::HeldKey],
+    },
+    Inspected {
+        kind: &'static str,
+        slots: Vec<Named>,
+    },
+}
+
+/// A slot, as an inspection names it.
+#[derive(Serialize)]
+struct Named {
+    scheme: u8,
+    key_id: String,
 }
 
 /// Pairs of text, as a reader or a writer presents them.
@@ -94,12 +154,15 @@ impl Case {
             call,
             header: None,
             envelope: None,
+            seen: None,
             text: None,
             master_keys: Vec::new(),
+            services: Vec::new(),
             passphrases: Vec::new(),
             labels: BTreeMap::new(),
             bindings: BTreeMap::new(),
             opens: None,
+            asked: BTreeMap::new(),
             header_damage: None,
             fails: None,
         }
@@ -134,6 +197,14 @@ impl Case {
         }
     }
 
+    /// The bytes are inspected, without a key.
+    fn inspected(envelope: impl AsRef<[u8]>) -> Self {
+        Self {
+            envelope: Some(pieces(envelope.as_ref())),
+            ..Self::of("inspect")
+        }
+    }
+
     fn keyring_file(file: impl AsRef<[u8]>) -> Self {
         Self {
             envelope: Some(pieces(file.as_ref())),
@@ -142,11 +213,28 @@ impl Case {
     }
 
     /// The reader holds master key `number`.
-    fn key(mut self, number: u8) -> Self {
+    fn key(self, number: u8) -> Self {
+        self.key_in(number, None)
+    }
+
+    /// The reader holds master key `number`, and may not use it.
+    fn suspended_key(self, number: u8) -> Self {
+        self.key_in(number, Some("suspended"))
+    }
+
+    fn key_in(mut self, number: u8, state: Option<&'static str>) -> Self {
         self.master_keys.push(Master {
             id: master_id(number).to_string(),
             key: STANDARD.encode(master_bytes(number)),
+            state,
         });
+        self
+    }
+
+    /// The reader has a service, and asks it so often.
+    fn service(mut self, service: Service, asked: u32) -> Self {
+        self.services.push(service);
+        self.asked.insert(service.name, asked);
         self
     }
 
@@ -175,9 +263,25 @@ impl Case {
         } else {
             let digest = Sha256::digest(plaintext);
             Opens::Digest {
-                sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                sha256: hex(&digest),
                 length: plaintext.len(),
             }
+        });
+        self
+    }
+
+    /// The kind and the slots of a header.
+    fn names(mut self, kind: &'static str, draft: &craft::Draft) -> Self {
+        let slot = |slot: &Vec<u8>| {
+            let len = usize::from(u16::from_be_bytes([slot[1], slot[2]]));
+            Named {
+                scheme: slot[0],
+                key_id: hex(&slot[3..3 + len]),
+            }
+        };
+        self.opens = Some(Opens::Inspected {
+            kind,
+            slots: draft.slots.iter().map(slot).collect(),
         });
         self
     }
@@ -256,6 +360,10 @@ fn context(labels: Pairs, bindings: Pairs) -> Context {
     context
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn owned(pairs: Pairs) -> BTreeMap<String, String> {
     let owned = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
     pairs.iter().map(owned).collect()
@@ -289,8 +397,14 @@ fn sample(len: usize) -> Vec<u8> {
 fn all() -> Vec<Case> {
     [
         records::cases(),
+        layouts::cases(),
+        kinds::cases(),
+        asked::cases(),
         streams::cases(),
+        payload_heads::cases(),
         keyrings::cases(),
+        strict_json::cases(),
+        histories::cases(),
         malformed::cases(),
         changed::cases(),
         refused::cases(),
