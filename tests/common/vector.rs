@@ -85,15 +85,23 @@ pub(crate) struct Master {
 #[derive(Deserialize, Serialize, PartialEq, Debug)]
 #[serde(untagged, deny_unknown_fields)]
 pub(crate) enum Opens {
-    Plaintext { plaintext: String },
-    Digest { sha256: String, length: usize },
+    Plaintext {
+        plaintext: String,
+    },
+    Digest {
+        sha256: String,
+        length: usize,
+    },
     Keyring {
         id: String,
         revision: u64,
         lease: u64,
         keys: Vec<HeldKey>,
     },
-    Inspected { kind: String, slots: Vec<Named> },
+    Inspected {
+        kind: String,
+        slots: Vec<Named>,
+    },
 }
 
 #[derive(Deserialize, Serialize, PartialEq, Debug)]
