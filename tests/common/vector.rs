@@ -19,8 +19,8 @@ use std::time::UNIX_EPOCH;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use phi_envelope::{
-    Context, DecryptReader, Envelope, EnvelopeCipher, Error, Keyring, KeyringFault, KeyringFile,
-    MasterKey, Passphrase, inspect,
+    Context, DecryptReader, Envelope, EnvelopeCipher, Error, Evidence, Keyring, KeyringFault,
+    KeyringFile, MasterKey, Passphrase, inspect,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -97,6 +97,18 @@ pub(crate) enum Opens {
         revision: u64,
         lease: u64,
         keys: Vec<HeldKey>,
+    },
+    Evidence {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        keyring: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revision: Option<u64>,
+        scheme: u8,
+        key_id: String,
+        began: u64,
+        places: usize,
+        findings: usize,
+        in_use: u64,
     },
     Inspected {
         kind: String,
@@ -190,6 +202,7 @@ impl Vector {
             ("stream-detached", None) => self.as_stream(|cipher, context| {
                 cipher.decrypt_reader_detached(&header, Cursor::new(&envelope), context)
             }),
+            ("evidence-file", None) => vec![self.as_evidence_file(&envelope)],
             ("keyring-file", None) => vec![self.as_keyring_file(&envelope)],
             (call, _) => panic!("no such call: {call}"),
         }
@@ -257,6 +270,23 @@ impl Vector {
             put(&path, file);
             known.reload()?;
             Ok((Opens::listed(&known.keyring()), None))
+        })
+    }
+
+    fn as_evidence_file(&self, file: &[u8]) -> Outcome {
+        self.with_cipher(|cipher| {
+            let evidence = Evidence::open(cipher, file)?;
+            let opened = Opens::Evidence {
+                keyring: evidence.keyring.map(|keyring| hex(&keyring.id)),
+                revision: evidence.keyring.map(|keyring| keyring.revision),
+                scheme: evidence.key.scheme,
+                key_id: hex(&evidence.key.key_id),
+                began: evidence.began,
+                places: evidence.places.len(),
+                findings: evidence.findings.len(),
+                in_use: evidence.in_use,
+            };
+            Ok((opened, None))
         })
     }
 
@@ -430,6 +460,7 @@ pub(crate) fn name_of(error: &Error) -> String {
         } => within("rolled-back", how),
         Error::ContextMismatch(mismatch) => within("context-mismatch", mismatch),
         Error::AuthenticationFailed(part) => within("authentication-failed", part),
+        Error::Evidence(fault) => within("evidence", fault),
         Error::LimitExceeded(limit) => within("limit-exceeded", limit),
         other => format!("not an outcome of a vector: {other}"),
     }

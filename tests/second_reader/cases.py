@@ -14,6 +14,7 @@ import random
 import sys
 
 import envelope
+import evidence
 import keyring
 import made
 import mutations
@@ -52,6 +53,8 @@ def opened(case, providers):
     match case["call"]:
         case "inspect":
             return {"opens": inspected(data)}
+        case "evidence-file":
+            return {"opens": shown(evidence.open_evidence(data, providers))}
         case "keyring-file":
             seen = keyring.open_keyring(joined(case["seen"]), providers).seen() if "seen" in case else None
             return {"opens": made.listed(keyring.open_keyring(data, providers, seen).document)}
@@ -66,6 +69,15 @@ def opened(case, providers):
             plaintext = b"".join(segments)
     found = {"opens": described(plaintext)}
     return {**found, "header_damage": damage} if damage else found
+
+
+def shown(document):
+    """What evidence says, as a case states it."""
+    key, keyring, out = document["key"], document["keyring"], {}
+    if keyring is not None:
+        out = {"keyring": base64.b64decode(keyring["id"]).hex(), "revision": keyring["revision"]}
+    out |= {"scheme": key["scheme"], "key_id": base64.b64decode(key["id"]).hex(), "began": document["began"]}
+    return out | {"places": len(document["places"]), "findings": len(document["findings"]), "in_use": document["in_use"]}
 
 
 def inspected(data):
@@ -102,8 +114,26 @@ def read(folder):
             same_rule += found == expected
             if found != expected:
                 print(f"note: {path.stem}: {expected['fails']}, named {found['fails']} here")
+    permissions = read_permissions(folder, disagreed)
+    print(f"{permissions} permissions of evidence")
     print(f"{opened} opened, {refused} refused ({same_rule} by the same rule), {len(disagreed)} disagreed")
     return not disagreed and opened + refused > 0
+
+
+def read_permissions(folder, disagreed):
+    """Whether evidence permits a destruction (FORMAT §9.4)."""
+    paths = sorted(folder.glob("evidence/*.json"))
+    for path in paths:
+        case = json.loads(path.read_text())
+        document = evidence.parse_evidence(json.dumps(case["evidence"]).encode())
+        ring, key_id = case["keyring"] | {"keys": [case["key"]]}, base64.b64decode(case["key"]["id"])
+        why = evidence.forbids(document, ring, key_id, case["now"], case["allowance"], case["age"])
+        if (why is None) != case["permits"]:
+            disagreed.append(path.stem)
+            print(f"{path.stem}: expected {case.get('fault')}, found {why}")
+        elif why != case.get("fault"):
+            print(f"note: {path.stem}: {case['fault']}, named {why} here")
+    return len(paths)
 
 
 def write(folder):

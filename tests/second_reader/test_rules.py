@@ -584,21 +584,21 @@ class Evidence(Rules):
     def test_it_does_not(self):
         now, began = self.NOW, self.NOW - 50
         refused = [
-            ("not-a-key-of-a-keyring", {"changes": {"keyring": None}}),
-            ("not-a-key-of-a-keyring", {"changes": {"key": {"scheme": 4, "id": self.key["id"]}}}),
-            ("another-keyring", {"changes": {"keyring": {"id": to_base64(bytes(16)), "revision": 4}}}),
-            ("an-older-keyring", {"ring": {"revision": 3}}),
-            ("another-key", {"changes": {"key": {"scheme": 1, "id": self.active["id"]}}}),
-            ("no-such-key", {"ring": {"keys": [self.active]}}),
-            ("active", {"key": {"state": "active"}}),
-            ("destroyed", {"key": {"state": "destroyed"}}),
+            ("other-key", {"changes": {"keyring": None}}),
+            ("other-key", {"changes": {"key": {"scheme": 4, "id": self.key["id"]}}}),
+            ("other-keyring", {"changes": {"keyring": {"id": to_base64(bytes(16)), "revision": 4}}}),
+            ("older-keyring", {"ring": {"revision": 3}}),
+            ("other-key", {"changes": {"key": {"scheme": 1, "id": self.active["id"]}}}),
+            ("other-key", {"ring": {"keys": [self.active]}}),
+            ("changed-since", {"key": {"state": "active"}}),
+            ("changed-since", {"key": {"state": "destroyed"}}),
             ("changed-since", {"key": {"changed": now - 1_250}}),
-            ("not-settled", {"changes": {"settled_since": began - 1_200}}),
-            ("not-settled", {"changes": {"settled_since": began}}),
-            ("not-settled", {"ring": {"lease": 901}}),
-            ("not-settled", {"ring": {"lease_changed": began - 86_700}}),
-            ("times", {"changes": {"ended": began - 1}}),
-            ("times", {"changes": {"ended": now + 301}}),
+            ("too-soon", {"changes": {"settled_since": began - 1_200}}),
+            ("too-soon", {"changes": {"settled_since": began}}),
+            ("too-soon", {"ring": {"lease": 901}}),
+            ("too-soon", {"ring": {"lease_changed": began - 86_700}}),
+            ("clock", {"changes": {"ended": began - 1}}),
+            ("clock", {"changes": {"ended": now + 301}}),
             ("too-old", {"now": began + 86_401}),
             ("no-places", {"changes": {"places": []}}),
             ("in-use", {"changes": {"in_use": 1}}),
@@ -609,7 +609,7 @@ class Evidence(Rules):
         self.assertIsNone(self.why(ring={"lease_changed": began - 86_701}))
         long = {"settled_since": began - 86_701}
         self.assertIsNone(self.why(long, ring={"lease_changed": began - 86_700}))
-        self.assertEqual(self.why({"settled_since": began - 86_700}, ring={"lease": 1, "lease_changed": began}), "not-settled")
+        self.assertEqual(self.why({"settled_since": began - 86_700}, ring={"lease": 1, "lease_changed": began}), "too-soon")
 
     def test_findings(self):
         found = {"findings": [finding("link-out"), finding("link-out"), finding("excluded")], "more": [counted("excluded", 3)]}
@@ -626,8 +626,8 @@ class Evidence(Rules):
             [counted("link-out", 1), counted("link-out", 1), counted("excluded", 4)],
         ]
         for accepted in wrong:
-            self.assertEqual(self.why(found | {"accepted": accepted}), "findings")
-        self.assertEqual(self.why({"accepted": [counted("moved", 1)]}), "findings")
+            self.assertEqual(self.why(found | {"accepted": accepted}), "found")
+        self.assertEqual(self.why({"accepted": [counted("moved", 1)]}), "found")
 
     def test_fields(self):
         for changes in (
@@ -639,11 +639,11 @@ class Evidence(Rules):
             {"opened": None},
             {"previous": "AAAA"},
         ):
-            with self.subTest(changes=changes), self.assertRaisesRegex(EnvelopeError, "^malformed/"):
+            with self.subTest(changes=changes), self.assertRaisesRegex(EnvelopeError, "^evidence/content"):
                 self.why(changes)
         without = {name: value for name, value in self.evidence.items() if name != "previous"}
-        self.fails("malformed/json", evidence.parse_evidence, json.dumps(without).encode())
-        self.fails("newer-version", self.why, {"version": 2, "places": 0})
+        self.fails("evidence/content", evidence.parse_evidence, json.dumps(without).encode())
+        self.fails("evidence/newer", self.why, {"version": 2, "places": 0})
         path = base64.b64encode(b"\xff").decode()
         self.assertIsNone(self.why({"places": [{"name": "?", "path_base64": path, "kind": "objects", "envelopes": 0, "bytes": 0}]}))
 

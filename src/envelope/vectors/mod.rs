@@ -3,6 +3,7 @@
 mod asked;
 mod changed;
 mod craft;
+mod evidences;
 mod header_blocks;
 mod histories;
 mod keyrings;
@@ -10,6 +11,7 @@ mod kinds;
 mod layouts;
 mod malformed;
 mod payload_heads;
+mod permits;
 mod records;
 mod refused;
 mod segments;
@@ -130,6 +132,18 @@ enum Opens {
         lease: u64,
         keys: &'static [keyrings::HeldKey],
     },
+    Evidence {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        keyring: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revision: Option<u64>,
+        scheme: u64,
+        key_id: String,
+        began: u64,
+        places: usize,
+        findings: usize,
+        in_use: u64,
+    },
     Inspected {
         kind: &'static str,
         slots: Vec<Named>,
@@ -202,6 +216,13 @@ impl Case {
         Self {
             envelope: Some(pieces(envelope.as_ref())),
             ..Self::of("inspect")
+        }
+    }
+
+    fn evidence_file(file: impl AsRef<[u8]>) -> Self {
+        Self {
+            envelope: Some(pieces(file.as_ref())),
+            ..Self::of("evidence-file")
         }
     }
 
@@ -405,6 +426,7 @@ fn all() -> Vec<Case> {
         keyrings::cases(),
         strict_json::cases(),
         histories::cases(),
+        evidences::cases(),
         malformed::cases(),
         changed::cases(),
         refused::cases(),
@@ -416,6 +438,21 @@ fn all() -> Vec<Case> {
     .collect()
 }
 
+/// Every file of vectors and what stands in it.
+fn files() -> Vec<(PathBuf, String)> {
+    let path = |name: &str| folder().join(name).with_extension("json");
+    let vectors = all();
+    for case in &vectors {
+        let outcomes = [case.opens.is_some(), case.fails.is_some()];
+        assert_ne!(outcomes[0], outcomes[1], "{}", case.name);
+    }
+    let vectors = vectors.iter().map(|case| (path(case.name), case.json()));
+    let permits = permits::cases();
+    let permits = permits.iter();
+    let permits = permits.map(|case| (path(&format!("evidence/{}", case.name)), case.json()));
+    vectors.chain(permits).collect()
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
@@ -423,9 +460,9 @@ fn folder() -> PathBuf {
 #[test]
 #[ignore = "writes the vectors anew; what was published must not change"]
 fn write_the_vectors() {
-    for case in all() {
-        let path = folder().join(case.name).with_extension("json");
-        fs::write(path, case.json()).unwrap();
+    fs::create_dir_all(folder().join("evidence")).unwrap();
+    for (path, json) in files() {
+        fs::write(path, json).unwrap();
     }
 }
 
@@ -435,23 +472,17 @@ fn the_committed_vectors_are_what_this_crate_makes() {
     if !folder().exists() {
         return;
     }
-    let mut stale: Vec<_> = fs::read_dir(folder())
-        .unwrap()
+    let listed = [folder(), folder().join("evidence")].map(|folder| fs::read_dir(folder).unwrap());
+    let paths = listed.into_iter().flatten();
+    let mut stale: Vec<_> = paths
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
         .collect();
-    for case in all() {
-        assert!(
-            case.opens.is_some() != case.fails.is_some(),
-            "{}",
-            case.name
-        );
-        let path = folder().join(case.name).with_extension("json");
+    let files = files();
+    assert_eq!(files.len(), stale.len());
+    for (path, json) in files {
         let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == case.json(), "{} is another", case.name);
+        assert!(committed == json, "{} is another", path.display());
         stale.retain(|other| *other != path);
     }
     assert!(stale.is_empty(), "made by nothing: {stale:?}");
