@@ -20,6 +20,8 @@ pub mod floe;
 mod format;
 mod keys;
 pub mod manual;
+mod memory;
+mod parallel;
 mod rotation;
 mod secret;
 
@@ -32,9 +34,11 @@ pub use error::{
     Limit, Malformed, Recipients, Result, SlotId,
 };
 pub use file::{
-    FileInspection, FileOptions, FileReport, RangeReader, Rewrapped, add_recipient_file,
-    decrypt_file, encrypt_file, inspect_file, open_range, reencrypt_file, remove_recipient_file,
-    repack_file, replace_recipient_file, rewrap_file, verify_file,
+    ChangeOptions, FileInspection, FileOptions, FileReport, NotKept, RangeReader, Rewrapped,
+    add_recipient_file, decrypt_file, decrypt_from, decrypt_read, decrypt_to, encrypt_file,
+    encrypt_from, encrypt_read, inspect_file, on_lock_wait, open_range, reencrypt_file,
+    remove_recipient_file, repack_file, replace_recipient_file, rewrap_file, set_lock_wait,
+    verify_file,
 };
 pub use format::slot::{Slot, WrappedKey};
 pub use keys::{

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The parts of the crate and their layers. A part imports parts of lower layers alone; two parts of one layer never import
 /// each other.
-const LAYERS: [(&str, u8); 10] = [
+const LAYERS: [(&str, u8); 12] = [
     ("rotation", 5),
     ("file", 4),
     ("envelope", 3),
@@ -17,7 +17,9 @@ const LAYERS: [(&str, u8); 10] = [
     ("format", 1),
     ("crypto", 1),
     ("disk", 1),
+    ("memory", 1),
     ("secret", 0),
+    ("parallel", 0),
     ("error", 0),
 ];
 

@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use phi_envelope::KeyId;
 
 use crate::archive::args::{DestroyGround, DestroyTerms, Exposure, Inventory, Retire, Rewrap};
-use crate::options::{ContextArgs, FromArgs, KeyArgs, LayoutArgs, SecretArgs, ToArgs, WorkArgs};
+use crate::options::{
+    ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, LockWait, SecretArgs, ToArgs, WorkArgs,
+};
 use crate::streams::ByteRange;
 
 /// Seals files before they leave the house, opens them, and keeps the keys.
@@ -20,6 +22,12 @@ pub(crate) struct Cli {
     /// Answer with one JSON object on stdout, or JSON lines for whole archives; on stderr where the data itself goes to stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// How long a file that another program has locked is waited for, as 500ms, 30s or 5m, or forever [default: 60s]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub(crate) lock_wait: Option<LockWait>,
+    /// Open a keyring's file although others may read or write it, as with a secret that is mounted into a container
+    #[arg(long, global = true)]
+    pub(crate) allow_access_by_others: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -93,6 +101,8 @@ pub(crate) enum Command {
         /// Bytes of a header block: a multiple of 4096 up to 65536
         #[arg(long, value_name = "BYTES")]
         block_length: usize,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Add, remove or replace who can open a file; all demand exactly the file's labels
     #[command(subcommand)]
@@ -108,6 +118,39 @@ impl Command {
             Self::Exposure(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether a command opens the file of a keyring.
+    pub(crate) fn opens_keyring(&self) -> bool {
+        let is_named = |key: &KeyArgs| key.keyring.is_some();
+        let is_for = |to: &ToArgs| !to.to_keyrings.is_empty();
+        match self {
+            Self::Keyring(command) => !matches!(command, KeyringCommand::New { .. }),
+            Self::Encrypt(args) => is_named(&args.key) || is_for(&args.to),
+            Self::Reencrypt(args) => is_named(&args.key) || is_for(&args.to),
+            Self::Decrypt(args) => is_named(&args.key),
+            Self::Verify(args) => is_named(&args.key),
+            Self::Cat(args) => is_named(&args.key),
+            Self::Rewrap(args) => is_named(&args.key) || is_for(&args.anew.to),
+            Self::Repack { key, .. } => is_named(key),
+            Self::Recipient(command) => command.opens_keyring(),
+            Self::Inventory(args) => !args.keyrings.is_empty(),
+            Self::Retire(args) => is_named(&args.key),
+            Self::Inspect { .. } | Self::Exposure(_) => false,
+        }
+    }
+}
+
+impl RecipientCommand {
+    fn opens_keyring(&self) -> bool {
+        let (on, to, from) = match self {
+            Self::Add { on, to } => (on, Some(to), None),
+            Self::Remove { on, from } => (on, None, Some(from)),
+            Self::Replace { on, from, to } => (on, Some(to), Some(from)),
+        };
+        on.key.keyring.is_some()
+            || to.is_some_and(|to| !to.to_keyrings.is_empty())
+            || from.is_some_and(|from| from.from_keyring.is_some())
     }
 }
 
@@ -271,6 +314,14 @@ pub(crate) struct Reencrypt {
     pub(crate) context: ContextArgs,
     #[command(flatten)]
     pub(crate) layout: LayoutArgs,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+    /// Let recipients go that are not named here; without it, a file that has such a one is refused
+    #[arg(long)]
+    pub(crate) drop_recipients: bool,
+    /// Bytes of a record at most, which is read into memory whole [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) largest_record: Option<u64>,
     /// Threads [default: all cores]
     #[arg(long)]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -312,4 +363,6 @@ pub(crate) struct RecipientFile {
     /// A label of the file (repeatable); all of them must be given
     #[arg(long = "label", value_name = "K=V")]
     pub(crate) labels: Vec<String>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
 }

@@ -14,6 +14,7 @@ use crate::signals;
 /// The exit codes but 0. They are ordered by what a caller must know first: the greatest of several counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "there are no signals"))]
 pub(crate) enum Exit {
     /// It failed, and nothing was changed but what the message says.
     Failed = 1,
@@ -151,7 +152,11 @@ impl Failure {
         Self {
             exit: exit(error),
             kind: error.word(),
-            message: format!("{}: {}", escaped_path(path), escaped(&said(error))),
+            message: format!(
+                "{}: {}",
+                escaped_path(path),
+                escaped(&with_options(&said(error)))
+            ),
         }
     }
 
@@ -237,7 +242,33 @@ fn message(error: &anyhow::Error) -> String {
         }
         cause = error.source();
     }
-    told.join(": ")
+    with_options(&told.join(": "))
+}
+
+/// The library's words for choices, and the options by which this program gives them.
+const CHOICES: [(&str, &str); 5] = [
+    (
+        "the output exists and is not to be overwritten",
+        "the output exists; --overwrite replaces it",
+    ),
+    (
+        "allow access by others explicitly",
+        "give --allow-access-by-others",
+    ),
+    (
+        "allow the change without a lock",
+        "give --allow-without-lock",
+    ),
+    ("drop recipients explicitly", "give --drop-recipients"),
+    ("wait longer for locks", "give a longer --lock-wait"),
+];
+
+fn with_options(text: &str) -> String {
+    CHOICES
+        .iter()
+        .fold(text.to_owned(), |text, (choice, option)| {
+            text.replace(choice, option)
+        })
 }
 
 fn said(error: &Error) -> String {

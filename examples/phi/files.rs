@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
-    FileOptions, FileReport, Rewrapped, decrypt_file, encrypt_file, reencrypt_file, repack_file,
-    rewrap_file, verify_file,
+    FileOptions, FileReport, Kind, Rewrapped, decrypt_from, decrypt_read, encrypt_from,
+    encrypt_read, inspect_file, reencrypt_file, repack_file, verify_file,
 };
 use serde_json::{Value, json};
 
 use crate::archive::args::Rewrap;
 use crate::args::{Decrypt, Encrypt, Reencrypt, Verify};
+use crate::checks::{check_header, output_or, refuse_any, refuse_key_file, refuse_overwrite};
 use crate::failure::{self, Failure, usage, usage_of};
 use crate::keys::{self, Keys};
-use crate::options::{KeyArgs, LayoutArgs, WorkArgs};
-use crate::output::{Answer, Console, damage_json, escaped_path, put_path};
-use crate::streams::{self, is_dash, named, only_flows};
-use crate::{archive, new_file, signals, stdio};
+use crate::options::{ChangeArgs, KeyArgs, LayoutArgs, WorkArgs};
+use crate::output::{Answer, Console, damage_json, escaped_path, put_path, warn_not_kept};
+use crate::streams::{self, Source, is_dash, only_flows};
+use crate::{archive, signals, stdio};
 
 /// What a sealed file's name ends in.
 const ENDING: &str = "phi";
@@ -31,6 +32,13 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
     })?;
     if is_dash(&output) {
         console.give_stdout_to_data();
+        refuse_overwrite(args.overwrite)?;
+    }
+    check_header(&args.work, true)?;
+    if args.work.detached.is_some() && args.layout.block_length.is_some() {
+        return Err(usage(
+            "--block-length: a header that stands apart has no blocks",
+        ));
     }
     let context = keys::context(&args.context)?;
     let cipher = Keys::new(&args.key).writer(&args.to, &args.layout)?;
@@ -40,14 +48,21 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         streams::encrypt_to_stdout(with, from, &meter)
     } else {
         refuse_key_file(&output, &args.key)?;
-        refuse_any(&output, args.to.to_keyrings.iter())?;
+        let to = &args.to;
+        let secrets = to.to_passphrase_file.iter().chain(&args.context.bind_file);
+        let keyrings = to.to_keyrings.iter().chain(&to.to_keyring_passphrase_files);
+        refuse_any(&output, keyrings.chain(secrets))?;
         let options = meter.watch(options(&args.work, args.overwrite));
-        let input = named(&args.input)?;
-        // Who writes into a pipe is interrupted too, and the library would take his end for the end of the input.
-        let _graceful = (!only_flows(&args.input)).then(signals::graceful);
-        encrypt_file(&cipher, input, &output, &context, options)
-            .map(|report| report.plaintext_bytes)
-            .map_err(Into::into)
+        let source = Source::open(&args.input)?;
+        let _graceful = signals::graceful();
+        let sealed = match source {
+            Source::File(file) => encrypt_from(&cipher, &file, &output, &context, options),
+            Source::Flow(flow) => encrypt_read(&cipher, flow, &output, &context, options),
+        };
+        sealed.map_err(Into::into).map(|report| {
+            warn_not_kept(console, &output, report.not_kept);
+            report.plaintext_bytes
+        })
     };
     let pace = meter.stop(sealed.with_context(|| arrow(&args.input, &output))?);
     console.say(format_args!(
@@ -80,7 +95,9 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
     })?;
     if is_dash(&output) {
         console.give_stdout_to_data();
+        refuse_overwrite(args.overwrite)?;
     }
+    check_header(&args.work, false)?;
     let context = keys::context(&args.context)?;
     let cipher = Keys::new(&args.key).reader()?;
     let meter = console.meter();
@@ -91,11 +108,17 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
     } else {
         refuse_key_file(&output, &args.key)?;
         let options = meter.watch(options(&args.work, args.overwrite));
-        let input = named(&args.input)?;
+        refuse_any(&output, args.context.bind_file.iter())?;
+        let source = Source::open(&args.input)?;
         let _graceful = signals::graceful();
-        decrypt_file(&cipher, input, &output, &context, options)
-            .map(|report| (report.plaintext_bytes, report.header_damage))
-            .map_err(Into::into)
+        let opened = match source {
+            Source::File(file) => decrypt_from(&cipher, &file, &output, &context, options),
+            Source::Flow(flow) => decrypt_read(&cipher, flow, &output, &context, options),
+        };
+        opened.map_err(Into::into).map(|report| {
+            warn_not_kept(console, &output, report.not_kept);
+            (report.plaintext_bytes, report.header_damage)
+        })
     };
     let (bytes, damage) = opened.with_context(|| arrow(&args.input, &output))?;
     let pace = meter.stop(bytes);
@@ -121,6 +144,7 @@ pub(crate) fn verify(console: &Console, args: &Verify) -> Result<Answer> {
     if args.work.detached.is_some() && args.files.len() > 1 {
         return Err(usage("--detached is the header of one file"));
     }
+    check_header(&args.work, false)?;
     let context = keys::context(&args.context)?;
     let cipher = Keys::new(&args.key).reader()?;
     each(console, "verify", &args.files, |path| {
@@ -148,6 +172,11 @@ pub(crate) fn verify(console: &Console, args: &Verify) -> Result<Answer> {
 
 pub(crate) fn rewrap(console: &Console, args: &Rewrap) -> Result<Answer> {
     if args.recursive {
+        if args.change.allow_without_lock || args.change.allow_loss_of_attributes {
+            return Err(usage(
+                "--allow-without-lock and --allow-loss-of-attributes are for files that are named, and not for --recursive",
+            ));
+        }
         return archive::rewrap::run(console, args);
     }
     let headers: Vec<PathBuf> = args.detached.iter().cloned().collect();
@@ -160,9 +189,10 @@ pub(crate) fn rewrap(console: &Console, args: &Rewrap) -> Result<Answer> {
         &headers
     };
     let cipher = Keys::new(&args.key).reader()?;
+    let change = args.change.options();
     each(console, "rewrap", files, |path| {
         let _graceful = signals::graceful();
-        let changed = rewrap_file(&cipher, path)? == Rewrapped::Done;
+        let changed = change.rewrap(&cipher, path)? == Rewrapped::Done;
         let what = if changed {
             "rewrapped"
         } else {
@@ -175,7 +205,22 @@ pub(crate) fn rewrap(console: &Console, args: &Rewrap) -> Result<Answer> {
 
 pub(crate) fn reencrypt(console: &Console, args: &Reencrypt) -> Result<Answer> {
     let context = keys::context(&args.context)?;
-    let laid_out = laid_out(threaded(args.threads), &args.layout)?;
+    let mut laid_out = args
+        .change
+        .among(laid_out(threaded(args.threads), &args.layout)?);
+    if args.drop_recipients {
+        laid_out = laid_out.dropping_recipients();
+    }
+    if let Some(bytes) = args.largest_record {
+        laid_out = laid_out.largest_record(bytes);
+    }
+    let has_layout = args.layout.segment_length.is_some() || args.layout.block_length.is_some();
+    if has_layout && inspect_file(&args.file).is_ok_and(|found| found.header.kind == Kind::Record) {
+        return Err(usage(format_args!(
+            "{}: a record has neither segments nor header blocks",
+            escaped_path(&args.file)
+        )));
+    }
     let cipher = Keys::new(&args.key).rewriter(&args.to)?;
     let meter = console.meter();
     let options = meter.watch(laid_out);
@@ -183,6 +228,7 @@ pub(crate) fn reencrypt(console: &Console, args: &Reencrypt) -> Result<Answer> {
     let FileReport {
         plaintext_bytes,
         header_damage,
+        not_kept,
         ..
     } = reencrypt_file(&cipher, &args.file, &context, options)
         .with_context(|| escaped_path(&args.file))?;
@@ -190,6 +236,7 @@ pub(crate) fn reencrypt(console: &Console, args: &Reencrypt) -> Result<Answer> {
     if let Some(damage) = header_damage {
         console.warn(&args.file, damage);
     }
+    warn_not_kept(console, &args.file, not_kept);
     console.say(format_args!(
         "{}: sealed anew {pace}",
         escaped_path(&args.file)
@@ -206,16 +253,16 @@ pub(crate) fn reencrypt(console: &Console, args: &Reencrypt) -> Result<Answer> {
 
 pub(crate) fn repack(
     console: &Console,
-    file: &Path,
+    (file, block_length): (&Path, usize),
     key: &KeyArgs,
-    block_length: usize,
+    change: ChangeArgs,
 ) -> Result<Answer> {
     let options = FileOptions::new()
         .block_length(block_length)
         .map_err(usage_of)?;
     let cipher = Keys::new(key).reader()?;
     let meter = console.meter();
-    let options = meter.watch(options);
+    let options = meter.watch(change.among(options));
     let _graceful = signals::graceful();
     repack_file(&cipher, file, options).with_context(|| escaped_path(file))?;
     meter.stop(0);
@@ -268,20 +315,6 @@ pub(crate) fn each(
     Ok(Answer::of_several(json, worst.as_ref()))
 }
 
-/// Where to: what the caller says, stdout for stdin, else what follows from the input's name.
-fn output_or(
-    stated: Option<&Path>,
-    input: &Path,
-    named_after: impl FnOnce(&Path) -> Result<PathBuf>,
-) -> Result<PathBuf> {
-    match stated {
-        Some(output) if is_dash(output) => Ok(output.to_owned()),
-        Some(output) => new_file::behind_links(output),
-        None if is_dash(input) => Ok(PathBuf::from("-")),
-        None => new_file::behind_links(&named_after(input)?),
-    }
-}
-
 fn options(work: &WorkArgs, overwrite: bool) -> FileOptions<'static> {
     let mut options = threaded(work.threads);
     if let Some(path) = &work.detached {
@@ -314,25 +347,4 @@ fn laid_out<'a>(options: FileOptions<'a>, layout: &LayoutArgs) -> Result<FileOpt
 
 fn arrow(input: &Path, output: &Path) -> String {
     format!("{} -> {}", escaped_path(input), escaped_path(output))
-}
-
-/// Refuses to overwrite what opens the files.
-fn refuse_key_file(output: &Path, keys: &KeyArgs) -> Result<()> {
-    let secret = &keys.secret;
-    let files = [
-        &keys.keyring,
-        &secret.passphrase_file,
-        &secret.master_key_file,
-    ];
-    refuse_any(output, files.into_iter().flatten())
-}
-
-fn refuse_any<'a>(output: &Path, mut files: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
-    let Ok(output) = output.canonicalize() else {
-        return Ok(()); // there is nothing to overwrite
-    };
-    if files.any(|file| file.canonicalize().is_ok_and(|file| file == output)) {
-        return Err(usage("the output is a file of keys"));
-    }
-    Ok(())
 }

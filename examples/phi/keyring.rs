@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use crate::args::{KeyringCommand, NewState};
 use crate::keys::open_keyring;
 use crate::options::SecretArgs;
-use crate::output::{Answer, Console, hex, path_json};
+use crate::output::{Answer, Console, escaped_path, hex, put_path};
 use crate::secrets::{Asked, Secret};
+use crate::signals;
 
 /// Bytes of evidence at most: a thousand findings and ten thousand keys are much less.
 const LONGEST_EVIDENCE: u64 = 1 << 26;
@@ -57,6 +58,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
                 let keyring = open(file, secret)?;
                 let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
                 let cipher = EnvelopeCipher::new(keyring.keyring());
+                let _graceful = signals::graceful();
                 destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
                 tell(console, "destroy", (file, &keyring), *id)
@@ -79,6 +81,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
                 &shown(file),
             )?;
             let protection = new.provider()?;
+            let _graceful = signals::graceful();
             keyring
                 .protect_with(protection)
                 .with_context(|| shown(file))?;
@@ -86,7 +89,9 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
                 "{}: sealed under the new secret; copies of the old file still open with the old one",
                 shown(file)
             ))?;
-            Ok(json!({ "command": "keyring passwd", "path": path_json(file) }).into())
+            let mut answer = json!({ "command": "keyring passwd" });
+            put_path(&mut answer, "path", file);
+            Ok(answer.into())
         }
     }
 }
@@ -100,6 +105,7 @@ fn new(console: &Console, path: &Path, label: &str, secret: &SecretArgs) -> Resu
         .with_context(|| shown(path));
     }
     let secret = Secret::read(secret, &shown(path), Asked::Twice)?;
+    let _graceful = signals::graceful();
     let file = KeyringFile::create(path, label, secret.provider()?).with_context(|| shown(path))?;
     let keys = file.keyring().keys();
     console.say(format_args!(
@@ -124,6 +130,7 @@ fn changed(
     change: impl FnOnce(&mut KeyringEdit) -> phi_envelope::Result<KeyId>,
 ) -> Result<Answer> {
     let file = open(path, secret)?;
+    let _graceful = signals::graceful();
     let id = file.update(change).with_context(|| shown(path))?;
     tell(console, command, (path, &file), id)
 }
@@ -158,13 +165,13 @@ fn open(path: &Path, secret: &SecretArgs) -> Result<KeyringFile> {
 }
 
 fn answer(command: &str, path: &Path, keys: &[KeyInfo], about: Option<&KeyInfo>) -> Answer {
-    json!({
+    let mut answer = json!({
         "command": format!("keyring {command}"),
-        "path": path_json(path),
         "key": about.map(object),
         "keys": keys.iter().map(object).collect::<Vec<_>>(),
-    })
-    .into()
+    });
+    put_path(&mut answer, "path", path);
+    answer.into()
 }
 
 fn object(key: &KeyInfo) -> Value {
@@ -216,5 +223,5 @@ fn date(time: SystemTime) -> String {
 }
 
 fn shown(path: &Path) -> String {
-    path.display().to_string()
+    escaped_path(path)
 }

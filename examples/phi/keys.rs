@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
-    Context, EnvelopeCipher, EnvelopeCipherBuilder, KeyProvider, KeyringFile, Passphrase,
+    Context, EnvelopeCipher, EnvelopeCipherBuilder, KeyProvider, KeyringFile, KeyringFileOptions,
+    Passphrase,
 };
 
 use crate::failure::{usage, usage_of};
@@ -47,7 +49,15 @@ impl<'a> Keys<'a> {
             }
             builder = builder.write_for(self.main()?);
         }
-        self.finish(builder, to)
+        let cipher = self.finish(builder, to)?;
+        let secret = &self.args.secret;
+        let is_given = secret.passphrase_file.is_some() || secret.master_key_file.is_some();
+        if is_given && self.secret.is_none() {
+            return Err(usage(
+                "nothing is sealed for --passphrase-file or --master-key-file: without --keyring, recipients that are named take their place",
+            ));
+        }
+        Ok(cipher)
     }
 
     /// The cipher that seals a file anew: it reads with the main key in any case.
@@ -161,9 +171,22 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// Whether files of keyrings are opened although others may read or write them.
+static OTHERS_ARE_ALLOWED: AtomicBool = AtomicBool::new(false);
+
+/// From now on files of keyrings are opened although others may read or write them.
+pub(crate) fn allow_access_by_others() {
+    OTHERS_ARE_ALLOWED.store(true, Ordering::SeqCst);
+}
+
 /// Opens a keyring's file.
 pub(crate) fn open_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> {
-    KeyringFile::open(path, secret.provider()?).with_context(|| escaped_path(path))
+    let mut options = KeyringFileOptions::default();
+    if OTHERS_ARE_ALLOWED.load(Ordering::SeqCst) {
+        options = options.allow_access_by_others();
+    }
+    let opened = options.open(path, secret.provider()?);
+    opened.with_context(|| escaped_path(path))
 }
 
 /// The context that the options present.

@@ -9,6 +9,7 @@
 
 mod archive;
 mod args;
+mod checks;
 mod failure;
 mod files;
 mod inspect;
@@ -24,21 +25,22 @@ mod stdio;
 mod streams;
 mod terminal;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
+use phi_envelope::{on_lock_wait, set_lock_wait};
 
 use archive::{exposure, inventory, retire};
 use args::{Cli, Command};
-use failure::{Exit, Failure};
+use failure::{Exit, Failure, usage};
+use options::LockWait;
 use output::{Answer, Console};
 
 fn main() -> ExitCode {
     let done = parse().and_then(|cli| {
         let console = Console::new(cli.json);
-        finish(&console, &cli.command).map_err(Some)
+        finish(&console, &cli).map_err(Some)
     });
     match done {
         Ok(()) | Err(None) => ExitCode::SUCCESS,
@@ -61,7 +63,7 @@ fn parse() -> Result<Cli, Option<Exit>> {
         // A name that a shell put there may hold what commands a terminal.
         if text.contains(|letter: char| letter.is_control() && letter != '\n') {
             let lines: Vec<_> = text.lines().map(output::escaped).collect();
-            let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
+            let _ = stdio::complain(format_args!("{}", lines.join("\n")));
         } else {
             let _ = error.print();
         }
@@ -69,15 +71,34 @@ fn parse() -> Result<Cli, Option<Exit>> {
     })
 }
 
-fn finish(console: &Console, command: &Command) -> Result<(), Exit> {
+fn finish(console: &Console, cli: &Cli) -> Result<(), Exit> {
+    let command = &cli.command;
     if command.only_tells() {
         console.only_tell();
     }
     let fail = |error| console.fail(&Failure::from(error));
-    signals::begin().context("signals").map_err(fail)?;
+    begin(cli).map_err(fail)?;
     let answer = run(console, command).map_err(fail)?;
     console.answer(&answer.json);
     console.end(answer.worst)
+}
+
+/// What holds for the whole process.
+fn begin(cli: &Cli) -> Result<()> {
+    signals::begin().context("signals")?;
+    if let Some(LockWait(limit)) = cli.lock_wait {
+        set_lock_wait(limit);
+    }
+    on_lock_wait(output::tell_wait);
+    if cli.allow_access_by_others {
+        if !cli.command.opens_keyring() {
+            return Err(usage(
+                "--allow-access-by-others is for the file of a keyring, and none is named",
+            ));
+        }
+        keys::allow_access_by_others();
+    }
+    Ok(())
 }
 
 fn run(console: &Console, command: &Command) -> Result<Answer> {
@@ -94,7 +115,8 @@ fn run(console: &Console, command: &Command) -> Result<Answer> {
             file,
             key,
             block_length,
-        } => files::repack(console, file, key, *block_length),
+            change,
+        } => files::repack(console, (file, *block_length), key, *change),
         Command::Inventory(args) => inventory::run(console, args),
         Command::Retire(args) => retire::run(console, args),
         Command::Exposure(args) => exposure::run(console, args),

@@ -50,13 +50,16 @@ impl Drop for NewFile {
 
 /// Makes a file's name durable. A folder that may not be read, or cannot be synced, is no failure: the name is there.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
+    match File::open(folder_of(path)).and_then(|folder| folder.sync_all()) {
         Err(error) if cfg!(unix) && error.raw_os_error() == Some(EIO) => Err(error),
         _ => Ok(()),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -64,7 +67,14 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 const EIO: i32 = 5;
 
 /// Where an output goes: a symbolic link stays, and what it leads to is written.
+///
+/// # Errors
+/// That the link leads to nothing, or that there is no folder for the output.
 pub(crate) fn behind_links(output: &Path) -> Result<PathBuf> {
+    let folder = folder_of(output);
+    folder
+        .metadata()
+        .with_context(|| format!("folder {}", escaped_path(folder)))?;
     let is_link = output
         .symlink_metadata()
         .is_ok_and(|there| there.is_symlink());

@@ -2,8 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
+use phi_envelope::{ChangeOptions, FileOptions};
 
 /// Where the passphrase or the master key comes from.
 #[derive(Args)]
@@ -25,8 +28,65 @@ pub(crate) struct KeyArgs {
     #[command(flatten)]
     pub(crate) secret: SecretArgs,
     /// Open what a compromised key wrapped; whoever held that key may have forged it
-    #[arg(long)]
+    #[arg(long, requires = "keyring")]
     pub(crate) allow_compromised: bool,
+}
+
+/// What a file loses, or risks, when it is changed.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct ChangeArgs {
+    /// Change a file although its file system has no locks; no other program may change it at the same time
+    #[arg(long)]
+    pub(crate) allow_without_lock: bool,
+    /// Replace a file although its access control list or its extended attributes get lost
+    #[arg(long)]
+    pub(crate) allow_loss_of_attributes: bool,
+}
+
+impl ChangeArgs {
+    /// The same for the library.
+    pub(crate) fn options(self) -> ChangeOptions {
+        let mut options = ChangeOptions::new();
+        if self.allow_without_lock {
+            options = options.allow_without_lock();
+        }
+        if self.allow_loss_of_attributes {
+            options = options.allow_loss_of_attributes();
+        }
+        options
+    }
+
+    /// The same among other choices.
+    pub(crate) fn among(self, mut options: FileOptions<'_>) -> FileOptions<'_> {
+        if self.allow_without_lock {
+            options = options.allow_without_lock();
+        }
+        if self.allow_loss_of_attributes {
+            options = options.allow_loss_of_attributes();
+        }
+        options
+    }
+}
+
+/// How long a lock of another program is waited for.
+#[derive(Clone, Copy)]
+pub(crate) struct LockWait(pub(crate) Option<Duration>);
+
+impl FromStr for LockWait {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "a time is a number and ms, s, m or h, as in 30s, or the word forever";
+        const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+        if text == "forever" {
+            return Ok(Self(None));
+        }
+        let parsed = UNITS.iter().find_map(|(unit, millis)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(*millis)
+        });
+        Ok(Self(Some(Duration::from_millis(parsed.ok_or(WRONG)?))))
+    }
 }
 
 /// Recipients to seal for.

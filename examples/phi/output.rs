@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use phi_envelope::{FileOptions, HeaderDamage};
+use phi_envelope::{FileOptions, HeaderDamage, NotKept};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -69,6 +70,7 @@ impl Console {
     /// From now on stdout carries data, and all else goes to stderr.
     pub(crate) fn give_stdout_to_data(&self) {
         self.data_on_stdout.set(true);
+        STDERR_IS_JSON.store(self.json, Ordering::SeqCst);
     }
 
     /// A line for people. Where it cannot be written, the work goes on, and [`end`](Self::end) says so.
@@ -94,7 +96,7 @@ impl Console {
     pub(crate) fn warn(&self, path: &Path, what: impl Display) {
         if !(self.json && self.data_on_stdout.get()) {
             let what = escaped(&what.to_string());
-            let _ = writeln!(io::stderr(), "phi: warning: {}: {what}", escaped_path(path));
+            let _ = stdio::complain(format_args!("phi: warning: {}: {what}", escaped_path(path)));
         }
     }
 
@@ -116,7 +118,7 @@ impl Console {
             return worst.map_or(Ok(()), Err);
         };
         let done = if worst.is_none() { "done, but " } else { "" };
-        let _ = writeln!(io::stderr(), "phi: {done}{why}");
+        let _ = stdio::complain(format_args!("phi: {done}{why}"));
         Err(worst.map_or(Exit::NotTold, |worst| worst.max(Exit::NotTold)))
     }
 
@@ -124,14 +126,14 @@ impl Console {
     #[allow(dead_code, reason = "the commands of whole archives are to use it")]
     pub(crate) fn nothing_found(&self, expected: bool) -> Option<Failure> {
         let failure = Failure::nothing_found();
-        let _ = writeln!(io::stderr(), "phi: {failure}");
+        let _ = stdio::complain(format_args!("phi: {failure}"));
         expected.then_some(failure)
     }
 
     /// A failure, for people.
     pub(crate) fn complain(&self, failure: &Failure) {
         if !self.json {
-            let _ = writeln!(io::stderr(), "phi: {failure}");
+            let _ = stdio::complain(format_args!("phi: {failure}"));
         }
     }
 
@@ -141,7 +143,7 @@ impl Console {
         self.answer(&json!({ "error": failure.json() }));
         if self.json && self.untold.borrow().is_some() {
             // Nobody else was told.
-            let _ = writeln!(io::stderr(), "phi: {failure}");
+            let _ = stdio::complain(format_args!("phi: {failure}"));
         }
         failure.exit
     }
@@ -177,7 +179,7 @@ impl Console {
 
     fn tell(&self, line: impl Display) -> Result<()> {
         let (stream, written) = if self.data_on_stdout.get() {
-            ("stderr", writeln!(io::stderr(), "{line}"))
+            ("stderr", stdio::complain(line))
         } else {
             let written = stdio::telling().write_all(format!("{line}\n").as_bytes());
             ("stdout", written)
@@ -192,6 +194,33 @@ impl Console {
             return Err(not_told(stream, &error));
         }
         Ok(())
+    }
+}
+
+/// Whether stderr holds one JSON object and nothing else.
+static STDERR_IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Tells that another program has a file locked, and who waits for it.
+pub(crate) fn tell_wait(path: &Path) {
+    if !STDERR_IS_JSON.load(Ordering::SeqCst) {
+        let _ = stdio::complain(format_args!(
+            "phi: {}: another program has it locked; process {} waits for it (--lock-wait)",
+            escaped_path(path),
+            std::process::id()
+        ));
+    }
+}
+
+/// Warns of what a new file did not take over from the file that it stands for.
+pub(crate) fn warn_not_kept(console: &Console, path: &Path, lost: NotKept) {
+    let losses = [
+        (lost.permissions, "its permissions: its mode is 0600"),
+        (lost.group, "its group, which has no access"),
+        (lost.access_list, "its access control list"),
+        (lost.attributes, "an extended attribute"),
+    ];
+    for (_, what) in losses.into_iter().filter(|(is_lost, _)| *is_lost) {
+        console.warn(path, format_args!("the file system did not keep {what}"));
     }
 }
 

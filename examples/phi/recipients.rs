@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{
-    Context, EnvelopeCipher, add_recipient_file, remove_recipient_file, replace_recipient_file,
-};
+use phi_envelope::{Context, EnvelopeCipher};
 use serde_json::json;
 
 use crate::args::{RecipientCommand, RecipientFile};
@@ -19,21 +17,29 @@ pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answe
             let (mut keys, cipher, labels) = ready(on)?;
             let new = keys.one(to)?;
             let _graceful = signals::graceful();
-            add_recipient_file(&cipher, &on.file, &new, &labels).with_context(|| shown(on))?;
+            on.change
+                .options()
+                .add_recipient(&cipher, &on.file, &*new, &labels)
+                .with_context(|| shown(on))?;
             ("add", &on.file)
         }
         RecipientCommand::Remove { on, from } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let old = keys.holder(from)?;
             let _graceful = signals::graceful();
-            remove_recipient_file(&cipher, &on.file, &old, &labels).with_context(|| shown(on))?;
+            on.change
+                .options()
+                .remove_recipient(&cipher, &on.file, &*old, &labels)
+                .with_context(|| shown(on))?;
             ("remove", &on.file)
         }
         RecipientCommand::Replace { on, from, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let (old, new) = (keys.holder(from)?, keys.one(to)?);
             let _graceful = signals::graceful();
-            replace_recipient_file(&cipher, &on.file, &old, &new, &labels)
+            on.change
+                .options()
+                .replace_recipient(&cipher, &on.file, &*old, &*new, &labels)
                 .with_context(|| shown(on))?;
             ("replace", &on.file)
         }

@@ -79,7 +79,8 @@ impl Secret {
 
     /// The passphrase in a file, which exists.
     pub(crate) fn from_passphrase_file(path: &Path) -> Result<Self> {
-        Ok(Self::Passphrase(contents(path)?))
+        let passphrase = not_empty(contents(path)?, &escaped_path(path))?;
+        Ok(Self::Passphrase(passphrase))
     }
 
     /// The passphrase in a file, which is being chosen.
@@ -120,7 +121,7 @@ impl Sources<'_> {
             ),
         };
         Ok(Secret::Passphrase(match asked {
-            Asked::Once => passphrase,
+            Asked::Once => not_empty(passphrase, &from)?,
             Asked::Twice => chosen(passphrase, &from)?,
         }))
     }
@@ -153,6 +154,13 @@ fn chosen(passphrase: Zeroizing<Vec<u8>>, from: &str) -> Result<Zeroizing<Vec<u8
         return Err(usage(format_args!(
             "{from}: the new passphrase begins with a byte order mark; save it as plain UTF-8"
         )));
+    }
+    not_empty(passphrase, from)
+}
+
+fn not_empty(passphrase: Zeroizing<Vec<u8>>, from: &str) -> Result<Zeroizing<Vec<u8>>> {
+    if passphrase.is_empty() {
+        return Err(usage(format_args!("{from}: the passphrase is empty")));
     }
     Ok(passphrase)
 }

@@ -16,7 +16,7 @@ mod system {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    use rustix::pipe::{PipeFlags, pipe_with};
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
     use signal_hook::{flag, low_level};
 
@@ -45,7 +45,7 @@ mod system {
 
     pub(super) fn begin() -> io::Result<()> {
         flag::register(SIGXFSZ, &TOO_LARGE)?;
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let (read, write) = pipe()?;
         let ignored = ignored();
         for (signal, exit) in ENDING {
             if ignored & (1 << (signal - 1)) != 0 {
@@ -61,6 +61,16 @@ mod system {
         }
         let _ = WORD.set(read);
         Ok(())
+    }
+
+    /// A pipe neither of whose ends ever waits.
+    fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+        let (read, write) = io::pipe()?;
+        let ends = (OwnedFd::from(read), OwnedFd::from(write));
+        for end in [&ends.0, &ends.1] {
+            fcntl_setfl(end, fcntl_getfl(end)? | OFlags::NONBLOCK)?;
+        }
+        Ok(ends)
     }
 
     /// The mask of the signals that this process was told to ignore when it was started; none where the system does not say.
@@ -89,7 +99,7 @@ mod system {
     /// From now on SIGTSTP is announced on a descriptor.
     pub(crate) fn announce_stops() -> io::Result<BorrowedFd<'static>> {
         if STOP.get().is_none() {
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+            let (read, write) = pipe()?;
             flag::register_conditional_default(SIGTSTP, &STOPS_AT_ONCE)?;
             low_level::pipe::register(SIGTSTP, write)?;
             let _ = STOP.set(read);

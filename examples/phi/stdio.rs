@@ -2,6 +2,8 @@
 //!
 //! They may be non-blocking, since whoever else holds them says so; and they may be closed.
 
+use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +19,20 @@ static STDIN_IS_TAKEN: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// A usage error if it is closed, or is read already for something else.
 pub(crate) fn stdin() -> Result<impl Read + Send + use<>> {
+    take_stdin()?;
+    Ok(system::Flow(io::stdin()))
+}
+
+/// Stdin as a file, for the one thing that reads it.
+///
+/// # Errors
+/// As [`stdin`].
+pub(crate) fn stdin_file() -> Result<File> {
+    take_stdin()?;
+    Ok(system::duplicate(&io::stdin())?)
+}
+
+fn take_stdin() -> Result<()> {
     if STDIN_IS_TAKEN.swap(true, Ordering::SeqCst) {
         return Err(usage("stdin can be read for one thing alone"));
     }
@@ -25,7 +41,7 @@ pub(crate) fn stdin() -> Result<impl Read + Send + use<>> {
             "stdin is closed, which is no empty input; for that, use </dev/null",
         ));
     }
-    Ok(system::Flow(io::stdin()))
+    Ok(())
 }
 
 /// Stdout, for data.
@@ -46,17 +62,23 @@ pub(crate) fn telling() -> impl Write {
     system::Flow(io::stdout())
 }
 
+/// Writes a line on stderr. Where that fails, there is nobody left to tell.
+pub(crate) fn complain(line: impl Display) -> io::Result<()> {
+    system::Flow(io::stderr()).write_all(format!("{line}\n").as_bytes())
+}
+
 /// A pipe, a socket or a file, read as it flows, until a signal asks the work to end.
 pub(crate) use system::Flow;
 
 #[cfg(unix)]
 mod system {
+    use std::fs::File;
     use std::io::{self, Read, Write};
     use std::os::fd::AsFd;
 
     use phi_envelope::Error;
     use rustix::event::{PollFd, PollFlags, poll};
-    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, major, minor};
+    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, stat};
     use rustix::io::Errno;
 
     use crate::signals;
@@ -64,12 +86,16 @@ mod system {
     /// What is read or written by its descriptor, without a buffer.
     pub(crate) struct Flow<F>(pub(crate) F);
 
+    /// The same file, by a descriptor of its own.
+    pub(super) fn duplicate(file: &impl AsFd) -> io::Result<File> {
+        Ok(file.as_fd().try_clone_to_owned()?.into())
+    }
+
     /// Whether a descriptor was closed when the program started. Rust opens /dev/null in its place, for reading and writing.
     pub(super) fn is_closed(file: &impl AsFd) -> bool {
-        const NULL: (u32, u32) = (1, 3);
         let is_null = fstat(file).is_ok_and(|there| {
             FileType::from_raw_mode(there.st_mode) == FileType::CharacterDevice
-                && (major(there.st_rdev), minor(there.st_rdev)) == NULL
+                && stat("/dev/null").is_ok_and(|null| null.st_rdev == there.st_rdev)
         });
         let flags = fcntl_getfl(file);
         is_null && flags.is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR)
@@ -122,10 +148,17 @@ mod system {
 
 #[cfg(not(unix))]
 mod system {
+    use std::fs::File;
     use std::io::{self, Read, Write};
 
     /// What is read or written as the system does it.
     pub(crate) struct Flow<F>(pub(crate) F);
+
+    /// The same file, by a handle of its own.
+    #[cfg(windows)]
+    pub(super) fn duplicate(file: &impl std::os::windows::io::AsHandle) -> io::Result<File> {
+        Ok(file.as_handle().try_clone_to_owned()?.into())
+    }
 
     /// Nothing is known of it here.
     pub(super) fn is_closed<F>(_: &F) -> bool {

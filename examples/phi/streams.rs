@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
@@ -11,7 +11,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::args::Cat;
-use crate::failure::usage;
+use crate::checks::check_header;
 use crate::keys::{self, Keys};
 use crate::new_file::NewFile;
 use crate::options::WorkArgs;
@@ -67,35 +67,42 @@ pub(crate) fn only_flows(path: &Path) -> bool {
     is_dash(path) || fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
-/// The path by which stdin can be opened, for output that appears whole or not at all.
-pub(crate) fn named(input: &Path) -> Result<PathBuf> {
-    if !is_dash(input) {
-        return Ok(input.to_owned());
-    }
-    if !cfg!(unix) {
-        return Err(usage(
-            "from stdin, the output goes to stdout on this system",
-        ));
-    }
-    #[cfg(unix)]
-    {
-        use std::io::Seek as _;
-        use std::os::fd::AsFd as _;
+/// Where a command reads from.
+pub(crate) enum Source {
+    /// A file, from where it stands to its end, at any of its places.
+    File(File),
+    /// What only flows.
+    Flow(Box<dyn io::Read>),
+}
 
-        // Opened by its path, a file is read from its start, wherever stdin stands.
-        let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        if stdin.stream_position().is_ok_and(|at| at > 0) {
-            return Err(usage(
-                "stdin stands within a file: name the file, or pipe it",
-            ));
+impl Source {
+    /// Opens the input. It is a descriptor from here on: who may not open stdin by a name may read it all the same.
+    pub(crate) fn open(input: &Path) -> Result<Self> {
+        let file = if is_dash(input) {
+            stdio::stdin_file()?
+        } else {
+            File::open(input).with_context(|| escaped_path(input))?
+        };
+        let there = file.metadata()?;
+        Ok(if there.is_file() || there.is_dir() {
+            Self::File(file)
+        } else {
+            Self::Flow(Box::new(Flow(file)))
+        })
+    }
+
+    fn reader(self) -> Box<dyn io::Read> {
+        match self {
+            Self::File(file) => Box::new(file),
+            Self::Flow(flow) => flow,
         }
     }
-    Ok(PathBuf::from("/dev/stdin"))
 }
 
 /// Opens a sealed file to stdout, or a range of it.
 pub(crate) fn cat(console: &Console, args: &Cat) -> Result<Answer> {
     console.give_stdout_to_data();
+    check_header(&args.work, false)?;
     let cipher = Keys::new(&args.key).reader()?;
     let context = keys::context(&args.context)?;
     let (meter, mut out) = (console.meter(), stdio::stdout()?);
@@ -134,7 +141,7 @@ pub(crate) fn flow(
     out: &mut impl Write,
     meter: &Meter,
 ) -> Opened {
-    let source = source(input)?;
+    let source = Source::open(input)?.reader();
     let reader = match &work.detached {
         None => cipher.decrypt_reader(source, context)?,
         Some(path) => cipher.decrypt_reader_detached(&header(path)?, source, context)?,
@@ -189,7 +196,7 @@ pub(crate) fn encrypt_to_stdout(
     // The header is opened first: what is sealed and has no header is lost.
     let _graceful = signals::graceful();
     let header_file = work.detached.as_deref().map(NewFile::create).transpose()?;
-    let (source, out) = (source(input)?, stdio::stdout()?);
+    let (source, out) = (Source::open(input)?.reader(), stdio::stdout()?);
     let (header, writer) = match header_file {
         None => (None, cipher.encrypt_writer(out, context)?),
         Some(file) => {
@@ -209,14 +216,6 @@ pub(crate) fn encrypt_to_stdout(
         file.finish(&header)?;
     }
     Ok(bytes)
-}
-
-fn source(input: &Path) -> Result<Box<dyn io::Read>> {
-    if is_dash(input) {
-        Ok(Box::new(stdio::stdin()?))
-    } else {
-        Ok(Box::new(Flow(File::open(input)?)))
-    }
 }
 
 fn header(path: &Path) -> Result<Vec<u8>> {

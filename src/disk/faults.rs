@@ -21,11 +21,14 @@ pub(crate) enum Fault {
 }
 
 /// Makes one fault and keeps a list of the calls.
-#[derive(Debug)]
 pub(crate) struct Faults(Mutex<State>);
 
-#[derive(Debug)]
+/// What another program does, right before the n-th call.
+type Meanwhile = (usize, Box<dyn FnOnce() + Send>);
+
 struct State {
+    others: Vec<Meanwhile>,
+    refused: Vec<(Call, i32)>,
     calls: Vec<Call>,
     at: usize,
     fault: Fault,
@@ -37,6 +40,8 @@ impl Faults {
     /// The fault at the n-th call, or the n-th write where it is a torn one. Both count from 0.
     pub(crate) fn at(call: usize, fault: Fault) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
+            others: Vec::new(),
+            refused: Vec::new(),
             calls: Vec::new(),
             at: call,
             fault,
@@ -48,6 +53,27 @@ impl Faults {
     /// No fault; only the list of calls.
     pub(crate) fn none() -> Arc<Self> {
         Self::at(usize::MAX, Fault::Short)
+    }
+
+    /// No fault, but what another program does right before the n-th call, counted from 0.
+    pub(crate) fn meanwhile(
+        self: Arc<Self>,
+        call: usize,
+        act: impl FnOnce() + Send + 'static,
+    ) -> Arc<Self> {
+        self.0.lock().unwrap().others.push((call, Box::new(act)));
+        self
+    }
+
+    /// No fault, but that every call of this kind fails with this error number, as where a file system has no such thing.
+    pub(crate) fn refusing(self: Arc<Self>, call: Call, number: i32) -> Arc<Self> {
+        self.0.lock().unwrap().refused.push((call, number));
+        self
+    }
+
+    /// Whether all others have acted.
+    pub(crate) fn others_have_acted(&self) -> bool {
+        self.0.lock().unwrap().others.is_empty()
     }
 
     /// Whether the fault was met.
@@ -65,6 +91,16 @@ impl Faults {
         let mut state = self.0.lock().unwrap();
         if state.dead {
             return Err(killed());
+        }
+        let count = state.calls.len();
+        while let Some(now) = state.others.iter().position(|(at, _)| *at == count) {
+            let (_, act) = state.others.remove(now);
+            act();
+        }
+        if let Some((_, number)) = state.refused.iter().find(|(kind, _)| *kind == call) {
+            let error = io::Error::from_raw_os_error(*number);
+            state.calls.push(call);
+            return Err(error);
         }
         let torn = matches!(state.fault, Fault::Torn(_));
         let counted = |seen: &Call| !torn || *seen == Call::Write;
@@ -90,6 +126,12 @@ impl Faults {
     }
 }
 
+impl std::fmt::Debug for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Faults").field(&self.calls()).finish()
+    }
+}
+
 impl Disk {
     pub(crate) fn with_faults(faults: &Arc<Faults>) -> Self {
         Self {
@@ -107,6 +149,12 @@ impl Disk {
     /// Without the exchange of two names, as on a system that has none.
     pub(crate) fn exchanging_none(mut self) -> Self {
         self.no_exchange = true;
+        self
+    }
+
+    /// Where no file that is there may be written to, as with mode 0444.
+    pub(crate) fn writing_none(mut self) -> Self {
+        self.writes_none = true;
         self
     }
 

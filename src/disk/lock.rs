@@ -1,6 +1,6 @@
 //! Locks that hold for what a path names, not for what it once named.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::is_unsupported;
-use super::{Call, Disk, same_file};
+use super::{Call, Disk, not_a_file, same_file};
 
 /// How often a path that is replaced all the time is tried again.
 const ATTEMPTS: usize = 1000;
-/// How long a file that another has locked is waited for, unless the process says otherwise.
-const WAIT: Duration = Duration::from_secs(60);
+/// How many milliseconds a file that another has locked is waited for, unless the process says otherwise.
+const WAIT: u64 = 60_000;
 /// How long it is waited before it is told.
 const QUIET: Duration = Duration::from_secs(1);
 /// How long the first and the longest pause between two tries are.
@@ -24,7 +24,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from
 /// In place of a number of milliseconds: without an end.
 const FOR_EVER: u64 = u64::MAX;
 
-static LIMIT: AtomicU64 = AtomicU64::new(WAIT.as_millis() as u64);
+static LIMIT: AtomicU64 = AtomicU64::new(WAIT);
 static TELL: OnceLock<fn(&Path)> = OnceLock::new();
 
 /// How a file is locked, and so how it is opened.
@@ -64,10 +64,15 @@ pub fn on_lock_wait(tell: fn(&Path)) {
 }
 
 impl Disk {
-    // FORMAT §7: whoever replaces a file by rename locks it, and then compares device and inode of the path with those of
-    // the locked file and starts over where they differ.
     /// Opens and locks what `path` names, and makes sure that it still is what the path names.
     pub(crate) fn open_locked(&self, path: &Path, lock: Lock) -> io::Result<File> {
+        self.open_locked_as(path, lock).map(|(file, _)| file)
+    }
+
+    // FORMAT §7: whoever replaces a file by rename locks it, and then compares device and inode of the path with those of
+    // the locked file and starts over where they differ.
+    /// [`open_locked`](Self::open_locked), and what was said of the file once it was locked.
+    pub(crate) fn open_locked_as(&self, path: &Path, lock: Lock) -> io::Result<(File, Metadata)> {
         for _ in 0..ATTEMPTS {
             let file = match lock {
                 Lock::Shared => self.open_at_once(path)?,
@@ -81,8 +86,12 @@ impl Disk {
             // Who reads needs no lock where there is none: it reads once more where it finds nothing whole.
             let needed = lock != Lock::Shared;
             self.lock(&file, path, lock, needed)?;
-            if self.is_named(&file, path)? {
-                return Ok(file);
+            let there = self.metadata_of(&file)?;
+            if !there.is_file() {
+                return Err(not_a_file(path, &there));
+            }
+            if self.names(path, &there)? {
+                return Ok((file, there));
             }
         }
         Err(named(
@@ -130,10 +139,11 @@ impl Disk {
                     ),
                 ));
             }
-            if waited >= QUIET && !std::mem::replace(&mut is_told, true) {
-                if let Some(tell) = TELL.get() {
-                    tell(path);
-                }
+            if waited >= QUIET
+                && !std::mem::replace(&mut is_told, true)
+                && let Some(tell) = TELL.get()
+            {
+                tell(path);
             }
             let left = limit.map_or(pause, |limit| limit.saturating_sub(waited));
             thread::sleep(pause.min(left));
@@ -163,8 +173,13 @@ impl Disk {
 
     /// Whether a path names an open file; not where it names nothing.
     pub(crate) fn is_named(&self, file: &File, path: &Path) -> io::Result<bool> {
+        self.names(path, &self.metadata_of(file)?)
+    }
+
+    /// Whether a path names the file of which this was said.
+    pub(crate) fn names(&self, path: &Path, wanted: &Metadata) -> io::Result<bool> {
         match self.metadata(path) {
-            Ok(there) => Ok(same_file(&self.metadata_of(file)?, &there)),
+            Ok(there) => Ok(same_file(wanted, &there)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

@@ -15,6 +15,7 @@ pub(crate) use folder::folder_of;
 pub(crate) use lock::{Lock, Locking, may_not_be_written, named};
 pub use lock::{on_lock_wait, set_lock_wait};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
+#[allow(unused_imports)] // outside of tests, until a keyring's file is replaced with it
 pub(crate) use replace::Old;
 pub(crate) use version::{is_unchanged, same_file};
 
@@ -26,11 +27,16 @@ use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
 const BEHIND: u64 = 16 << 20;
 
+/// Bytes that are read back at once after they were written.
+const READ_BACK: usize = 1 << 19;
+
 /// The file system. Cheap to clone; in tests it carries the faults that it is to make.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     /// What the caller says about locks.
     pub(crate) locking: Locking,
+    /// Replaces a file although an access control list or another attribute of it gets lost.
+    pub(crate) loses_attributes: bool,
     #[cfg(test)]
     pub(crate) faults: Option<std::sync::Arc<faults::Faults>>,
     /// Makes no file without a name, as if the system could not.
@@ -39,6 +45,9 @@ pub(crate) struct Disk {
     /// Exchanges no names, as if the system could not.
     #[cfg(test)]
     pub(crate) no_exchange: bool,
+    /// Opens no file for writing that is there, as if its mode said so.
+    #[cfg(test)]
+    pub(crate) writes_none: bool,
 }
 
 /// What passes the seam.
@@ -88,6 +97,10 @@ impl Disk {
         let mut options = File::options();
         options.read(true).write(true);
         wait_for_nobody(&mut options, false);
+        #[cfg(test)]
+        if self.writes_none {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         self.call(Call::Open, || options.open(path))
     }
 
@@ -104,12 +117,7 @@ impl Disk {
         if there.is_file() {
             return Ok(());
         }
-        let kind = if there.is_dir() {
-            io::ErrorKind::IsADirectory
-        } else {
-            io::ErrorKind::InvalidInput
-        };
-        Err(named(path, kind, "this is no regular file"))
+        Err(not_a_file(path, &there))
     }
 
     /// What a path leads to.
@@ -225,14 +233,17 @@ impl Disk {
         offset: u64,
     ) -> io::Result<()> {
         self.write_all_at(file, bytes, offset)?;
-        let mut read = vec![0; bytes.len()];
-        match self.read_exact_at(file, &mut read, offset) {
-            Ok(()) if read == bytes => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
-            _ => Err(io::Error::other(
-                "what was written reads back other than it was",
-            )),
+        let other = || io::Error::other("what was written reads back other than it was");
+        let mut read = vec![0; bytes.len().min(READ_BACK)];
+        for (piece, at) in bytes.chunks(READ_BACK).zip((0..).step_by(READ_BACK)) {
+            let read = read.get_mut(..piece.len()).unwrap_or_default();
+            match self.read_exact_at(file, read, offset_plus(offset, at)?) {
+                Ok(()) if read == piece => {}
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+                _ => return Err(other()),
+            }
         }
+        Ok(())
     }
 
     /// Lets the system begin to store what was written up to here, so that the disk works while the cores do and little is left for
@@ -326,6 +337,16 @@ fn wait_for_nobody(options: &mut fs::OpenOptions, here: bool) {
 
 #[cfg(not(target_os = "linux"))]
 fn wait_for_nobody(_: &mut fs::OpenOptions, _: bool) {}
+
+/// The error of a pipe, a folder or the like in the place of a file.
+fn not_a_file(path: &Path, there: &Metadata) -> io::Error {
+    let kind = if there.is_dir() {
+        io::ErrorKind::IsADirectory
+    } else {
+        io::ErrorKind::InvalidInput
+    };
+    named(path, kind, "this is no regular file")
+}
 
 fn offset_plus(offset: u64, done: usize) -> io::Result<u64> {
     u64::try_from(done)

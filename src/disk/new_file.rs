@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::folder::Folder;
 use super::replace::took_effect;
-use super::{Disk, Lock, NotKept, folder_of, named, same_file};
+use super::{Disk, Lock, NotKept, folder_of, named};
 
 /// What the name of a file begins with until it is whole.
 const MEANWHILE: &str = ".phi-tmp-";
@@ -44,10 +44,19 @@ pub(crate) struct Published {
 impl Disk {
     /// A new file, mode 0600 and locked, that is to be `target`.
     pub(crate) fn new_file(&self, target: &Path) -> io::Result<NewFile> {
+        self.make_new(target, false)
+    }
+
+    /// A new file that is to take the place of `target`, whose lock the caller holds.
+    pub(crate) fn new_in_place(&self, target: &Path) -> io::Result<NewFile> {
+        self.make_new(target, true)
+    }
+
+    fn make_new(&self, target: &Path, holds_target: bool) -> io::Result<NewFile> {
         let target = std::path::absolute(target)?;
         let path = folder_of(&target);
         let meanwhile = meanwhile_name(&path, &target)?;
-        self.remove_stale(&meanwhile)?;
+        self.remove_stale(&meanwhile, (!holds_target).then_some(&target))?;
         let folder = self.open_folder(&path)?;
         let (file, name) = match self.create_nameless(&path)? {
             Some(file) => (file, None),
@@ -75,8 +84,15 @@ impl Disk {
         new.publish(None, false).map(drop)
     }
 
-    /// Removes what a dead writer of the same target left. A living one has it locked.
-    fn remove_stale(&self, meanwhile: &Path) -> io::Result<()> {
+    /// Removes what a dead writer of this file left beside it: the old file, where it died after it had put the new one in its place.
+    /// The caller has the file locked.
+    pub(crate) fn remove_leftover(&self, target: &Path) -> io::Result<()> {
+        self.remove_stale(&meanwhile_name(&folder_of(target), target)?, None)
+    }
+
+    /// Removes what a dead writer of the same target left. A living one has it locked, or, while it gives another program's version
+    /// back, the target.
+    fn remove_stale(&self, meanwhile: &Path, target: Option<&PathBuf>) -> io::Result<()> {
         let left = match self.open_here(meanwhile) {
             Ok(left) => left,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -92,6 +108,12 @@ impl Disk {
                 );
                 return Err(named(meanwhile, io::ErrorKind::ResourceBusy, &what));
             }
+        }
+        let replaced = target.map(|target| self.open_at_once(target));
+        if let Some(Ok(replaced)) = replaced
+            && matches!(self.try_lock(&replaced), Ok(false))
+        {
+            return Err(busy(meanwhile));
         }
         // It may have got its name, and another writer this one, since it was opened.
         if !self.is_named(&left, meanwhile)? {
@@ -117,8 +139,29 @@ impl NewFile {
         overwrite: bool,
     ) -> io::Result<Published> {
         self.make_ready(permissions)?;
-        self.give_name(overwrite)?;
-        self.settle(!overwrite)
+        self.put(overwrite)
+    }
+
+    /// Gives a file that is ready its name, and makes that durable. To overwrite is to replace whatever bears the name, once nobody
+    /// else is replacing that.
+    pub(crate) fn put(mut self, overwrite: bool) -> io::Result<Published> {
+        if !overwrite {
+            self.give_name()?;
+            return self.settle(true);
+        }
+        let mut disk = self.disk.clone();
+        // The caller has said that what is there goes.
+        disk.locking.without = true;
+        let _held = match disk.open_locked(&self.target, Lock::Exclusive) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            held => Some(held?),
+        };
+        self.give_meanwhile_name()?;
+        if let Some(name) = &self.name {
+            self.disk.rename(name, &self.target)?;
+        }
+        self.name = None;
+        self.settle(false)
     }
 
     /// Makes the file itself durable, with its permissions.
@@ -130,15 +173,11 @@ impl NewFile {
         self.disk.sync(self.file()?)
     }
 
-    /// Gives a file that is ready its name.
-    pub(crate) fn give_name(&mut self, overwrite: bool) -> io::Result<()> {
-        if overwrite {
-            self.give_meanwhile_name()?;
-        }
-        match (&self.name, overwrite) {
-            (None, _) => self.disk.link_nameless(self.file()?, &self.target)?,
-            (Some(name), true) => self.disk.rename(name, &self.target)?,
-            (Some(name), false) => self.disk.rename_to_nothing(name, &self.target)?,
+    /// Gives a file that is ready its name, which nothing bears yet.
+    pub(crate) fn give_name(&mut self) -> io::Result<()> {
+        match &self.name {
+            None => self.disk.link_nameless(self.file()?, &self.target)?,
+            Some(name) => self.disk.rename_to_nothing(name, &self.target)?,
         }
         self.name = None;
         self.has_target = true;
@@ -161,8 +200,8 @@ impl NewFile {
     }
 
     /// Makes its name durable. Where that fails, a name that stood for nothing before is taken back.
-    pub(crate) fn settle(mut self, is_new: bool) -> io::Result<Published> {
-        if let Err(error) = self.disk.sync_opened(&self.folder) {
+    pub(super) fn settle(mut self, is_new: bool) -> io::Result<Published> {
+        if let Err(error) = self.sync_name() {
             if is_new && self.take_name_back().is_ok() {
                 return Err(error);
             }
@@ -174,24 +213,21 @@ impl NewFile {
         })
     }
 
+    /// Makes the names of its folder durable.
+    pub(crate) fn sync_name(&self) -> io::Result<()> {
+        self.disk.sync_opened(&self.folder)
+    }
+
+    pub(crate) fn not_kept(&self) -> NotKept {
+        self.not_kept
+    }
+
     /// Takes the name away again, where it has one and nobody else has taken it.
     pub(crate) fn take_name_back(&self) -> io::Result<()> {
         if !self.has_target || !self.disk.is_named(self.file()?, &self.target)? {
             return Ok(());
         }
         self.disk.remove(&self.target)
-    }
-
-    /// [Publishes](Self::publish) it in the place of whatever bears the name, once nobody else is replacing that.
-    pub(crate) fn overwrite(self, permissions: Option<Permissions>) -> io::Result<Published> {
-        let mut disk = self.disk.clone();
-        // The caller has said that what is there goes.
-        disk.locking.without = true;
-        let _held = match disk.open_locked(&self.target, Lock::Exclusive) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            held => Some(held?),
-        };
-        self.publish(permissions, true)
     }
 
     /// Makes sure that no other writer took a newborn file for a dead one's, and its name away, before it was locked.

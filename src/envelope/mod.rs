@@ -41,7 +41,7 @@ pub(crate) fn map_all<T: Send, U: Send>(
     #[cfg(feature = "parallel")]
     {
         use rayon::prelude::*;
-        if rayon::current_num_threads() > 1 {
+        if crate::parallel::threads() > 1 {
             // A record takes microseconds: a few make a task.
             return work.into_par_iter().with_min_len(16).map(each).collect();
         }

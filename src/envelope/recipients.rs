@@ -247,6 +247,14 @@ impl EnvelopeCipher {
         Ok(())
     }
 
+    /// Checks that sealing an envelope anew takes it from nobody: each slot belongs to a provider that this cipher writes for.
+    pub(crate) fn check_keeps_recipients(&self, header: &Header<'_>) -> Result<()> {
+        if header.slots().all(|slot| self.owner(&slot).is_some()) {
+            return Ok(());
+        }
+        Err(Recipients::Dropped.into())
+    }
+
     /// The first slot that a provider knows as its own and would move off, be it one that only reads.
     pub(crate) fn leftover(&self, header: &Header<'_>) -> Option<SlotId> {
         let outdated = |slot: &Slot<'_>| {

@@ -206,6 +206,9 @@ pub enum Recipients {
     /// The recipient has no slot.
     #[error("the recipient has no slot")]
     Absent,
+    /// A recipient has a slot, and the cipher does not write for it: sealed anew, the envelope would be lost to it.
+    #[error("a recipient would lose its slot: write for it as well, or drop recipients explicitly")]
+    Dropped,
     /// The recipient is the only one.
     #[error("the last recipient cannot be removed")]
     Last,
@@ -244,6 +247,9 @@ pub enum Limit {
     /// A record's plaintext: 2^36 − 32 bytes.
     #[error("a record of 2^36 - 32 bytes")]
     RecordLength,
+    /// A record in a file: 64 MiB, unless the options allow more.
+    #[error("a record of 64 MiB in a file, unless a longer one is allowed")]
+    RecordFile,
     /// A stream: 2^40 segments and 2^63 − 1 bytes.
     #[error("a stream of 2^40 segments and 2^63 - 1 bytes")]
     StreamLength,

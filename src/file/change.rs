@@ -1,9 +1,14 @@
 //! A file's header changed: in place where it has two blocks, by atomic replacement where not (FORMAT §7).
 
 use std::fs::File;
-use std::io::{self, Read};
+#[cfg(doc)]
+use std::io;
 use std::path::Path;
+use std::time::Duration;
 
+use super::at::StreamHead;
+use super::in_place::{InPlace, open_to_change};
+use super::repack::with_header;
 use crate::disk::{Disk, Lock};
 use crate::envelope::inline::{self, Current};
 use crate::envelope::{Change, Context, EnvelopeCipher, check_change};
@@ -27,15 +32,117 @@ pub enum Rewrapped {
     Current,
 }
 
+/// The choices there are in changing a file's header: none must be made.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # use phi_envelope::{ChangeOptions, EnvelopeCipher, Keyring};
+/// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+/// let options = ChangeOptions::new().lock_wait(Some(Duration::from_secs(5)));
+/// options.rewrap(&cipher, "Patient.ndjson.phi")?;
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct ChangeOptions {
+    disk: Disk,
+}
+
+impl ChangeOptions {
+    /// The defaults: those of [`rewrap_file`] and its siblings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Waits so long for a file that another program has locked, or without an end, in place of what
+    /// [`set_lock_wait`](crate::set_lock_wait) says for the process.
+    pub fn lock_wait(mut self, limit: Option<Duration>) -> Self {
+        self.disk.locking.wait = Some(limit);
+        self
+    }
+
+    /// Changes a file although its file system has no locks (`flock`). The caller sees to it that no other program does at the same
+    /// time.
+    pub fn allow_without_lock(mut self) -> Self {
+        self.disk.locking.without = true;
+        self
+    }
+
+    /// Replaces a file although its access control list or its extended attributes get lost.
+    pub fn allow_loss_of_attributes(mut self) -> Self {
+        self.disk.loses_attributes = true;
+        self
+    }
+
+    /// [`rewrap_file`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rewrap(&self, cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<Rewrapped> {
+        change_file(&self.disk, cipher, path.as_ref(), Change::Rewrap)
+    }
+
+    /// [`add_recipient_file`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_recipient(
+        &self,
+        cipher: &EnvelopeCipher,
+        path: impl AsRef<Path>,
+        recipient: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<()> {
+        let change = Change::Add(recipient, labels);
+        change_file(&self.disk, cipher, path.as_ref(), change).map(drop)
+    }
+
+    /// [`remove_recipient_file`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove_recipient(
+        &self,
+        cipher: &EnvelopeCipher,
+        path: impl AsRef<Path>,
+        recipient: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<()> {
+        let change = Change::Remove(recipient, labels);
+        change_file(&self.disk, cipher, path.as_ref(), change).map(drop)
+    }
+
+    /// [`replace_recipient_file`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn replace_recipient(
+        &self,
+        cipher: &EnvelopeCipher,
+        path: impl AsRef<Path>,
+        old: &dyn KeyProvider,
+        new: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<()> {
+        let change = Change::Replace(old, new, labels);
+        change_file(&self.disk, cipher, path.as_ref(), change).map(drop)
+    }
+}
+
 /// Moves a file's header to the current keys of its recipients, as [`EnvelopeCipher::rewrap`] does for bytes in memory. The
 /// payload is never touched.
 ///
 /// An inline stream's two header blocks are written in place, one after the other, under an exclusive lock, each read back: a
 /// crash at any byte leaves one that opens, and the next rewrap repairs the other. A record and a detached header are replaced
-/// atomically. Whatever the size of the file, it costs the same.
+/// atomically. Whatever the size of the file, it costs the same; a stream that may not be written to, by its mode, costs a copy.
+///
+/// Another program that asks for no lock is to write elsewhere and rename: its version is never overwritten. What it writes into a
+/// stream in place is noticed up to the moment before each header block is written.
 ///
 /// # Errors
-/// Those of opening a header; [`Error::Io`]; [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the new slots no longer fit the
+/// Those of opening a header; [`Error::Io`], of the kind [`ResourceBusy`](io::ErrorKind::ResourceBusy) where another program has
+/// the file locked, replaced it or wrote to it meanwhile; [`Error::TookEffect`] where it was done and may not be durable; [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the new slots no longer fit the
 /// blocks, and nothing changed.
 ///
 /// ```no_run
@@ -46,7 +153,7 @@ pub enum Rewrapped {
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
 pub fn rewrap_file(cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<Rewrapped> {
-    change_file(&Disk::default(), cipher, path.as_ref(), Change::Rewrap)
+    ChangeOptions::new().rewrap(cipher, path)
 }
 
 /// Gives a recipient a slot in a file's header, as [`EnvelopeCipher::add_recipient`] does for bytes in memory.
@@ -59,8 +166,7 @@ pub fn add_recipient_file(
     recipient: &dyn KeyProvider,
     labels: &Context,
 ) -> Result<()> {
-    let change = Change::Add(recipient, labels);
-    change_file(&Disk::default(), cipher, path.as_ref(), change).map(drop)
+    ChangeOptions::new().add_recipient(cipher, path, recipient, labels)
 }
 
 /// Takes a recipient's slots out of a file's header, as [`EnvelopeCipher::remove_recipient`] does for bytes in memory.
@@ -73,8 +179,7 @@ pub fn remove_recipient_file(
     recipient: &dyn KeyProvider,
     labels: &Context,
 ) -> Result<()> {
-    let change = Change::Remove(recipient, labels);
-    change_file(&Disk::default(), cipher, path.as_ref(), change).map(drop)
+    ChangeOptions::new().remove_recipient(cipher, path, recipient, labels)
 }
 
 /// Puts a slot of `new` in the place of `old`'s in a file's header, as [`EnvelopeCipher::replace_recipient`] does for bytes in
@@ -89,8 +194,7 @@ pub fn replace_recipient_file(
     new: &dyn KeyProvider,
     labels: &Context,
 ) -> Result<()> {
-    let change = Change::Replace(old, new, labels);
-    change_file(&Disk::default(), cipher, path.as_ref(), change).map(drop)
+    ChangeOptions::new().replace_recipient(cipher, path, old, new, labels)
 }
 
 pub(super) fn change_file(
@@ -110,19 +214,22 @@ pub(super) fn change_file(
         Ok((header, _)) if header.kind() != Kind::StreamInline => {
             replace(disk, cipher, &path, change)
         }
-        _ => change_in_place(disk, cipher, &path, change),
+        _ => change_stream(disk, cipher, &path, change),
     }
 }
 
 // FORMAT §7, rewrap in place, steps 0 to 2.
-fn change_in_place(
+fn change_stream(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     path: &Path,
     change: Change<'_>,
 ) -> Result<Rewrapped> {
-    let file = disk.open_locked(path, Lock::ToChange)?;
-    let head = inline::read_head(&mut At::new(disk, &file, 0))?;
+    let (file, metadata, may_write) = open_to_change(disk, path)?;
+    let StreamHead {
+        blocks: head,
+        first,
+    } = StreamHead::read(disk, &file)?;
     let candidates = inline::candidates(&head)?;
     let Current {
         verified,
@@ -138,45 +245,42 @@ fn change_in_place(
         cipher.check_changed(&verified, &Header::parse(&header)?.0, change)?;
         blocks::write(&header, length).map(Some)
     });
-    let (first, second) = (0, length);
+    if candidates.identical && matches!(changed, Ok(None)) {
+        if !may_write {
+            // Who changed it before may have died before the old file was gone.
+            disk.remove_leftover(path)?;
+        }
+        return Ok(Rewrapped::Current);
+    }
+    let (good, other) = if is_second { (length, 0) } else { (0, length) };
+    let current = head.get(good..good + length).unwrap_or_default();
+    if !may_write {
+        // Also where the change is refused, as below.
+        let block = match &changed {
+            Ok(Some(block)) => block,
+            Err(_) if candidates.identical => return changed.map(|_| Rewrapped::Current),
+            _ => current,
+        };
+        let old = (path, &file, &metadata);
+        with_header(disk, old, (length, length), block, &mut |_| Ok(()), || {
+            cipher.confirm_writers()
+        })?;
+        return changed.map(|_| Rewrapped::Done);
+    }
+    let mut blocks = InPlace::new(disk, (path, &file, &metadata), (first, &head), length)?;
     // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
     // stand in the other block.
     if !candidates.identical {
-        let (good, other) = if is_second {
-            (second, first)
-        } else {
-            (first, second)
-        };
-        let block = head.get(good..good + length).unwrap_or_default();
-        write_block(disk, &file, block, other)?;
+        blocks.write(current, other)?;
     }
     let Some(block) = changed? else {
-        return Ok(if candidates.identical {
-            Rewrapped::Current
-        } else {
-            Rewrapped::Done
-        });
+        return Ok(Rewrapped::Done);
     };
-    cipher.confirm_writers()?;
-    write_block(disk, &file, &block, second)?;
-    write_block(disk, &file, &block, first)?;
-    Ok(Rewrapped::Done)
-}
-
-/// Writes a block that was checked, makes it durable and reads it back: the same bytes.
-fn write_block(disk: &Disk, file: &File, block: &[u8], offset: usize) -> Result<()> {
-    let offset = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
-    disk.write_all_at(file, block, offset)?;
-    disk.sync(file)?;
-    let mut read = vec![0; block.len()];
-    disk.read_exact_at(file, &mut read, offset)?;
-    if read == block {
-        Ok(())
-    } else {
-        Err(Error::Io(io::Error::other(
-            "a header block reads back other than it was written",
-        )))
+    for at in [length, 0] {
+        cipher.confirm_writers()?;
+        blocks.write(&block, at)?;
     }
+    Ok(Rewrapped::Done)
 }
 
 /// Replaces a record or a detached header by one with another header and the same payload bytes.
@@ -186,77 +290,70 @@ fn replace(
     path: &Path,
     change: Change<'_>,
 ) -> Result<Rewrapped> {
-    let file = disk.open_locked(path, Lock::Exclusive)?;
-    let metadata = disk.metadata_of(&file)?;
+    // As it was before anything was read of it: what is written to it from here on is noticed.
+    let (file, old) = disk.open_locked_as(path, Lock::Exclusive)?;
     let mut head = vec![0; MAX_HEADER];
     let len = disk.read_up_to_at(&file, &mut head, 0)?;
     head.truncate(len);
-    let (header, _) = Header::parse(&head)?;
+    let (header, rest) = Header::parse(&head)?;
     let header_len = u64::try_from(header.bytes().len()).map_err(|_| Malformed::HeaderLength)?;
-    let payload = metadata.len().saturating_sub(header_len);
     match header.kind() {
-        kind if kind.is_record_like() && payload < LEAST_PAYLOAD as u64 => {
-            return Err(Error::Truncated);
+        kind if kind.is_record_like() => {
+            let payload = old.len().saturating_sub(header_len);
+            if rest.len() < LEAST_PAYLOAD && payload < LEAST_PAYLOAD as u64 {
+                return Err(Error::Truncated);
+            }
         }
-        Kind::StreamDetached if payload > 0 => return Err(Malformed::TrailingBytes.into()),
+        Kind::StreamDetached if !rest.is_empty() => return Err(Malformed::TrailingBytes.into()),
         // It was replaced by one since its kind was looked at.
         Kind::StreamInline => return Err(header.other_kind(Kind::Record)),
         _ => {}
     }
     check_change(&header, change)?;
     let verified = cipher.verify_header(header)?;
-    let Some(changed) = cipher.changed_header(&verified, change)? else {
-        return Ok(Rewrapped::Current);
+    let changed = match cipher.changed_header(&verified, change) {
+        Ok(Some(changed)) => changed,
+        nothing => {
+            // Who changed it before may have died before the old file was gone.
+            disk.remove_leftover(path)?;
+            return nothing.map(|_| Rewrapped::Current);
+        }
     };
     let (written, _) = Header::parse(&changed)?;
     cipher.check_changed(&verified, &written, change)?;
-    let new = disk.new_file(path)?;
-    disk.write_checked_at(new.file()?, &changed, 0)?;
+    let new = disk.new_in_place(path)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
-    let to = (new.file()?, to);
-    copy(disk, (&file, header_len), to, payload, &mut |_| Ok(()))?;
-    new.replace(&metadata)?;
+    if len < MAX_HEADER {
+        // All of it was read: one write for all.
+        disk.write_checked_at(new.file()?, &[&changed, rest].concat(), 0)?;
+    } else {
+        disk.write_checked_at(new.file()?, &changed, 0)?;
+        let to = (new.file()?, to);
+        copy(disk, (&file, header_len), to, &mut |_| Ok(()))?;
+    }
+    new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
     Ok(Rewrapped::Done)
 }
 
-/// Copies `len` bytes from one file and offset to another, and tells how many are done.
+/// Copies what one file has from an offset on to another, up to where a read says that it ends, and tells how many bytes are done.
 pub(super) fn copy(
     disk: &Disk,
     (from, from_at): (&File, u64),
     (to, to_at): (&File, u64),
-    len: u64,
     tell: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; COPY];
     let mut done = 0;
-    while done < len {
-        let now = usize::try_from(len - done).map_or(COPY, |left| left.min(COPY));
-        let buffer = buffer.get_mut(..now).unwrap_or_default();
-        disk.read_exact_at(from, buffer, from_at + done)?;
-        disk.write_checked_at(to, buffer, to_at + done)?;
-        done += u64::try_from(now).map_err(|_| Error::Truncated)?;
-        tell(done)?;
-    }
-    Ok(())
-}
-
-/// A file as a `Read` from an offset, through the seam.
-pub(super) struct At<'a> {
-    disk: &'a Disk,
-    file: &'a File,
-    offset: u64,
-}
-
-impl<'a> At<'a> {
-    pub(super) fn new(disk: &'a Disk, file: &'a File, offset: u64) -> Self {
-        Self { disk, file, offset }
-    }
-}
-
-impl Read for At<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.disk.read_up_to_at(self.file, buffer, self.offset)?;
-        self.offset += u64::try_from(read).map_err(io::Error::other)?;
-        Ok(read)
+    loop {
+        let read = disk.read_up_to_at(from, &mut buffer, from_at + done)?;
+        let piece = buffer.get(..read).unwrap_or_default();
+        disk.write_checked_at(to, piece, to_at + done)?;
+        done += u64::try_from(read).map_err(|_| Error::Truncated)?;
+        if read > 0 {
+            tell(done)?;
+        }
+        if read < COPY {
+            return Ok(());
+        }
     }
 }

@@ -1,27 +1,22 @@
-//! A sealed file opened into another, verified, or sealed anew.
+//! A sealed file opened into another, or verified.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::change::LEAST_PAYLOAD;
-use super::encrypt::{FileReport, begin, bring_up_to_date, refuse_output};
-use super::head::Head;
+use super::encrypt::{FileReport, Input};
 use super::options::FileOptions;
+use super::output::refuse_output;
 use super::runs;
-use super::sealed::Sealed;
-use crate::disk::{Disk, Lock, NewFile};
-use crate::envelope::{Context, EnvelopeCipher};
-use crate::error::{Error, Limit, Result};
-use crate::format::header::Header;
-use crate::format::limits::MAX_HEADER;
+use super::sealed::{Sealed, read_detached_header};
+use crate::disk::{Disk, NewFile, NotKept};
+use crate::envelope::{Context, DecryptReader, EnvelopeCipher};
+use crate::error::{Error, Result};
 
 /// Bytes of a pipe's plaintext that are written at once.
 const PIPED: usize = 1 << 18;
-/// Bytes of the longest record with the longest header (FORMAT §1).
-const MAX_RECORD: u64 = (1 << 36) + MAX_HEADER as u64;
 
 /// Opens a sealed file into another, on all cores and in bounded memory.
 ///
@@ -47,7 +42,7 @@ pub fn decrypt_file(
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let (input, output) = (input.as_ref(), output.as_ref());
-    decrypt(&Disk::default(), cipher, input, output, context, options)
+    decrypt(&options.disk(), cipher, input, output, context, options)
 }
 
 /// Authenticates all of a sealed file and writes nothing.
@@ -60,25 +55,71 @@ pub fn verify_file(
     context: &Context,
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
-    verify(&Disk::default(), cipher, path.as_ref(), context, options)
+    verify(&options.disk(), cipher, path.as_ref(), context, options)
 }
 
-/// Seals a file anew, in its place, an inline stream or a record: a new data key and a new payload, for the providers that the cipher writes for. What a leaked
-/// data key or a compromised master key needs, where a rewrap is not enough.
+/// Opens what is read from an open file, from where it stands, into another: [`decrypt_file`] for a file, a pipe or a socket that this
+/// process holds already, and may be unable to open by a name.
 ///
-/// `context` presents the bindings and exactly the file's labels. The plaintext passes through memory alone; the old file stays
-/// until the new one is whole and durable. A record is read into memory whole.
+/// The position of `input` is not what it was afterwards.
 ///
 /// # Errors
-/// As [`decrypt_file`] and [`encrypt_file`](crate::encrypt_file), and [`Error::ContextMismatch`] where the labels are not exactly
-/// the file's.
-pub fn reencrypt_file(
+/// As [`decrypt_file`].
+pub fn decrypt_from(
     cipher: &EnvelopeCipher,
-    path: impl AsRef<Path>,
+    input: &File,
+    output: impl AsRef<Path>,
     context: &Context,
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
-    reencrypt(&Disk::default(), cipher, path.as_ref(), context, options)
+    let disk = options.disk();
+    let input = Input::Open(input);
+    open_into(&disk, cipher, input, output.as_ref(), context, options)
+}
+
+/// Opens what a reader gives into a file: [`decrypt_file`] for bytes that come from anywhere.
+///
+/// # Errors
+/// As [`decrypt_file`], and what the reader reports.
+pub fn decrypt_read(
+    cipher: &EnvelopeCipher,
+    mut input: impl Read,
+    output: impl AsRef<Path>,
+    context: &Context,
+    options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let disk = options.disk();
+    let input = Input::Flow(&mut input);
+    open_into(&disk, cipher, input, output.as_ref(), context, options)
+}
+
+/// Opens what a reader gives into a writer, segment by segment. **What was written is authentic and may lack its end**: only where this
+/// returns without an error it is whole. [`decrypt_file`] and its siblings leave nothing otherwise.
+///
+/// # Errors
+/// As [`decrypt_file`], and what the writer reports.
+pub fn decrypt_to(
+    cipher: &EnvelopeCipher,
+    input: impl Read,
+    mut output: impl Write,
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let header = match options.detached_header.take() {
+        Some(path) => Some(read_detached_header(&options.disk(), &path)?),
+        None => None,
+    };
+    let mut write = |bytes: &[u8], _| output.write_all(bytes).map_err(Error::from);
+    let report = flow(
+        cipher,
+        input,
+        header.as_deref(),
+        context,
+        &mut options,
+        &mut write,
+    )?;
+    output.flush()?;
+    Ok(report)
 }
 
 pub(super) fn decrypt(
@@ -87,30 +128,63 @@ pub(super) fn decrypt(
     input: &Path,
     output: &Path,
     context: &Context,
-    mut options: FileOptions<'_>,
+    options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let file = disk.open(input)?;
+    open_into(disk, cipher, Input::Open(&file), output, context, options)
+}
+
+fn open_into(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    input: Input<'_>,
+    output: &Path,
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
     let header = options.detached_header.take();
-    let mut inputs = vec![disk.metadata_of(&file)?];
+    let there = input.metadata(disk)?;
+    let mut inputs: Vec<_> = there.iter().cloned().collect();
     if let Some(header) = &header {
         inputs.push(disk.metadata(header)?);
     }
-    let new = disk.new_file(output)?;
+    let output = disk.resolve_output(output)?;
+    let new = disk.new_file(&output)?;
     // Once what a dead writer left is gone.
-    let inputs: Vec<_> = inputs.iter().collect();
-    refuse_output(disk, &inputs, output, options.overwrite)?;
-    if !inputs.iter().all(|input| input.is_file()) {
-        return decrypt_piped(cipher, disk, (file, header, new), context, options);
-    }
-    let sealed = Sealed::of(disk, cipher, file, header.as_deref(), context)?;
+    refuse_output(disk, &inputs, &output, options.overwrite)?;
     let target = new.file()?;
-    open_all(&sealed, &mut options, |offset, plain| {
-        disk.write_all_at(target, plain, offset)?;
-        disk.write_behind(target, offset, plain.len());
-        Ok(())
-    })?;
-    finish(new, &options)?;
-    Ok(report(&sealed))
+    // A file whose length is stated as nothing may be one that a service makes as it is read.
+    let measured = there.as_ref().is_some_and(|of| of.len() > 0);
+    let report = match input.whole_file(there.as_ref())?.filter(|_| measured) {
+        Some(file) => {
+            let sealed = Sealed::of(disk, cipher, file.try_clone()?, header.as_deref(), context)?;
+            open_all(&sealed, &mut options, |offset, plain| {
+                disk.write_all_at(target, plain, offset)?;
+                disk.write_behind(target, offset, plain.len());
+                Ok(())
+            })?;
+            report(&sealed)
+        }
+        None => {
+            let header = match header {
+                Some(path) => Some(read_detached_header(disk, &path)?),
+                None => None,
+            };
+            let mut write = |bytes: &[u8], at| Ok(disk.write_all_at(target, bytes, at)?);
+            let header = header.as_deref();
+            match input {
+                Input::Open(file) => {
+                    let reader = disk.reader(file);
+                    flow(cipher, reader, header, context, &mut options, &mut write)?
+                }
+                Input::Flow(input) => {
+                    flow(cipher, input, header, context, &mut options, &mut write)?
+                }
+            }
+        }
+    };
+    let not_kept = finish(new, &options)?;
+    Ok(FileReport { not_kept, ..report })
 }
 
 pub(super) fn verify(
@@ -126,78 +200,22 @@ pub(super) fn verify(
     Ok(report(&sealed))
 }
 
-pub(super) fn reencrypt(
-    disk: &Disk,
+/// Opens a stream from its start to its end, and gives its plaintext to `write` with its offset.
+fn flow(
     cipher: &EnvelopeCipher,
-    path: &Path,
+    input: impl Read,
+    header: Option<&[u8]>,
     context: &Context,
-    mut options: FileOptions<'_>,
+    options: &mut FileOptions<'_>,
+    write: &mut dyn FnMut(&[u8], u64) -> Result<()>,
 ) -> Result<FileReport> {
-    if options.detached_header.is_some() {
-        return Err(Error::Misuse(
-            "a detached header and its payload cannot be replaced at one stroke",
-        ));
+    let mut reader: DecryptReader<_> = match header {
+        None => cipher.decrypt_reader(input, context)?,
+        Some(header) => cipher.decrypt_reader_detached(header, input, context)?,
+    };
+    if options.thread_count() == 1 {
+        reader = reader.single_threaded();
     }
-    let path = disk.resolve(path)?;
-    let file = disk.open_locked(&path, Lock::Exclusive)?;
-    let head = Head::read(disk, &file)?;
-    if head.is_record() {
-        head.check_reencrypt(cipher, context)?;
-        return reencrypt_record(disk, cipher, (&path, &file), context);
-    }
-    let sealed = Sealed::with_exact_labels(disk, cipher, file, context)?;
-    options
-        .segment_length
-        .get_or_insert(sealed.segment_length());
-    options.block_length.get_or_insert(sealed.block_length());
-    let new = disk.new_file(&path)?;
-    let (header, message) = begin(disk, cipher, &new, context, &options)?;
-    let message = message.read_back();
-    message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
-        sealed.read_at(plain, offset, buffers).map(drop)
-    })?;
-    bring_up_to_date(cipher, header, Some((disk, new.file()?)))?;
-    new.replace(&sealed.metadata()?)?;
-    Ok(report(&sealed))
-}
-
-/// A record is sealed in one piece, and so it is read in one; its header has verified.
-fn reencrypt_record(
-    disk: &Disk,
-    cipher: &EnvelopeCipher,
-    (path, file): (&Path, &File),
-    context: &Context,
-) -> Result<FileReport> {
-    let metadata = disk.metadata_of(file)?;
-    if metadata.len() > MAX_RECORD {
-        return Err(Limit::RecordLength.into());
-    }
-    let mut record = Vec::new();
-    disk.reader(file)
-        .take(metadata.len())
-        .read_to_end(&mut record)?;
-    let sealed = cipher.reencrypt(&record, context)?;
-    disk.put_in_place(path, &sealed, &metadata)?;
-    let (_, payload) = Header::parse(&sealed)?;
-    Ok(FileReport {
-        plaintext_bytes: payload.len().saturating_sub(LEAST_PAYLOAD) as u64,
-        header_damage: None,
-    })
-}
-
-fn decrypt_piped(
-    cipher: &EnvelopeCipher,
-    disk: &Disk,
-    (input, header, new): (File, Option<PathBuf>, NewFile),
-    context: &Context,
-    mut options: FileOptions<'_>,
-) -> Result<FileReport> {
-    if header.is_some() {
-        return Err(Error::Misuse(
-            "a detached header needs a payload with a length",
-        ));
-    }
-    let mut reader = cipher.decrypt_reader(disk.reader(&input), context)?;
     let mut buffer = Zeroizing::new(vec![0; PIPED]);
     let mut done = 0_u64;
     loop {
@@ -207,14 +225,14 @@ fn decrypt_piped(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error.into()),
         };
-        disk.write_all_at(new.file()?, buffer.get(..read).unwrap_or_default(), done)?;
+        write(buffer.get(..read).unwrap_or_default(), done)?;
         done = done.saturating_add(read as u64);
         options.report(done, 0)?;
     }
-    finish(new, &options)?;
     Ok(FileReport {
         plaintext_bytes: done,
         header_damage: reader.header_damage(),
+        not_kept: NotKept::default(),
     })
 }
 
@@ -226,7 +244,7 @@ fn open_all(
 ) -> Result<()> {
     let length = sealed.segment_length();
     runs::for_each(sealed.layout(), length, options, |run, buffers| {
-        buffers.resize_plain(run.len);
+        buffers.resize_plain(run.len)?;
         let mut plain = std::mem::take(&mut buffers.plain);
         sealed.read_at(&mut plain, run.offset, buffers)?;
         take(run.offset, &plain)?;
@@ -236,18 +254,14 @@ fn open_all(
 }
 
 /// Gives the output its name.
-fn finish(new: NewFile, options: &FileOptions<'_>) -> Result<()> {
-    if options.overwrite {
-        new.overwrite(None)?;
-    } else {
-        new.publish(None, false)?;
-    }
-    Ok(())
+fn finish(new: NewFile, options: &FileOptions<'_>) -> Result<NotKept> {
+    Ok(new.publish(None, options.overwrite)?.not_kept)
 }
 
-fn report(sealed: &Sealed) -> FileReport {
+pub(super) fn report(sealed: &Sealed) -> FileReport {
     FileReport {
         plaintext_bytes: sealed.len(),
         header_damage: sealed.damage(),
+        not_kept: NotKept::default(),
     }
 }

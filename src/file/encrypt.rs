@@ -1,20 +1,18 @@
 //! A plain file sealed into another.
 
-use std::fs::{File, Metadata, Permissions};
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek as _};
+use std::path::{Path, PathBuf};
 
+use super::message::{NewMessage, begin, bring_up_to_date};
 use super::options::FileOptions;
-use super::runs;
-use crate::disk::{Disk, NewFile, same_file};
+use super::output::{publish_pair, refuse_output};
+use crate::disk::{Disk, NewFile, NotKept, is_unchanged};
 use crate::envelope::{Context, EnvelopeCipher, HeaderDamage};
-use crate::error::{Error, Malformed, Result};
-use crate::floe::{self, Layout, Sealer, SegmentLength, Threads};
-use crate::format::blocks;
-use crate::format::header::Kind;
+use crate::error::{Error, Result};
 
-/// Bytes of a pipe that are read at once.
-const PIPED: usize = 1 << 18;
+/// The length of a file that is read to its end, whatever its file system states.
+const BELIEVED: u64 = 4096;
 
 /// What an operation did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +22,9 @@ pub struct FileReport {
     pub plaintext_bytes: u64,
     /// What is wrong with the header blocks of the file that was read, where it opened all the same.
     pub header_damage: Option<HeaderDamage>,
+    /// What the file system did not let the output take over: the mode of the input, or of the file that was replaced. It then has
+    /// mode 0600.
+    pub not_kept: NotKept,
 }
 
 /// Seals a file into another, on all cores and in bounded memory.
@@ -52,7 +53,42 @@ pub fn encrypt_file(
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let (input, output) = (input.as_ref(), output.as_ref());
-    encrypt(&Disk::default(), cipher, input, output, context, options)
+    encrypt(&options.disk(), cipher, input, output, context, options)
+}
+
+/// Seals what is read from an open file into another, from where it stands to its end: [`encrypt_file`] for a file, a pipe or a socket
+/// that this process holds already, and may be unable to open by a name.
+///
+/// The position of `input` is not what it was afterwards.
+///
+/// # Errors
+/// As [`encrypt_file`].
+pub fn encrypt_from(
+    cipher: &EnvelopeCipher,
+    input: &File,
+    output: impl AsRef<Path>,
+    context: &Context,
+    options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let disk = options.disk();
+    let input = Input::Open(input);
+    seal_into(&disk, cipher, input, output.as_ref(), context, options)
+}
+
+/// Seals what a reader gives into a file: [`encrypt_file`] for bytes that come from anywhere.
+///
+/// # Errors
+/// As [`encrypt_file`], and what the reader reports.
+pub fn encrypt_read(
+    cipher: &EnvelopeCipher,
+    mut input: impl Read,
+    output: impl AsRef<Path>,
+    context: &Context,
+    options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let disk = options.disk();
+    let input = Input::Flow(&mut input);
+    seal_into(&disk, cipher, input, output.as_ref(), context, options)
 }
 
 pub(super) fn encrypt(
@@ -61,280 +97,150 @@ pub(super) fn encrypt(
     input: &Path,
     output: &Path,
     context: &Context,
-    mut options: FileOptions<'_>,
+    options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let file = disk.open(input)?;
-    let metadata = disk.metadata_of(&file)?;
-    if metadata.is_dir() {
-        return Err(Error::Io(io::ErrorKind::IsADirectory.into()));
+    seal_into(disk, cipher, Input::Open(&file), output, context, options)
+}
+
+/// Where bytes come from.
+pub(super) enum Input<'a> {
+    /// A file, a pipe or the like.
+    Open(&'a File),
+    /// Something that only gives bytes.
+    Flow(&'a mut dyn Read),
+}
+
+impl<'a> Input<'a> {
+    /// What the system says of it, where it has something to say.
+    pub(super) fn metadata(&self, disk: &Disk) -> Result<Option<Metadata>> {
+        let Self::Open(file) = self else {
+            return Ok(None);
+        };
+        let metadata = disk.metadata_of(file)?;
+        if metadata.is_dir() {
+            return Err(Error::Io(io::ErrorKind::IsADirectory.into()));
+        }
+        Ok(Some(metadata))
     }
-    let header_path = options.detached_header.clone();
-    if header_path.is_some() && options.overwrite {
+
+    /// The file, if it is a regular one that stands at its start.
+    pub(super) fn whole_file(&self, metadata: Option<&Metadata>) -> Result<Option<&'a File>> {
+        let Self::Open(mut file) = *self else {
+            return Ok(None);
+        };
+        let is_file = metadata.is_some_and(Metadata::is_file);
+        let is_whole = is_file && file.stream_position()? == 0;
+        Ok(is_whole.then_some(file))
+    }
+}
+
+fn seal_into(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    input: Input<'_>,
+    output: &Path,
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
+    let before = input.metadata(disk)?;
+    if options.detached_header.is_some() && options.overwrite {
         return Err(Error::Misuse(
             "a detached header and its payload cannot be replaced at one stroke",
         ));
     }
-    let new = disk.new_file(output)?;
-    // Once what a dead writer left is gone.
-    refuse_output(disk, &[&metadata], output, options.overwrite)?;
-    if let Some(path) = &header_path {
-        refuse_output(disk, &[&metadata], path, false)?;
-    }
-    let (header, message) = begin(disk, cipher, &new, context, &options)?;
-    let is_detached = header_path.is_some();
-    let plaintext_bytes = if metadata.is_file() {
-        let len = metadata.len();
-        message.seal(len, &mut options, |buffer, offset, _| {
-            match disk.read_up_to_at(&file, buffer, offset)? {
-                read if read == buffer.len() => Ok(()),
-                _ => Err(changed_while_read()),
-            }
-        })?;
-        if disk.metadata_of(&file)?.len() != len {
-            return Err(changed_while_read());
-        }
-        len
-    } else {
-        message.seal_piped(disk.reader(&file), &mut options)?
+    let (output, mut new) = open_output(disk, before.as_ref(), output, options.overwrite)?;
+    // Before the work as well: what cannot be written later would cost all of it.
+    let header_file = match &options.detached_header {
+        Some(path) => Some(open_output(disk, before.as_ref(), path, false)?),
+        None => None,
     };
-    let header = bring_up_to_date(
-        cipher,
-        header,
-        (!is_detached).then_some((disk, new.file()?)),
-    )?;
-    let permissions = metadata.is_file().then(|| metadata.permissions());
-    if let Some(path) = header_path {
-        publish_detached(disk, (&path, &header), (output, new), permissions)?;
-    } else if options.overwrite {
-        new.overwrite(permissions)?;
-    } else {
-        new.publish(permissions, false)?;
+    if header_file
+        .as_ref()
+        .is_some_and(|(path, _)| *path == output)
+    {
+        return Err(Error::Misuse("a header and its payload in one file"));
     }
+    let header_file = header_file.map(|(_, file)| file);
+    let (header, message) = begin(disk, cipher, &new, context, &options)?;
+    let plaintext_bytes = seal_all(disk, &message, input, before.as_ref(), &mut options)?;
+    let blocks = match &header_file {
+        Some(_) => None,
+        None => Some((disk, new.file()?)),
+    };
+    let header = bring_up_to_date(cipher, header, blocks)?;
+    let permissions = before.filter(Metadata::is_file).map(|of| of.permissions());
+    let not_kept = if let Some(header_file) = header_file {
+        disk.write_checked_at(header_file.file()?, &header, 0)?;
+        publish_pair((header_file, new), permissions, || cipher.confirm_writers())?
+    } else {
+        new.make_ready(permissions)?;
+        cipher.confirm_writers()?;
+        new.put(options.overwrite)?.not_kept
+    };
     Ok(FileReport {
         plaintext_bytes,
         header_damage: None,
+        not_kept,
     })
 }
 
-/// Publishes the header, then the payload: where there is a payload, there is its header.
-fn publish_detached(
+/// A new file that is to be `output`, and where that is.
+fn open_output(
     disk: &Disk,
-    (header_path, header): (&Path, &[u8]),
-    (output, payload): (&Path, NewFile),
-    permissions: Option<Permissions>,
-) -> Result<()> {
-    let new = disk.new_file(header_path)?;
-    disk.write_checked_at(new.file()?, header, 0)?;
-    let header_file = disk.metadata_of(new.file()?)?;
-    let payload_file = disk.metadata_of(payload.file()?)?;
-    let published = new
-        .publish(permissions.clone(), false)
-        .and_then(|_locked| payload.publish(permissions, false));
-    if published.is_err() {
-        // Either has its name all the same where only making that durable failed.
-        let no_payload = match disk.metadata(output) {
-            Ok(there) => !same_file(&there, &payload_file),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        if no_payload
-            && disk
-                .metadata(header_path)
-                .is_ok_and(|there| same_file(&there, &header_file))
-        {
-            let _ = disk.remove(header_path);
+    input: Option<&Metadata>,
+    output: &Path,
+    overwrite: bool,
+) -> Result<(PathBuf, NewFile)> {
+    let output = disk.resolve_output(output)?;
+    let new = disk.new_file(&output)?;
+    // Once what a dead writer left is gone.
+    let inputs: Vec<_> = input.cloned().into_iter().collect();
+    refuse_output(disk, &inputs, &output, overwrite)?;
+    Ok((output, new))
+}
+
+/// Seals all of the input, and makes sure that it is one version of it from its start to its end.
+fn seal_all(
+    disk: &Disk,
+    message: &NewMessage<'_>,
+    input: Input<'_>,
+    before: Option<&Metadata>,
+    options: &mut FileOptions<'_>,
+) -> Result<u64> {
+    let stated = before.map_or(0, Metadata::len);
+    let whole = input.whole_file(before)?;
+    let file = match input {
+        Input::Open(file) => file,
+        Input::Flow(input) => return message.seal_piped(input, 0, options),
+    };
+    let sealed = match whole {
+        Some(file) if stated > BELIEVED => {
+            message.seal(stated, options, |buffer, offset, _| {
+                match disk.read_up_to_at(file, buffer, offset)? {
+                    read if read == buffer.len() => Ok(()),
+                    _ => Err(changed_while_read()),
+                }
+            })?;
+            // The end is where a read says so, and not where the file system states it.
+            if disk.read_up_to_at(file, &mut [0], stated)? != 0 {
+                return Err(changed_while_read());
+            }
+            stated
         }
-    }
-    published?;
-    Ok(())
-}
-
-/// A message on its way into a new file.
-pub(super) struct NewMessage<'a> {
-    disk: &'a Disk,
-    file: &'a File,
-    key: floe::Key,
-    aad: Vec<u8>,
-    at: u64,
-    length: SegmentLength,
-    is_read_back: bool,
-}
-
-/// Writes the header blocks of a new file where the header is not to stand apart, and returns the header.
-pub(super) fn begin<'a>(
-    disk: &'a Disk,
-    cipher: &EnvelopeCipher,
-    new: &'a NewFile,
-    context: &Context,
-    options: &FileOptions<'_>,
-) -> Result<(Vec<u8>, NewMessage<'a>)> {
-    let file = new.file()?;
-    let length = options.segment_length.unwrap_or(cipher.segment_length());
-    let detached = options.detached_header.is_some();
-    let block_length = options.block_length.unwrap_or(cipher.block_length());
-    let (kind, stated) = if detached {
-        (Kind::StreamDetached, 0)
-    } else {
-        (Kind::StreamInline, block_length)
+        // What states no length, or a short one, may be longer: /proc, and files that a service makes as they are read.
+        _ => message.seal_piped(disk.reader(file), whole.map_or(0, |_| stated), options)?,
     };
-    let stated = u32::try_from(stated).map_err(|_| Malformed::BlockLength)?;
-    let (header, key, aad) = cipher.begin_stream(kind, stated, context)?;
-    let at = if detached {
-        0
-    } else {
-        write_blocks(disk, file, &header)?
-    };
-    let message = NewMessage {
-        disk,
-        file,
-        key,
-        aad,
-        at,
-        length,
-        is_read_back: false,
-    };
-    Ok((header, message))
-}
-
-/// Writes a header into both header blocks of a new file, and returns where its payload begins.
-fn write_blocks(disk: &Disk, file: &File, header: &[u8]) -> Result<u64> {
-    let length = blocks::stated_length(header).ok_or(Malformed::BlockLength)?;
-    let block = blocks::write(header, length)?;
-    disk.write_checked_at(file, &[block.as_slice(), &block].concat(), 0)?;
-    Ok(u64::try_from(2 * length).map_err(|_| Malformed::BlockLength)?)
-}
-
-/// The header of a new file whose payload is sealed; written again, into the file where it has blocks, if a key was rotated away from
-/// meanwhile. A file that has no name yet is met by no scan for what is under the old key.
-pub(super) fn bring_up_to_date(
-    cipher: &EnvelopeCipher,
-    header: Vec<u8>,
-    blocks: Option<(&Disk, &File)>,
-) -> Result<Vec<u8>> {
-    let Some(header_now) = cipher.brought_up_to_date(&header)? else {
-        return Ok(header);
-    };
-    if let Some((disk, file)) = blocks {
-        write_blocks(disk, file, &header_now)?;
+    if let Some(before) = before.filter(|of| of.is_file())
+        && !is_unchanged(before, &disk.metadata_of(file)?)
+    {
+        return Err(changed_while_read());
     }
-    Ok(header_now)
-}
-
-impl NewMessage<'_> {
-    /// Reads back what it writes: where the old file goes when the new one is there, a write that did not happen loses both.
-    pub(super) fn read_back(mut self) -> Self {
-        self.is_read_back = true;
-        self
-    }
-
-    fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
-        if self.is_read_back {
-            self.disk.write_checked_at(self.file, bytes, at)?;
-        } else {
-            self.disk.write_all_at(self.file, bytes, at)?;
-        }
-        Ok(())
-    }
-
-    /// Seals `len` bytes of plaintext, which `read` brings by their offset, on several threads.
-    pub(super) fn seal(
-        &self,
-        len: u64,
-        options: &mut FileOptions<'_>,
-        read: impl Fn(&mut [u8], u64, &mut runs::Buffers) -> Result<()> + Sync,
-    ) -> Result<()> {
-        let layout = Layout::of_plaintext(self.length, len)?;
-        let sealer = Sealer::new(&self.key, &self.aad, self.length)?;
-        self.write(sealer.header(), self.at)?;
-        runs::for_each(&layout, self.length, options, |run, buffers| {
-            buffers.resize_plain(run.len);
-            let mut plain = std::mem::take(&mut buffers.plain);
-            read(&mut plain, run.offset, buffers)?;
-            let segments = run.len.div_ceil(self.length.plain_len()).max(1);
-            let mut sealed = std::mem::take(&mut buffers.sealed);
-            sealed.resize(run.len + 32 * segments, 0);
-            let pieces = plain.chunks(self.length.plain_len());
-            sealer.seal(run.position, pieces, run.ends, &mut sealed, Threads::One)?;
-            let at = self.at.saturating_add(layout.offset(run.position));
-            self.write(&sealed, at)?;
-            self.disk.write_behind(self.file, at, sealed.len());
-            (buffers.plain, buffers.sealed) = (plain, sealed);
-            Ok(())
-        })
-    }
-
-    /// Seals what comes out of something without a length, and returns how much it was.
-    fn seal_piped(&self, mut input: impl Read, options: &mut FileOptions<'_>) -> Result<u64> {
-        let out = Appender {
-            disk: self.disk,
-            file: self.file,
-            at: self.at,
-        };
-        let mut writer = floe::Writer::new(out, &self.key, &self.aad, self.length)?;
-        let mut buffer = zeroize::Zeroizing::new(vec![0; PIPED]);
-        let mut done = 0_u64;
-        loop {
-            let read = match input.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.into()),
-            };
-            writer.write_all(buffer.get(..read).unwrap_or_default())?;
-            done = done.saturating_add(read as u64);
-            options.report(done, 0)?;
-        }
-        writer.finish()?;
-        Ok(done)
-    }
-}
-
-/// A new file as a `Write`, through the seam.
-struct Appender<'a> {
-    disk: &'a Disk,
-    file: &'a File,
-    at: u64,
-}
-
-impl Write for Appender<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.disk.write_all_at(self.file, bytes, self.at)?;
-        self.at = self.at.saturating_add(bytes.len() as u64);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(sealed)
 }
 
 fn changed_while_read() -> Error {
     Error::Io(io::Error::other(
-        "the input changed its length while it was read",
+        "the input changed its length or its content while it was read, or its file system states a wrong length: seal a copy, or pass it through a pipe",
     ))
-}
-
-/// Refuses an output that is one of the inputs, that is no file, or that is there and is not to be replaced.
-pub(super) fn refuse_output(
-    disk: &Disk,
-    inputs: &[&Metadata],
-    output: &Path,
-    overwrite: bool,
-) -> Result<()> {
-    let refused = |kind, why: &str| Err(Error::Io(io::Error::new(kind, why)));
-    match disk.metadata(output) {
-        Ok(there) if inputs.iter().any(|input| same_file(input, &there)) => refused(
-            io::ErrorKind::InvalidInput,
-            "input and output are the same file",
-        ),
-        Ok(_) if !overwrite => refused(
-            io::ErrorKind::AlreadyExists,
-            "the output exists and is not to be overwritten",
-        ),
-        Ok(there) if !there.is_file() => refused(
-            io::ErrorKind::InvalidInput,
-            "the output is there and is no file",
-        ),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }

@@ -82,18 +82,25 @@ impl Head {
     fn read_once(disk: &Disk, file: &File) -> Result<Self> {
         let metadata = disk.metadata_of(file)?;
         let mut bytes = Vec::new();
+        let mut is_whole = false;
         for step in STEPS {
             let had = bytes.len();
             bytes.resize(step, 0);
             let more = bytes.get_mut(had..).unwrap_or_default();
             let read = disk.read_up_to_at(file, more, had as u64)?;
             bytes.truncate(had + read);
-            if bytes.len() < step || holds_header(&bytes) {
+            is_whole = bytes.len() < step;
+            if is_whole || holds_header(&bytes) {
                 break;
             }
         }
         let modified = metadata.modified().ok();
-        Ok(Self::of(bytes, metadata.len(), modified))
+        // The end of a file is where a read says so, and not where the file system states it.
+        let file_bytes = match bytes.len() as u64 {
+            read if is_whole => read,
+            read => metadata.len().max(read),
+        };
+        Ok(Self::of(bytes, file_bytes, modified))
     }
 
     /// The head of an envelope in memory.
@@ -174,6 +181,16 @@ impl Head {
     /// Checks what of a file can be checked without reading its payload before it is sealed anew: its header opens for whoever presents
     /// this context, and exactly its labels.
     pub(crate) fn check_reencrypt(&self, cipher: &EnvelopeCipher, context: &Context) -> Result<()> {
+        self.check_reencrypt_and(cipher, context, |_| Ok(()))
+    }
+
+    /// [`check_reencrypt`](Self::check_reencrypt), and a further check of the header.
+    pub(crate) fn check_reencrypt_and(
+        &self,
+        cipher: &EnvelopeCipher,
+        context: &Context,
+        check: impl Fn(&Header<'_>) -> Result<()>,
+    ) -> Result<()> {
         let opened = match self.parse()? {
             Found::Whole(header) if header.kind().is_record_like() => {
                 cipher.open_header(header, context)?
@@ -181,7 +198,8 @@ impl Head {
             Found::Whole(header) => return Err(header.other_kind(Kind::Record)),
             Found::Blocks(candidates) => cipher.open_inline(&candidates, context)?.0,
         };
-        context.check_exact_labels(opened.header())
+        context.check_exact_labels(opened.header())?;
+        check(opened.header())
     }
 
     /// Checks that a rewrap has nothing left to do: neither header block has a slot under a key that its provider has moved off.

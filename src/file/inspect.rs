@@ -13,5 +13,5 @@ use crate::error::Result;
 /// [`Error::Io`](crate::Error::Io), and those of a malformed or truncated envelope.
 pub fn inspect_file(path: impl AsRef<Path>) -> Result<FileInspection> {
     let disk = Disk::default();
-    Head::read(&disk, &disk.open(path.as_ref())?)?.inspect()
+    Head::read(&disk, &disk.open_file(path.as_ref())?)?.inspect()
 }

@@ -4,11 +4,16 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::disk::Disk;
 use crate::envelope::checked_segment_length;
 use crate::error::{Error, Malformed, Result};
 use crate::floe::SegmentLength;
 use crate::format::header::is_block_length;
+
+/// Bytes of the longest record that is read out of a file, unless more is allowed (FORMAT §1).
+pub(super) const LARGEST_RECORD: u64 = 64 << 20;
 
 type Progress<'a> = Box<dyn FnMut(u64, u64) -> ControlFlow<()> + 'a>;
 
@@ -34,7 +39,10 @@ pub struct FileOptions<'a> {
     pub(super) segment_length: Option<SegmentLength>,
     pub(super) block_length: Option<usize>,
     pub(super) detached_header: Option<PathBuf>,
+    pub(super) drops_recipients: bool,
+    pub(super) largest_record: u64,
     progress: Option<Progress<'a>>,
+    disk: Disk,
 }
 
 impl<'a> FileOptions<'a> {
@@ -47,7 +55,10 @@ impl<'a> FileOptions<'a> {
             segment_length: None,
             block_length: None,
             detached_header: None,
+            drops_recipients: false,
+            largest_record: LARGEST_RECORD,
             progress: None,
+            disk: Disk::default(),
         }
     }
 
@@ -98,6 +109,45 @@ impl<'a> FileOptions<'a> {
     pub fn progress(mut self, progress: impl FnMut(u64, u64) -> ControlFlow<()> + 'a) -> Self {
         self.progress = Some(Box::new(progress));
         self
+    }
+
+    /// Seals a file anew although one of its recipients is none that the cipher writes for, and so loses its slot.
+    ///
+    /// Only [`reencrypt_file`](crate::reencrypt_file) looks at it, and refuses without.
+    pub fn dropping_recipients(mut self) -> Self {
+        self.drops_recipients = true;
+        self
+    }
+
+    /// Reads a record of up to so many bytes, where 64 MiB is the most. A record is read into memory whole.
+    pub fn largest_record(mut self, bytes: u64) -> Self {
+        self.largest_record = bytes;
+        self
+    }
+
+    /// Waits so long for a file that another program has locked, or without an end, in place of what
+    /// [`set_lock_wait`](crate::set_lock_wait) says for the process.
+    pub fn lock_wait(mut self, limit: Option<Duration>) -> Self {
+        self.disk.locking.wait = Some(limit);
+        self
+    }
+
+    /// Changes a file although its file system has no locks (`flock`). The caller sees to it that no other program does at the same
+    /// time.
+    pub fn allow_without_lock(mut self) -> Self {
+        self.disk.locking.without = true;
+        self
+    }
+
+    /// Replaces a file although its access control list or its extended attributes get lost. [`FileReport`](crate::FileReport) says
+    /// what was.
+    pub fn allow_loss_of_attributes(mut self) -> Self {
+        self.disk.loses_attributes = true;
+        self
+    }
+
+    pub(super) fn disk(&self) -> Disk {
+        self.disk.clone()
     }
 
     pub(super) fn thread_count(&self) -> usize {

@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use super::options::FileOptions;
 use super::runs::Buffers;
 use super::sealed::Sealed;
-use crate::disk::Disk;
 use crate::envelope::{Context, EnvelopeCipher, HeaderDamage};
 use crate::error::{Error, Result};
 
@@ -34,7 +33,7 @@ pub fn open_range(
     options: FileOptions<'_>,
 ) -> Result<RangeReader> {
     let header = options.detached_header.as_deref();
-    let sealed = Sealed::open(&Disk::default(), cipher, path.as_ref(), header, context)?;
+    let sealed = Sealed::open(&options.disk(), cipher, path.as_ref(), header, context)?;
     Ok(RangeReader {
         sealed,
         position: 0,

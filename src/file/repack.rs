@@ -1,12 +1,14 @@
 //! A file copied with longer header blocks and the same payload bytes (FORMAT §7).
 
+use std::fs::{File, Metadata};
 use std::path::Path;
 
-use super::change::{At, copy};
+use super::at::StreamHead;
+use super::change::copy;
 use super::options::FileOptions;
-use crate::disk::{Disk, Lock};
+use crate::disk::{Disk, Lock, NotKept};
 use crate::envelope::{EnvelopeCipher, inline};
-use crate::error::{Error, Malformed, Result};
+use crate::error::{Malformed, Result};
 use crate::format::blocks;
 
 /// Copies an inline stream in its place, with header blocks of the length that the options or the cipher state, and the same
@@ -22,7 +24,7 @@ pub fn repack_file(
     path: impl AsRef<Path>,
     options: FileOptions<'_>,
 ) -> Result<()> {
-    repack(&Disk::default(), cipher, path.as_ref(), options)
+    repack(&options.disk(), cipher, path.as_ref(), options)
 }
 
 pub(super) fn repack(
@@ -32,26 +34,42 @@ pub(super) fn repack(
     mut options: FileOptions<'_>,
 ) -> Result<()> {
     let path = disk.resolve(path)?;
-    let file = disk.open_locked(&path, Lock::Exclusive)?;
-    let head = inline::read_head(&mut At::new(disk, &file, 0))?;
+    // As it was before anything was read of it: what is written to it from here on is noticed.
+    let (file, old) = disk.open_locked_as(&path, Lock::Exclusive)?;
+    let head = StreamHead::read(disk, &file)?.blocks;
     let candidates = inline::candidates(&head)?;
     let current = cipher.verify_inline(&candidates)?;
     let length = options.block_length.unwrap_or(cipher.block_length());
     let header = current.verified.with_block_length(length)?;
     let block = blocks::write(&header, length)?;
-    let in_file = |length: usize| u64::try_from(2 * length).map_err(|_| Malformed::BlockLength);
-    let (from, to) = (in_file(candidates.block_length)?, in_file(length)?);
-    let metadata = disk.metadata_of(&file)?;
-    let payload = metadata.len().checked_sub(from).ok_or(Error::Truncated)?;
-    let new = disk.new_file(&path)?;
-    disk.write_checked_at(new.file()?, &[block.as_slice(), &block].concat(), 0)?;
-    copy(
-        disk,
-        (&file, from),
-        (new.file()?, to),
-        payload,
-        &mut |done| options.report(done, payload),
-    )?;
-    new.replace(&metadata)?;
+    let payload = old.len().saturating_sub(in_file(candidates.block_length)?);
+    let mut tell = |done| options.report(done, payload);
+    let lengths = (candidates.block_length, length);
+    let old = (&*path, &file, &old);
+    with_header(disk, old, lengths, &block, &mut tell, || {
+        cipher.confirm_writers()
+    })?;
     Ok(())
+}
+
+/// Puts a copy of an inline stream in its place, with this block twice and the same payload bytes. `may` is asked right before.
+pub(super) fn with_header(
+    disk: &Disk,
+    (path, file, old): (&Path, &File, &Metadata),
+    (from, to): (usize, usize),
+    block: &[u8],
+    tell: &mut dyn FnMut(u64) -> Result<()>,
+    may: impl FnOnce() -> Result<()>,
+) -> Result<NotKept> {
+    let new = disk.new_in_place(path)?;
+    disk.write_checked_at(new.file()?, &[block, block].concat(), 0)?;
+    let from = (file, in_file(from)?);
+    copy(disk, from, (new.file()?, in_file(to)?), tell)?;
+    let replaced = new.replace_after(old, || Ok(may()?))?;
+    Ok(replaced.not_kept)
+}
+
+/// Where the payload begins behind two blocks of this length.
+fn in_file(length: usize) -> Result<u64> {
+    Ok(u64::try_from(2 * length).map_err(|_| Malformed::BlockLength)?)
 }

@@ -7,9 +7,12 @@ use zeroize::Zeroizing;
 use super::FileOptions;
 use crate::error::{Error, Result};
 use crate::floe::{Layout, SegmentLength};
+use crate::memory::zeros;
 
 /// Bytes of a run, about: two buffers of it stay in a core's own cache.
 const RUN: usize = 1 << 19;
+/// Bytes of the runs, sealed and opened, that all threads hold together, unless one thread alone holds more.
+const BOUND: usize = 1 << 27;
 
 /// One thread's buffers, kept from run to run.
 #[derive(Default)]
@@ -21,12 +24,13 @@ pub(super) struct Buffers {
 
 impl Buffers {
     /// Makes room for `len` bytes of plaintext. A buffer that is too short is erased and replaced: growing it would leave a copy.
-    pub(super) fn resize_plain(&mut self, len: usize) {
+    pub(super) fn resize_plain(&mut self, len: usize) -> Result<()> {
         if self.plain.capacity() < len {
-            self.plain = Zeroizing::new(vec![0; len]);
+            self.plain = Zeroizing::new(zeros(len)?);
         } else {
             self.plain.resize(len, 0);
         }
+        Ok(())
     }
 }
 
@@ -87,10 +91,13 @@ pub(super) fn for_each(
         }
         Ok(())
     };
+    // Long segments on many cores would take gigabytes.
+    let bounded = BOUND / (2 * segments * length.sealed_len());
     let helpers = options
         .thread_count()
         .min(usize::try_from(runs).unwrap_or(usize::MAX))
-        - 1;
+        .min(bounded)
+        .saturating_sub(1);
     let total = layout.plaintext();
     std::thread::scope(|scope| {
         // Where the system has no thread to give, those there are do the work.

@@ -1,11 +1,12 @@
 //! A sealed file, opened for reading at any place.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use zeroize::Zeroize as _;
 
-use super::change::At;
+use super::at::StreamHead;
 use super::runs::Buffers;
 use crate::disk::Disk;
 use crate::envelope::inline;
@@ -14,6 +15,8 @@ use crate::error::{Error, Malformed, Result};
 use crate::floe::{self, HEADER_LEN, Layout, Opener, SegmentLength, Threads};
 use crate::format::header::{Header, Kind};
 use crate::format::limits::MAX_HEADER;
+use crate::format::payload_head;
+use crate::memory;
 
 /// A stream whose header and last segment were authenticated, so that its length is known.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Sealed {
         detached_header: Option<&Path>,
         context: &Context,
     ) -> Result<Self> {
-        let file = disk.open(path)?;
+        let file = disk.open_file(path)?;
         Self::of(disk, cipher, file, detached_header, context)
     }
 
@@ -48,20 +51,24 @@ impl Sealed {
     ) -> Result<Self> {
         let key = match detached_header {
             None => inline_key(disk, cipher, &file, context, |_| Ok(()))?,
-            Some(path) => detached_key(disk, cipher, path, context)?,
+            Some(path) => detached_key(disk, cipher, &file, path, context)?,
         };
         Self::keyed(disk, file, key)
     }
 
-    /// Opens an inline stream that is to be sealed anew: demands exactly its labels.
+    /// Opens an inline stream that is to be sealed anew: demands exactly its labels, and a further check of its header.
     pub(super) fn with_exact_labels(
         disk: &Disk,
         cipher: &EnvelopeCipher,
         file: File,
         context: &Context,
+        check: impl Fn(&Header<'_>) -> Result<()>,
     ) -> Result<Self> {
         // Of the very header that gives the key: the file may change between two looks.
-        let exact = |header: &Header<'_>| context.check_exact_labels(header);
+        let exact = |header: &Header<'_>| {
+            context.check_exact_labels(header)?;
+            check(header)
+        };
         let key = inline_key(disk, cipher, &file, context, exact)?;
         Self::keyed(disk, file, key)
     }
@@ -71,9 +78,14 @@ impl Sealed {
         disk.read_exact_at(&file, &mut header, payload_at)?;
         let opener = Opener::new(&key, &aad, &header)?;
         checked_segment_length(opener.length().get())?;
-        let body = disk
-            .metadata_of(&file)?
-            .len()
+        let len = disk.metadata_of(&file)?.len();
+        // The end is where a read says so, and not where the file system states it.
+        if disk.read_up_to_at(&file, &mut [0], len)? != 0 {
+            return Err(Error::Io(io::Error::other(
+                "the file grows, or its file system states a wrong length: open a copy, or pass it through a pipe",
+            )));
+        }
+        let body = len
             .checked_sub(payload_at)
             .and_then(|message| message.checked_sub(HEADER_LEN as u64))
             .ok_or(Error::Truncated)?;
@@ -99,7 +111,7 @@ impl Sealed {
         &self.layout
     }
 
-    /// Bytes of each of the two header blocks; 0 where the header stands apart.
+    /// Bytes of each of the two header blocks of an inline stream.
     pub(super) fn block_length(&self) -> usize {
         usize::try_from(self.payload_at / 2).unwrap_or(0)
     }
@@ -110,10 +122,6 @@ impl Sealed {
 
     pub(super) fn damage(&self) -> Option<HeaderDamage> {
         self.damage
-    }
-
-    pub(super) fn metadata(&self) -> Result<Metadata> {
-        Ok(self.disk.metadata_of(&self.file)?)
     }
 
     /// Fills `out` with the plaintext from `offset` on, as far as there is any, and returns how much that is.
@@ -141,7 +149,7 @@ impl Sealed {
                 done += straight;
             } else {
                 let filled = self.plain_len(position);
-                buffers.resize_plain(filled);
+                buffers.resize_plain(filled)?;
                 self.open_segments(position, 1, &mut buffers.sealed, &mut buffers.plain)?;
                 let part = buffers.plain.get(within..).unwrap_or_default();
                 let len = rest.len().min(part.len());
@@ -187,7 +195,7 @@ impl Sealed {
         } else {
             count.saturating_mul(length)
         };
-        sealed.resize(bytes, 0);
+        memory::resize(sealed, bytes)?;
         let at = self.payload_at.saturating_add(self.layout.offset(position));
         self.disk.read_exact_at(&self.file, sealed, at)?;
         let opened = if out.is_empty() {
@@ -214,7 +222,7 @@ fn inline_key(
     check: impl Fn(&Header<'_>) -> Result<()>,
 ) -> Result<StreamKey> {
     let look = || {
-        let head = inline::read_head(&mut At::new(disk, file, 0))?;
+        let head = StreamHead::read(disk, file)?.blocks;
         let candidates = inline::candidates(&head)?;
         let (opened, damage) = cipher.open_inline(&candidates, context)?;
         check(opened.header())?;
@@ -233,16 +241,15 @@ fn inline_key(
     }
 }
 
+// FORMAT §2: a reader compares the id with the header's before any key work and refuses another.
 fn detached_key(
     disk: &Disk,
     cipher: &EnvelopeCipher,
+    payload: &File,
     path: &Path,
     context: &Context,
 ) -> Result<StreamKey> {
-    let file = disk.open(path)?;
-    let mut bytes = vec![0; MAX_HEADER + 1];
-    let len = disk.read_up_to_at(&file, &mut bytes, 0)?;
-    bytes.truncate(len);
+    let bytes = read_detached_header(disk, path)?;
     let (header, rest) = Header::parse(&bytes)?;
     if header.kind() != Kind::StreamDetached {
         return Err(header.other_kind(Kind::StreamDetached));
@@ -250,6 +257,18 @@ fn detached_key(
     if !rest.is_empty() {
         return Err(Malformed::TrailingBytes.into());
     }
+    let mut head = [0; payload_head::LEN];
+    let len = disk.read_up_to_at(payload, &mut head, 0)?;
+    payload_head::check(head.get(..len).unwrap_or_default(), header.message_id())?;
     let (key, aad) = stream_key(&cipher.open_header(header, context)?);
-    Ok((key, aad, 0, None))
+    Ok((key, aad, payload_head::LEN as u64, None))
+}
+
+/// The bytes of a file that is to be a detached header, and one more than any has.
+pub(super) fn read_detached_header(disk: &Disk, path: &Path) -> Result<Vec<u8>> {
+    let file = disk.open_file(path)?;
+    let mut bytes = vec![0; MAX_HEADER + 1];
+    let len = disk.read_up_to_at(&file, &mut bytes, 0)?;
+    bytes.truncate(len);
+    Ok(bytes)
 }

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::length::SegmentLength;
+use crate::parallel;
 use crate::secret::on_cleared_stack;
 
 /// Bytes of segments that are sealed or opened together, for one thread: what its cache holds, plaintext and all.
@@ -12,6 +13,9 @@ const ONE: usize = 1 << 17;
 /// For each of several threads, which meet after every batch, and for all of them.
 const EACH: usize = 1 << 19;
 const MOST: usize = 1 << 20;
+
+/// Bytes of segments in a batch however many threads there are, unless one segment alone is longer.
+const BOUND: usize = 1 << 25;
 
 /// Work for one thread that is worth handing it.
 #[cfg(feature = "parallel")]
@@ -27,7 +31,7 @@ pub(crate) enum Threads {
 }
 
 impl Threads {
-    /// Segments of a batch: at most 1 MiB of them, or one for each thread where that is more.
+    /// Segments of a batch: at most 1 MiB of them, or one for each thread where that is more, up to 32 MiB.
     pub(crate) fn batch(self, length: SegmentLength) -> usize {
         let threads = self.count();
         let bytes = match threads {
@@ -35,7 +39,8 @@ impl Threads {
             more => EACH.saturating_mul(more).min(MOST),
         };
         let most = isize::MAX.unsigned_abs() / length.sealed_len();
-        (bytes / length.sealed_len()).max(threads).min(most).max(1)
+        let one_each = threads.min(BOUND / length.sealed_len());
+        (bytes / length.sealed_len()).max(one_each).min(most).max(1)
     }
 
     /// Segments of two thirds of a batch, where that is enough for several threads. Then some are written while the next are sealed,
@@ -45,17 +50,11 @@ impl Threads {
         (self.count() > 1 && part >= self.count()).then_some(part)
     }
 
-    #[cfg(feature = "parallel")]
     fn count(self) -> usize {
         match self {
             Self::One => 1,
-            Self::All => rayon::current_num_threads(),
+            Self::All => parallel::threads(),
         }
-    }
-
-    #[cfg(not(feature = "parallel"))]
-    fn count(self) -> usize {
-        1
     }
 
     /// Does `work` on the items, `bytes` bytes each, until one fails, and returns the first failure in their order. All
@@ -198,6 +197,8 @@ mod tests {
                 (2, 600_000, 2, None),
                 (3, 1 << 20, 3, None),
                 (17, 65_536, 17, None),
+                (17, 1 << 24, 2, None),
+                (2, 1 << 30, 1, None),
             ] {
                 let length = length(sealed);
                 let found = on(threads, || {

@@ -67,7 +67,7 @@ impl<R: Read> Source<R> {
         while self.ahead.end <= want {
             if self.ahead.end == self.buffer.len() {
                 let more = self.buffer.len().saturating_mul(GROWTH).max(FIRST);
-                self.buffer.grow(more.min(want.saturating_add(1)));
+                self.buffer.grow(more.min(want.saturating_add(1)))?;
             }
             // Not beyond `want` and a byte: the rest of a longer buffer would only be moved about.
             let room = self.ahead.end..self.buffer.len().min(want.saturating_add(1));
@@ -106,7 +106,7 @@ impl<R: Read + Seek> Source<R> {
         self.inner
             .seek(SeekFrom::Start(base.saturating_add(offset)))?;
         let mut bytes = Buffer::new();
-        bytes.grow(len);
+        bytes.grow(len)?;
         self.inner.read_exact(bytes.bytes_mut())?;
         Ok(bytes)
     }

@@ -9,6 +9,7 @@ use super::length::SegmentLength;
 use super::open::Opener;
 use super::seal::Sealer;
 use crate::error::{Error, Limit, Result};
+use crate::memory::zeros;
 use crate::secret::Plaintext;
 
 /// Encrypts `plaintext` into one message of 74 bytes, the plaintext and 32 bytes for each segment.
@@ -27,7 +28,7 @@ use crate::secret::Plaintext;
 pub fn encrypt(key: &Key, aad: &[u8], length: SegmentLength, plaintext: &[u8]) -> Result<Vec<u8>> {
     let layout = Layout::of_plaintext(length, in_file(plaintext.len())?)?;
     let sealer = Sealer::new(key, aad, length)?;
-    let mut message = vec![0; in_memory(layout.message())?];
+    let mut message = zeros(in_memory(layout.message())?)?;
     let (header, body) = message.split_at_mut(sealer.header().len());
     header.copy_from_slice(sealer.header());
 
@@ -63,7 +64,7 @@ pub fn decrypt(key: &Key, aad: &[u8], message: &[u8]) -> Result<Plaintext> {
     let opener = Opener::new(key, aad, header)?;
     let length = opener.length();
     let layout = Layout::of_body(length, in_file(body.len())?)?;
-    let mut plaintext = Zeroizing::new(vec![0; in_memory(layout.plaintext())?]);
+    let mut plaintext = Zeroizing::new(zeros(in_memory(layout.plaintext())?)?);
 
     let batch = Threads::All.batch(length);
     let mut outs = plaintext.chunks_mut(batch.saturating_mul(length.plain_len()));

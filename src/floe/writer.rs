@@ -9,6 +9,7 @@ use super::key::Key;
 use super::length::SegmentLength;
 use super::seal::Sealer;
 use crate::error::{Error, Result};
+use crate::memory::zeros;
 
 /// Encrypts what is written to it into another [`Write`], in bounded memory: about two batches, of 1 MiB or one segment
 /// for each core where that is more.
@@ -95,7 +96,7 @@ impl<W: Write> Writer<W> {
             let room = full.saturating_sub(self.pending.len());
             // A batch is sealed only when there is more: its last segment is then not the message's.
             let Some((now, _more @ [_, ..])) = plaintext.split_at_checked(room) else {
-                self.pending.extend(plaintext, full);
+                self.pending.extend(plaintext, full)?;
                 return Ok(plaintext.len());
             };
             let begun = self.pending.len() % length.plain_len();
@@ -105,7 +106,7 @@ impl<W: Write> Writer<W> {
                 length.plain_len() - begun
             };
             let (fill, direct) = now.split_at(missing.min(now.len()));
-            self.pending.extend(fill, full);
+            self.pending.extend(fill, full)?;
             self.seal(batch, direct, false)?;
             if room > 0 {
                 return Ok(room);
@@ -130,7 +131,7 @@ impl<W: Write> Writer<W> {
         let overhead = segments.saturating_mul(length.sealed_len() - length.plain_len());
         let sealed = plaintext.saturating_add(overhead);
         if sealed > self.sealed.capacity() {
-            self.sealed = Vec::with_capacity(sealed); // without a copy of what stands there, and no longer than it must be
+            self.sealed = zeros(sealed)?; // without a copy of what stands there, and no longer than it must be
         }
         self.sealed.resize(sealed, 0);
         let pieces = self

@@ -115,7 +115,10 @@ fn every_command_has_stable_fields() {
     assert_eq!(inspected["verified"], false);
     for file in inspected["files"].as_array().unwrap() {
         assert_eq!(fields(file), INSPECTED);
-        assert_eq!(fields(&file["slots"][0]), "key_id scheme scheme_number");
+        assert_eq!(
+            fields(&file["slots"][0]),
+            "key_id name scheme scheme_number"
+        );
     }
     assert_eq!(inspected["files"][1]["kind"], "record");
     let rewrapped = on_stdout("rewrap --keyring k plain.phi", "rewrap", "command files");

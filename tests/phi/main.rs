@@ -12,8 +12,14 @@ mod answers;
 mod archives;
 mod keyrings;
 mod kills;
+#[cfg(target_os = "linux")]
+mod limits;
+mod names;
+#[cfg(target_os = "linux")]
+mod process;
 mod recipients;
 mod retiring;
+mod secrets;
 mod streams;
 mod support;
 mod telling;

@@ -116,11 +116,18 @@ fn sealed_anew_and_repacked() {
             .code,
         3
     );
-    shell.done("reencrypt --keyring k --label tenant=a --bind-file bindings plain.phi");
+    // c was not named, and would lose its slot.
+    let anew = "reencrypt --keyring k --label tenant=a --bind-file bindings plain.phi";
+    let refused = shell.run(anew);
+    assert_eq!(refused.code, 1);
+    let told = refused.stderr_text();
+    assert!(told.contains("--drop-recipients"), "{told}");
+    assert_eq!(inspected(), before);
+    shell.done(&format!("{anew} --drop-recipients"));
     let after = inspected();
     assert_ne!(before["data_key_id"], after["data_key_id"]);
     assert_eq!(after["segment_length"], 8192);
-    assert_eq!(after["slots"].as_array().unwrap().len(), 1); // c was not named
+    assert_eq!(after["slots"].as_array().unwrap().len(), 1);
     shell.done("repack --keyring k --block-length 8192 plain.phi");
     assert_eq!(inspected()["block_length"], 8192);
     assert_eq!(

@@ -129,3 +129,98 @@ fn data_that_cannot_be_written_is_a_failure() {
         assert_eq!(ran.code, 1, "{call}: {}", ran.stderr_text());
     }
 }
+
+#[test]
+fn a_message_names_the_file_and_the_way_out() {
+    let shell = prepared();
+    shell.write("empty", b"");
+    shell.write("pairs", b"x=y");
+    let told = |call: &str, expected: &str| {
+        let ran = shell.run(call);
+        assert_ne!(ran.code, 0, "{call}");
+        let told = ran.stderr_text();
+        assert!(
+            told.starts_with(&format!("phi: {expected}")),
+            "{call}: {told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{call}: {told}");
+    };
+    told(
+        "encrypt --keyring k a",
+        "a -> a.phi: the output exists; --overwrite replaces it",
+    );
+    told("encrypt --keyring k missing", "missing: No such file");
+    told(
+        "encrypt --keyring k plain -o nowhere/x",
+        "folder nowhere: No such file",
+    );
+    told("encrypt --keyring nowhere plain", "nowhere: No such file");
+    told("encrypt --keyring k --detached a plain", "header a: ");
+    told(
+        "verify --keyring k --detached missing a.phi",
+        "header missing: No such file",
+    );
+    told(
+        "cat --keyring k --detached missing a.phi",
+        "header missing: No such file",
+    );
+    told(
+        "decrypt --keyring k --detached missing a.phi -o x",
+        "header missing: No such file",
+    );
+    told(
+        "encrypt --to-passphrase-file empty plain",
+        "empty: the passphrase is empty",
+    );
+    told(
+        "encrypt --keyring k --bind-file empty plain",
+        "--bind-file empty: it holds no bindings",
+    );
+    told(
+        "encrypt --keyring k --bind-file missing plain",
+        "missing: No such file",
+    );
+    told("keyring rotate missing --label x", "missing: No such file");
+    // Nothing that opens the file is overwritten by it.
+    for call in [
+        "encrypt --keyring k plain -o k --overwrite",
+        "encrypt --keyring k plain -o .master --overwrite",
+        "encrypt --keyring k --to-keyring c plain -o c --overwrite",
+        "encrypt --keyring k --bind-file pairs plain -o pairs --overwrite",
+        "encrypt --keyring k --to-passphrase-file .other-master plain -o .other-master --overwrite",
+        "decrypt --keyring k --bind-file pairs a.phi -o pairs --overwrite",
+    ] {
+        let ran = shell.run(call);
+        assert_eq!(ran.code, 2, "{call}: {}", ran.text());
+        assert!(ran.stderr_text().contains("a file of secrets"));
+    }
+    assert_eq!(shell.read("pairs"), b"x=y");
+}
+
+#[test]
+fn an_answer_on_stderr_that_cannot_be_written_counts_too() {
+    let shell = prepared();
+    for (call, code) in [
+        ("cat --keyring k a.phi --json", 5),
+        ("cat --keyring k a.phi", 0),
+        ("encrypt --keyring k a -o -", 5),
+    ] {
+        let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
+            eprintln!("skipped: there is no /dev/full");
+            return;
+        };
+        let mut command = shell.command(call);
+        let status = command.stdout(Stdio::null()).stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{call}");
+    }
+}
+
+#[test]
+fn help_that_nobody_reads_is_not_given() {
+    let shell = Shell::new();
+    assert_eq!(shell.run("--help").code, 0);
+    assert_eq!(shell.run("--version").code, 0);
+    if let Some(full) = full() {
+        assert_eq!(shell.run_to("--help", full).code, 5);
+    }
+}

@@ -67,7 +67,9 @@ fn compare(step: &Step, found: &Files, what: &str) -> Left {
         }
         let now = now.unwrap_or_else(|| panic!("{what}: {name} is gone"));
         if last(name).starts_with(".phi-tmp-") {
-            let whole = step.after.values().any(|new| new == now);
+            // The new one before it has its name, or the old one after that.
+            let mut whole = step.after.values().chain(step.before.values());
+            let whole = whole.any(|whole| whole == now);
             assert!(whole, "{what}: {name} is not whole");
             left = Some(Left::Nameless);
             continue;

@@ -8,6 +8,8 @@ use crate::world::{KEYS, TICKS, World};
 pub enum Change {
     /// A new active key.
     Rotate,
+    /// A new active key that was imported and has the bytes of another.
+    RotateTo(usize),
     /// A key that opens nothing for now.
     Suspend(usize),
     /// A key that somebody else may have.
@@ -55,6 +57,8 @@ pub enum Action {
     PassReads(usize, usize),
     /// Writes the header of the envelope that was read.
     PassWrites(usize),
+    /// Writes it with a slot that cannot be unwrapped, because the provider's answer was wrong.
+    PassWritesBadly(usize),
     /// Opens an envelope.
     Read(usize, usize),
 
@@ -81,6 +85,8 @@ pub enum Action {
     ForeignEvidence(usize),
     /// Somebody moves an envelope to the other place.
     Move(usize),
+    /// Something makes an envelope unreadable for a scan.
+    Hide(usize),
     /// The application replaces an envelope by a newer one.
     Replace(usize),
     /// Somebody puts an old envelope back under the first key.
@@ -89,6 +95,8 @@ pub enum Action {
     Backup,
     /// Somebody puts the copy back.
     Restore,
+    /// Somebody who has the copy's data key writes a later revision.
+    Forge,
     /// Somebody gives the store's file another name.
     Link,
 }
@@ -110,7 +118,7 @@ impl Setup {
 
     fn offer_work(&self, world: &World, who: usize, actions: &mut Vec<Action>) {
         use Action::{
-            Confirm, Encrypt, LookBegins, LookEnds, PassReads, PassWrites, Read, Restart,
+            Confirm, Encrypt, LookBegins, LookEnds, PassReads, PassWrites, PassWritesBadly, Read, Restart,
             SessionBegins, SessionWrites, SetBack, Store, StreamBegins, StreamFinishes, TickAsleep,
             TickWhileStill, Wrap,
         };
@@ -155,6 +163,9 @@ impl Setup {
         }
         if work.passes {
             actions.push(PassWrites(who));
+            if budget.bad_wraps > 0 {
+                actions.push(PassWritesBadly(who));
+            }
         }
     }
 
@@ -163,6 +174,9 @@ impl Setup {
         let mut changes = Vec::new();
         if budget.rotations > 0 {
             changes.push(Change::Rotate);
+            if budget.imports > 0 {
+                changes.extend((0..KEYS).map(Change::RotateTo));
+            }
         }
         if budget.lease_changes > 0 {
             changes.push(Change::Lease);
@@ -208,6 +222,9 @@ impl Setup {
             if budget.moves > 0 {
                 actions.push(Action::Move(index));
             }
+            if budget.hidings > 0 {
+                actions.push(Action::Hide(index));
+            }
             if budget.replacements > 0 {
                 actions.push(Action::Replace(index));
             }
@@ -221,6 +238,9 @@ impl Setup {
             } else {
                 Action::Restore
             });
+        }
+        if budget.forgeries > 0 && world.backup.is_some() {
+            actions.push(Action::Forge);
         }
         if budget.links > 0 {
             actions.push(Action::Link);
@@ -255,7 +275,8 @@ impl Setup {
             Action::StreamBegins(who) => self.stream_begins(world, who),
             Action::StreamFinishes(who) => self.stream_finishes(world, who),
             Action::PassReads(who, index) => self.pass_reads(world, who, index),
-            Action::PassWrites(who) => self.pass_writes(world, who),
+            Action::PassWrites(who) => self.pass_writes(world, who, true),
+            Action::PassWritesBadly(who) => self.pass_writes(world, who, false),
             Action::Read(who, index) => self.read(world, who, index),
             Action::Change(who, change) => self.change(world, who, change),
             Action::Draft(who, change) => self.draft(world, who, change),
@@ -269,6 +290,8 @@ impl Setup {
             Action::ForeignEvidence(key) => self.foreign_evidence(world, key),
             Action::Move(index) => self.move_envelope(world, index),
             Action::Replace(index) => self.replace(world, index),
+            Action::Hide(index) => self.hide(world, index),
+            Action::Forge => self.forge(world),
             Action::Return => self.put_back(world),
             Action::Backup => self.backup(world),
             Action::Restore => self.restore(world),

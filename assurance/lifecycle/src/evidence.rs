@@ -93,9 +93,13 @@ impl Setup {
             .filter(|other| *other != key && world.store.ring.states[*other].exists())
             .fold(0, |all, other| all | 1 << other);
         world.stored().any(|(_, envelope)| {
-            usize::from(envelope.place) == place
-                && envelope.slots & 1 << key != 0
-                && (self.has(Rule::InUseCountsSlots) || envelope.slots & others == 0)
+            let uses = if envelope.hidden {
+                self.has(Rule::FindingsRefuse)
+            } else {
+                envelope.slots & 1 << key != 0
+                    && (self.has(Rule::InUseCountsSlots) || envelope.slots & others == 0)
+            };
+            uses && usize::from(envelope.place) == place
         })
     }
 
@@ -141,6 +145,7 @@ impl Setup {
         world.evidence[key] = None;
         world.record.destroyed |= 1 << key;
         world.pinned = ring.revision;
+        world.pinned_data_key = ring.data_key;
         Some(())
     }
 

@@ -8,6 +8,7 @@ mod evidence;
 mod explore;
 mod properties;
 mod rules;
+pub mod scenes;
 mod setup;
 mod store;
 mod time;

@@ -4,7 +4,7 @@ use stateright::{Model, Property as Checked};
 
 use crate::actions::Action;
 use crate::setup::Setup;
-use crate::world::{Envelope, World};
+use crate::world::{Envelope, Ring, World};
 
 /// A promise about the life of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +79,11 @@ impl World {
                 && (has(self.record.taken)
                     || ring.states[key].exists() && !has(self.record.destroyed))
         })
+    }
+
+    /// Whether a keyring was made by somebody who has only an older data key than that of a revision that was known.
+    pub(crate) fn is_forged_for(&self, known: u8, ring: &Ring) -> bool {
+        ring.forged && self.backup.is_some_and(|copy| known > copy.revision)
     }
 
     /// Notes that a property is broken.

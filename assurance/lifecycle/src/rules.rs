@@ -48,10 +48,16 @@ pub enum Rule {
     PinWhenOpening,
     /// A running process looks at the pinned revision again whenever it confirms.
     PinWhenConfirming,
+    /// FORMAT §9.2: each update makes a new data key.
+    NewDataKey,
+    /// FORMAT §9.2: a lower number of the revision at which the data key was made is refused.
+    DataKeyNumber,
     /// A store changes only if it still holds what the change was made from.
     CompareAndSwap,
     /// An update checks that its result follows what was loaded.
     UpdateFollows,
+    /// A key that is made active is compared with every key that is not.
+    KeysCompared,
     /// A refused retirement changes nothing.
     RefusalChangesNothing,
 
@@ -80,6 +86,8 @@ pub enum Rule {
     LeaseWindowAtBegan,
     /// FORMAT §9.2: a lease is new for the longest lease and the allowance.
     LeaseWindowAllowance,
+    /// `lease_changed` is the later of the writer's clock and the store's.
+    LeaseChangedByLaterClock,
     /// FORMAT §9.4: `in_use` is 0.
     InUseZero,
     /// FORMAT §9.4: `in_use` counts each envelope that has a slot of the key, whatever else opens it.
@@ -96,12 +104,16 @@ pub enum Rule {
     BeganNotLater,
     /// FORMAT §9.4: evidence has a greatest age.
     EvidenceAge,
+    /// A scan that saw something and did not examine it permits nothing.
+    FindingsRefuse,
     /// FORMAT §9.4: at its end a scan compares each folder, and reads again those that changed.
     FoldersAgain,
     /// A folder that changed within the stamp in which it was read counts as changed.
     FreshFoldersAgain,
 
     // Headers.
+    /// FORMAT §7: a new slot is unwrapped before it replaces another.
+    WrapsAreTried,
     /// FORMAT §7: a header is replaced by an exchange of names, which fails if another program replaced it meanwhile.
     Exchange,
 }

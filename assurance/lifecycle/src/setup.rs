@@ -54,6 +54,8 @@ pub struct Setup {
     pub slow_looks: bool,
     /// Whether a change of the store takes two steps.
     pub slow_changes: bool,
+    /// Whether writers keep the data key, because they cannot wrap for one of the slots.
+    pub keeps_data_key: bool,
     /// Whether process 0 sees the store through a bind mount of the file.
     pub bind_mount: bool,
     /// Whether the time of a folder's last change is a stamp, so that two changes within it look like one.
@@ -91,6 +93,7 @@ impl Setup {
             work: Work::default(),
             slow_looks: false,
             slow_changes: false,
+            keeps_data_key: false,
             bind_mount: false,
             coarse_folders: false,
             wall_lease: false,
@@ -131,6 +134,8 @@ impl Setup {
             lease: self.lease,
             lease_changed: None,
             modified: long_ago,
+            data_key: 1,
+            forged: false,
             history,
         };
         let process = Process {
@@ -149,6 +154,7 @@ impl Setup {
             *envelope = Some(Envelope {
                 slots: *slots,
                 place: 1,
+                hidden: false,
             });
         }
         World {
@@ -157,6 +163,8 @@ impl Setup {
             orphan: None,
             backup: None,
             pinned: 0,
+            pinned_data_key: 0,
+            bytes: [0, 1, 2],
             processes: [process; PROCESSES],
             envelopes,
             place_changed: [long_ago; PLACES],

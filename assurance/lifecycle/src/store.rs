@@ -19,7 +19,10 @@ impl Setup {
     ///
     /// FORMAT §9.2: another plaintext of the same revision, a lower revision, and one whose `before` does not fit are refused.
     fn believes(&self, world: &World, known: &Ring, other: &Ring) -> bool {
-        if self.has(Rule::PinWhenConfirming) && other.revision < world.pinned {
+        if self.has(Rule::PinWhenConfirming) && !self.as_pinned(world, other) {
+            return false;
+        }
+        if self.has(Rule::DataKeyNumber) && other.data_key < known.data_key {
             return false;
         }
         match other.revision.cmp(&known.revision) {
@@ -31,9 +34,17 @@ impl Setup {
         }
     }
 
+    /// FORMAT §9.2: who is told the least numbers refuses lower ones.
+    fn as_pinned(&self, world: &World, ring: &Ring) -> bool {
+        ring.revision >= world.pinned
+            && (ring.data_key >= world.pinned_data_key || !self.has(Rule::DataKeyNumber))
+    }
+
     /// Takes a keyring into a process's memory.
     fn learn(&self, world: &mut World, who: usize, ring: Ring, age: u8) {
-        if !ring.comes_of(&world.processes[who].ring) {
+        let known = &world.processes[who].ring;
+        let forged = !known.forged && world.is_forged_for(known.revision, &ring);
+        if !ring.comes_of(known) || forged {
             world.breaks(Property::NoOlderKeyring);
         }
         let process = &mut world.processes[who];
@@ -85,8 +96,13 @@ impl Setup {
     pub(crate) fn restart(&self, world: &mut World, who: usize) -> Option<()> {
         world.budget.restarts -= 1;
         let File { ring, links } = self.seen_by(world, who);
-        if self.has(Rule::PinWhenOpening) && ring.revision < world.pinned {
-            return None;
+        if self.has(Rule::PinWhenOpening) {
+            if !self.as_pinned(world, &ring) {
+                return None;
+            }
+            if world.is_forged_for(world.pinned, &ring) {
+                world.breaks(Property::NoOlderKeyring);
+            }
         }
         let confirms = links == 1 || !self.has(Rule::LinksWhenOpening);
         world.processes[who] = Process {
@@ -150,6 +166,11 @@ impl Setup {
         world.plaintexts += 1;
         ring.history[usize::from(ring.revision)] = world.plaintexts;
         ring.modified = self.store_clock(world);
+        // Whoever believed a forged keyring was wrong then, or could not know better.
+        ring.forged = false;
+        if self.has(Rule::NewDataKey) && !self.keeps_data_key {
+            ring.data_key = ring.revision;
+        }
         ring
     }
 
@@ -163,12 +184,19 @@ impl Setup {
     ) -> Option<Ring> {
         let clock = self.clock(world, who);
         match change {
-            Change::Rotate => {
+            Change::Rotate | Change::RotateTo(_) => {
                 let new = usize::from(world.keys);
                 if new >= ring.states.len() {
                     return None;
                 }
                 world.budget.rotations -= 1;
+                if let Change::RotateTo(same) = change {
+                    world.budget.imports -= 1;
+                    if self.has(Rule::KeysCompared) || ring.states[same] <= KeyState::Active {
+                        return None;
+                    }
+                    world.bytes[new] = u8::try_from(same).ok()?;
+                }
                 world.keys += 1;
                 ring.set(ring.active(), KeyState::Deactivated, clock);
                 ring.set(new, KeyState::Active, clock);
@@ -188,7 +216,11 @@ impl Setup {
             Change::Lease => {
                 world.budget.lease_changes -= 1;
                 ring.lease = self.new_lease;
-                ring.lease_changed = Some(clock);
+                ring.lease_changed = Some(if self.has(Rule::LeaseChangedByLaterClock) {
+                    clock.max(self.store_clock(world))
+                } else {
+                    clock
+                });
             }
         }
         Some(self.revise(world, ring))
@@ -273,12 +305,41 @@ impl Setup {
         if ring == world.store.ring {
             return None;
         }
+        self.take_away(world, &ring);
+        ring.modified = self.store_clock(world);
+        world.store = File { ring, links: 1 };
+        Some(())
+    }
+
+    /// Notes the keys that an outsider takes away.
+    fn take_away(&self, world: &mut World, ring: &Ring) {
         for (key, state) in ring.states.iter().enumerate() {
             if world.store.ring.states[key].exists() && !state.exists() {
                 world.record.taken |= 1 << key;
             }
         }
+    }
+
+    /// Somebody who has the data key of the copy, and the copy's slots, writes a later revision.
+    ///
+    /// They read the store if its data key is the same, and then know every plaintext.
+    pub(crate) fn forge(&self, world: &mut World) -> Option<()> {
+        world.budget.forgeries -= 1;
+        let copy = world.backup?;
+        let stored = world.store.ring;
+        let mut ring = if stored.data_key == copy.data_key {
+            stored
+        } else {
+            copy
+        };
+        while ring.revision <= stored.revision {
+            ring.revision += 1;
+            world.plaintexts += 1;
+            *ring.history.get_mut(usize::from(ring.revision))? = world.plaintexts;
+        }
+        ring.forged = true;
         ring.modified = self.store_clock(world);
+        self.take_away(world, &ring);
         world.store = File { ring, links: 1 };
         Some(())
     }

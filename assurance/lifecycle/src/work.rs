@@ -13,9 +13,11 @@ impl Setup {
 
     /// Notes a wrap under a key.
     fn wrapped(&self, world: &mut World, key: usize) {
-        let off = world.record.off[key];
-        if off != NEVER && off > self.grace() {
-            world.breaks(Property::NoLateWrap);
+        for key in [key, usize::from(world.bytes[key])] {
+            let off = world.record.off[key];
+            if off != NEVER && off > self.grace() {
+                world.breaks(Property::NoLateWrap);
+            }
         }
     }
 
@@ -25,6 +27,7 @@ impl Setup {
         *free = Some(Envelope {
             slots: 1 << key,
             place: 0,
+            hidden: false,
         });
         self.touch(world, 0);
         Some(())
@@ -139,7 +142,7 @@ impl Setup {
         Some(())
     }
 
-    pub(crate) fn pass_writes(&self, world: &mut World, who: usize) -> Option<()> {
+    pub(crate) fn pass_writes(&self, world: &mut World, who: usize, good: bool) -> Option<()> {
         let pass = world.processes[who].pass.take()?;
         if self.has(Rule::PassLeaseAtEachHeader) && !self.may_wrap(world, who) {
             return Some(());
@@ -151,13 +154,19 @@ impl Setup {
             world.breaks(Property::NothingOverwritten);
         }
         let key = world.processes[who].ring.active();
+        if !good {
+            world.budget.bad_wraps -= 1;
+            if self.has(Rule::WrapsAreTried) {
+                return Some(());
+            }
+        }
         self.wrapped(world, key);
         let inactive = world.record.inactive[key];
         if inactive != NEVER && inactive > self.grace() {
             world.breaks(Property::PassesGoForward);
         }
         // A header that is written in place changes no list of names.
-        self.rewrite(world, usize::from(pass.envelope), 1 << key);
+        self.rewrite(world, usize::from(pass.envelope), u8::from(good) << key);
         Some(())
     }
 
@@ -198,6 +207,13 @@ impl Setup {
         envelope.place = 1 - envelope.place;
         self.touch(world, 0);
         self.touch(world, 1);
+        Some(())
+    }
+
+    /// An envelope is still there, and nobody can say what it is: behind a link, in a volume that is not mounted, with a rotten byte.
+    pub(crate) fn hide(&self, world: &mut World, index: usize) -> Option<()> {
+        world.budget.hidings -= 1;
+        world.envelopes[index].as_mut()?.hidden = true;
         Some(())
     }
 

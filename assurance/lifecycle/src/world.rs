@@ -54,6 +54,10 @@ pub struct Ring {
     pub lease: u8,
     pub lease_changed: Option<u8>,
     pub modified: u8,
+    /// The revision at which its data key was made.
+    pub data_key: u8,
+    /// Whether somebody made it who has only an old data key.
+    pub forged: bool,
     /// Which plaintext each revision had, the own one included: what the hashes in `before` say.
     pub history: [u8; REVISIONS],
 }
@@ -160,6 +164,8 @@ pub struct Envelope {
     pub slots: u8,
     /// Where it lies.
     pub place: u8,
+    /// Whether a scan sees that something is there, and cannot examine it.
+    pub hidden: bool,
 }
 
 /// A scan under way.
@@ -175,7 +181,7 @@ pub struct Scan {
     pub changed: [bool; PLACES],
     /// Whether a place was read again in this round of comparisons.
     pub again: bool,
-    /// Whether the key is in use.
+    /// Whether the key is in use, or something was not examined.
     pub used: bool,
 }
 
@@ -210,6 +216,10 @@ pub struct Budget {
     pub foreign: u8,
     pub refusals: u8,
     pub returns: u8,
+    pub forgeries: u8,
+    pub imports: u8,
+    pub hidings: u8,
+    pub bad_wraps: u8,
 }
 
 /// A state of everything.
@@ -225,6 +235,8 @@ pub struct World {
     pub backup: Option<Ring>,
     /// The least revision that processes are told.
     pub pinned: u8,
+    /// The least number of a data key that processes are told.
+    pub pinned_data_key: u8,
     /// The processes.
     pub processes: [Process; PROCESSES],
     /// The envelopes.
@@ -235,6 +247,8 @@ pub struct World {
     pub scan: Option<Scan>,
     /// Evidence for each key.
     pub evidence: [Option<Evidence>; KEYS],
+    /// The key whose bytes each key has.
+    pub bytes: [u8; KEYS],
     /// How many keys were ever made.
     pub keys: u8,
     /// How many plaintexts of the keyring were ever made.

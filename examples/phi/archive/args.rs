@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use phi_envelope::{DestroyOptions, Error, KeyId, Shard};
 
-use crate::options::{ContextArgs, KeyArgs, SecretArgs, ToArgs};
+use crate::options::{ChangeArgs, ContextArgs, KeyArgs, SecretArgs, ToArgs};
 
 /// Which files, and who else works on them.
 #[derive(Args)]
@@ -67,6 +67,8 @@ pub(crate) struct Rewrap {
     /// Write what became of each file into a new file, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
     #[command(flatten)]
     pub(crate) anew: AnewArgs,
 }

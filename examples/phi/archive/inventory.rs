@@ -47,7 +47,7 @@ pub(crate) fn run(console: &Console, args: &Inventory) -> Result<Answer> {
     }
     let summary = pass.summary().clone().with_keys(&keys);
     if let Some(path) = &args.save {
-        save(path, &summary).with_context(|| path.display().to_string())?;
+        save(path, &summary).with_context(|| escaped_path(path))?;
     }
     let changes = earlier.map(|earlier| summary.since(&earlier));
     console.say(summary.to_string().trim_end())?;
@@ -85,7 +85,7 @@ fn told(entry: &InventoryEntry) -> String {
 fn known_keys(args: &Inventory) -> Result<Vec<KeyInfo>> {
     let mut keys = Vec::new();
     for path in &args.keyrings {
-        let name = path.display().to_string();
+        let name = escaped_path(path);
         // Said before a passphrase is asked for.
         path.metadata().with_context(|| name.clone())?;
         let secret = Secret::read(&args.secret, &name, Asked::Once)?;
@@ -96,7 +96,7 @@ fn known_keys(args: &Inventory) -> Result<Vec<KeyInfo>> {
 
 fn snapshot(path: &Path) -> Result<InventorySummary> {
     let read = || anyhow::Ok(serde_json::from_slice(&fs::read(path)?)?);
-    read().with_context(|| path.display().to_string())
+    read().with_context(|| escaped_path(path))
 }
 
 fn save(path: &Path, summary: &InventorySummary) -> Result<()> {
@@ -108,7 +108,7 @@ fn save(path: &Path, summary: &InventorySummary) -> Result<()> {
 fn refuse_taken(path: &Path) -> Result<()> {
     if path.symlink_metadata().is_ok() {
         return Err(io::Error::from(io::ErrorKind::AlreadyExists))
-            .with_context(|| path.display().to_string());
+            .with_context(|| escaped_path(path));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use phi_envelope::Tree;
 
 use super::args::WalkArgs;
+use crate::output::escaped_path;
 use crate::streams::is_dash;
 
 /// Where a command works.
@@ -59,7 +60,7 @@ impl<'a> Places<'a> {
     pub(super) fn check(&self) -> Result<()> {
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         match (fault.take(), &self.walk.from_list) {
-            (Some(error), Some(list)) => Err(error).with_context(|| list.display().to_string()),
+            (Some(error), Some(list)) => Err(error).with_context(|| escaped_path(list)),
             _ => Ok(()),
         }
     }
@@ -68,7 +69,7 @@ impl<'a> Places<'a> {
         let source: Box<dyn Read + Send> = if is_dash(path) {
             Box::new(io::stdin())
         } else {
-            Box::new(File::open(path).with_context(|| path.display().to_string())?)
+            Box::new(File::open(path).with_context(|| escaped_path(path))?)
         };
         Ok(List {
             source: BufReader::new(source),

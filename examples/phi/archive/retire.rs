@@ -9,7 +9,7 @@ use super::rewrap::{anew, tell_failure};
 use super::run::Run;
 use crate::failure::Failure;
 use crate::keys::Keys;
-use crate::output::{Answer, Console, escaped, path_json};
+use crate::output::{Answer, Console, escaped, escaped_path, put_path};
 
 pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     let mut keys = Keys::new(&args.key);
@@ -55,16 +55,16 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
         console.complain(&failure);
         failure
     });
-    let json = json!({
+    let mut json = json!({
         "command": "retire",
         "key": key.to_string(),
-        "evidence": path_json(evidence),
         "summary": {
             "rewrapped": retired.rewrapped,
             "evidence": retired.evidence,
             "destroyed": retired.destroyed,
         },
     });
+    put_path(&mut json, "evidence", evidence);
     Ok(Answer::of_several(json, fault.as_ref()))
 }
 
@@ -74,7 +74,7 @@ fn say(console: &Console, args: &Retire, retired: &Retired) -> Result<()> {
     console.say(format_args!("\n{evidence}{}", findings(evidence)))?;
     console.say(format_args!(
         "the evidence: {}; keep it as it is",
-        args.evidence.display()
+        escaped_path(&args.evidence)
     ))?;
     if retired.destroyed {
         console.say(format_args!("key {} was destroyed", args.key_id))?;

@@ -12,14 +12,15 @@ use super::places::Places;
 use super::run::Run;
 use crate::failure::{Failure, usage};
 use crate::keys::{self, Keys};
-use crate::output::{Answer, Console};
+use crate::output::{Answer, Console, escaped_path};
+use crate::signals;
 
 pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     let mut keys = Keys::new(&args.key);
     let cipher = keys.rewriter(&args.anew.to)?;
     let options = options(args, &mut keys)?;
     let report = args.report.as_ref().map(|path| {
-        let file = File::create_new(path).with_context(|| path.display().to_string())?;
+        let file = File::create_new(path).with_context(|| escaped_path(path))?;
         anyhow::Ok((path, LineWriter::new(file)))
     });
     let mut report = report.transpose()?;
@@ -31,19 +32,23 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     if let Some(rate) = args.rate {
         tree = tree.files_per_second(rate);
     }
+    let _graceful = signals::graceful();
     let mut pass = rewrap_tree(&cipher, tree, options)?;
     while let Some(entry) = pass.next() {
         if let Some((path, report)) = &mut report {
             writeln!(report, "{}", serde_json::to_string(&entry)?)
-                .with_context(|| path.display().to_string())?;
+                .with_context(|| escaped_path(path))?;
         }
         tell_failure(&mut run, &entry)?;
         run.tell(pass.progress(None).done);
+        if run.is_interrupted() {
+            break;
+        }
     }
     run.stop();
     if let Some((path, report)) = &mut report {
         let synced = report.flush().and_then(|()| report.get_ref().sync_all());
-        synced.with_context(|| path.display().to_string())?;
+        synced.with_context(|| escaped_path(path))?;
     }
     if let Err(error) = places.check() {
         run.keep(Failure::from(error));

@@ -1,7 +1,6 @@
 //! A run over many files, as who started it sees it.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
@@ -11,9 +10,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::output::{Answer, Console, show_total};
-
-/// How often a bar moves while nothing is counted.
-const TICK: Duration = Duration::from_millis(200);
+use crate::signals;
 
 /// Shows how far a run is, tells of files, and keeps the worst of the failures.
 pub(super) struct Run<'a> {
@@ -43,15 +40,15 @@ impl<'a> Run<'a> {
             show_total(&self.bar, total);
         }
         self.bar.set_message("");
-        self.bar.disable_steady_tick();
         self.bar.reset();
         total
     }
 
     /// What is being done now.
     pub(super) fn stage(&self, what: &'static str) {
+        // Drawn once: a bar that moves by itself takes a thread, and ends the process where there is none to be had.
         self.bar.set_message(what);
-        self.bar.enable_steady_tick(TICK);
+        self.bar.tick();
     }
 
     pub(super) fn tell(&self, done: u64) {
@@ -66,6 +63,18 @@ impl<'a> Run<'a> {
     /// What befell one of the files.
     pub(super) fn failed(&mut self, path: &Path, error: &Error) {
         self.keep(Failure::at(path, error));
+    }
+
+    /// Whether a signal asks the run to end; if so, that is kept as what befell it.
+    pub(super) fn is_interrupted(&mut self) -> bool {
+        let Some(exit) = signals::caught() else {
+            return false;
+        };
+        self.keep(Failure::new(
+            exit,
+            "interrupted; run it again to go on with the rest",
+        ));
+        true
     }
 
     /// Ends the show.

@@ -2,7 +2,10 @@
 
 mod blocks;
 mod operations;
+#[cfg(target_os = "linux")]
+mod optional;
 mod order;
+mod others;
 #[cfg(target_os = "linux")]
 mod pipes;
 
@@ -41,6 +44,8 @@ struct Operation<'a> {
     names: &'static [&'static str],
     /// What it may say where it was done already.
     refusal: fn(&Error) -> bool,
+    /// Whether an error of reading and writing says that all is as it was.
+    is_atomic: bool,
 }
 
 impl Operation<'_> {
@@ -60,10 +65,19 @@ impl Operation<'_> {
                     assert!((self.is_done)(&folder), "{what}");
                     folder.holds_only(self.names, self.plain, &what);
                 } else if failing.contains(fault) {
-                    let failed = matches!(outcome, Err(Error::Io(_)));
-                    assert!(failed, "{what}: {outcome:?}");
-                    (self.is_done)(&folder);
-                    folder.holds_only(self.names, self.plain, &what);
+                    let done = (self.is_done)(&folder);
+                    match outcome {
+                        Err(Error::Io(_)) => {
+                            assert!(!self.is_atomic || !done, "{what}");
+                            folder.holds_only(self.names, self.plain, &what);
+                        }
+                        // The old file may be left beside the new one, as after a death.
+                        Err(Error::TookEffect { .. }) => {
+                            assert!(done, "{what}");
+                            self.after_death(&folder, names_all, &what);
+                        }
+                        outcome => panic!("{what}: {outcome:?}"),
+                    }
                 } else {
                     assert!(outcome.is_err(), "{what}");
                     self.after_death(&folder, names_all, &what);

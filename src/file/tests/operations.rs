@@ -6,10 +6,11 @@ use crate::disk::faults::{Fault, Faults};
 use crate::envelope::{Change, EnvelopeCipher, inspect};
 use crate::error::{Error, Result};
 use crate::file::change::{Rewrapped, change_file};
-use crate::file::decrypt::{decrypt, reencrypt};
+use crate::file::decrypt::decrypt;
 use crate::file::encrypt::encrypt;
-use crate::file::inspect_file;
+use crate::file::reencrypt::reencrypt;
 use crate::file::repack::repack;
+use crate::file::{decrypt_file, inspect_file};
 use crate::keys::Keyring;
 
 /// What an output holds that is to be overwritten.
@@ -30,6 +31,15 @@ fn refused(error: &Error) -> bool {
 fn both(operation: &Operation<'_>) {
     operation.enumerate(false);
     operation.enumerate(true);
+}
+
+/// The same, where the system exchanges no names.
+fn without_exchange<'a>(operation: Operation<'a>) -> Operation<'a> {
+    let run = operation.run;
+    Operation {
+        run: Box::new(move |disk, folder| run(&disk.clone().exchanging_none(), folder)),
+        ..operation
+    }
 }
 
 fn encryption(cipher: &EnvelopeCipher, overwrite: bool, threads: usize) -> Operation<'_> {
@@ -59,6 +69,7 @@ fn encryption(cipher: &EnvelopeCipher, overwrite: bool, threads: usize) -> Opera
         plain: &["plain"],
         names: &["plain", "out"],
         refusal: if overwrite { no_refusal } else { exists },
+        is_atomic: true,
     }
 }
 
@@ -90,6 +101,7 @@ fn decryption(keys: &Keys, overwrite: bool, threads: usize) -> Operation<'_> {
         plain: &["out"],
         names: &["phi", "out"],
         refusal: if overwrite { no_refusal } else { exists },
+        is_atomic: true,
     }
 }
 
@@ -113,6 +125,7 @@ fn replacement<'a>(
         plain: &[],
         names: &["phi"],
         refusal: no_refusal,
+        is_atomic: true,
     }
 }
 
@@ -135,6 +148,7 @@ fn in_place<'a>(
         plain: &[],
         names: &["phi"],
         refusal,
+        is_atomic: false,
     }
 }
 
@@ -163,23 +177,22 @@ fn encrypt_with_a_detached_header() {
             encrypt(disk, &keys.new, &from, &to, &context(), options).map(drop)
         }),
         is_done: Box::new(|folder| {
-            let Some(payload) = folder.read("out") else {
+            if folder.read("out").is_none() {
                 return false;
-            };
+            }
             // Where there is a payload, there is its header.
-            let header = folder.read("header").unwrap();
-            let mut reader = (keys.new)
-                .decrypt_reader_detached(&header, &payload[..], &context())
-                .unwrap();
-            let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut reader, &mut bytes).unwrap();
-            assert!(bytes == plaintext());
+            let opening = tempfile::tempdir().unwrap();
+            let out = opening.path().join("opened");
+            let with = options(1).detached_header(folder.path("header"));
+            decrypt_file(&keys.new, folder.path("out"), &out, &context(), with).unwrap();
+            assert!(std::fs::read(out).unwrap() == plaintext());
             true
         }),
         plain: &["plain"],
         names: &["plain", "out", "header"],
         // A header that is there is never overwritten.
         refusal: exists,
+        is_atomic: true,
     });
 }
 
@@ -230,14 +243,20 @@ fn rewrap_in_place() {
 fn rewrap_a_record() {
     let keys = Keys::new();
     let before = keys.old.encrypt(plaintext(), &context()).unwrap();
-    both(&replacement(
-        before,
-        |disk, folder| change_file(disk, &keys.new, &folder.path("phi"), Change::Rewrap).map(drop),
-        |bytes| {
-            assert!(*keys.new.decrypt(bytes, &context()).unwrap() == plaintext()[..]);
-            assert!(keys.old.decrypt(bytes, &context()).is_err());
-        },
-    ));
+    let rewrap = || {
+        replacement(
+            before.clone(),
+            |disk, folder| {
+                change_file(disk, &keys.new, &folder.path("phi"), Change::Rewrap).map(drop)
+            },
+            |bytes| {
+                assert!(*keys.new.decrypt(bytes, &context()).unwrap() == plaintext()[..]);
+                assert!(keys.old.decrypt(bytes, &context()).is_err());
+            },
+        )
+    };
+    both(&rewrap());
+    both(&without_exchange(rewrap()));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use crate::disk::Call;
 use crate::disk::faults::{Fault, Faults};
 use crate::envelope::Change;
 use crate::file::change::change_file;
-use crate::file::decrypt::reencrypt;
 use crate::file::encrypt::encrypt;
+use crate::file::reencrypt::reencrypt;
 
 /// The calls that make something last, and the writes before them as one.
 fn lasting(faults: &Faults) -> Vec<Call> {
@@ -21,6 +21,7 @@ fn lasting(faults: &Faults) -> Vec<Call> {
                 | Call::SyncFolder
                 | Call::Link
                 | Call::Rename
+                | Call::Exchange
                 | Call::Remove
                 | Call::Permissions
         )

@@ -37,6 +37,7 @@ fn piped<'a>(
         plain,
         names: &["out"],
         refusal: |error| matches!(error, Error::Io(error) if error.kind() == std::io::ErrorKind::AlreadyExists),
+        is_atomic: true,
     }
 }
 

@@ -1,0 +1,103 @@
+//! Header blocks written over the old ones, in a file that nobody else may have changed.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::Path;
+
+use crate::disk::{Disk, Lock, may_not_be_written, named};
+use crate::error::{Error, Malformed, Result};
+use crate::floe::HEADER_LEN;
+
+/// Opens and locks a stream, and tells whether it may be written to: if not, it is copied.
+pub(super) fn open_to_change(disk: &Disk, path: &Path) -> Result<(File, Metadata, bool)> {
+    let (opened, may_write) = match disk.open_locked_as(path, Lock::ToChange) {
+        Err(error) if may_not_be_written(&error) => {
+            (disk.open_locked_as(path, Lock::Exclusive), false)
+        }
+        opened => (opened, true),
+    };
+    let (file, metadata) = opened?;
+    Ok((file, metadata, may_write))
+}
+
+/// A file whose header blocks are written in place.
+///
+/// A program that asks for no lock may write to the file or put another in its place. Right before each block is written, the whole
+/// head is compared with what it should be: both blocks, and the first bytes of the payload, which no two payloads share.
+pub(super) struct InPlace<'a> {
+    disk: &'a Disk,
+    path: &'a Path,
+    file: &'a File,
+    metadata: &'a Metadata,
+    expected: Vec<u8>,
+}
+
+impl<'a> InPlace<'a> {
+    /// The file of which the first bytes and the header blocks were read, with blocks of this length.
+    pub(super) fn new(
+        disk: &'a Disk,
+        (path, file, metadata): (&'a Path, &'a File, &'a Metadata),
+        (first, head): (Vec<u8>, &[u8]),
+        length: usize,
+    ) -> Result<Self> {
+        let mut expected = first;
+        if expected.len() != 2 * length + HEADER_LEN {
+            expected.resize(2 * length + HEADER_LEN, 0);
+            let read = disk.read_up_to_at(file, &mut expected, 0)?;
+            expected.truncate(read);
+        }
+        let in_place = Self {
+            disk,
+            path,
+            file,
+            metadata,
+            expected,
+        };
+        let known = head.len().min(2 * length);
+        if in_place.expected.get(..known) != head.get(..known) {
+            return Err(in_place.changed());
+        }
+        Ok(in_place)
+    }
+
+    /// Writes a block that was checked, makes it durable and reads it back: the same bytes.
+    pub(super) fn write(&mut self, block: &[u8], offset: usize) -> Result<()> {
+        self.check()?;
+        let at = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
+        self.disk.write_all_at(self.file, block, at)?;
+        self.disk.sync(self.file)?;
+        let mut read = vec![0; block.len()];
+        self.disk.read_exact_at(self.file, &mut read, at)?;
+        if read != block {
+            return Err(Error::Io(named(
+                self.path,
+                io::ErrorKind::Other,
+                "a header block reads back other than it was written",
+            )));
+        }
+        let end = (offset + block.len()).max(self.expected.len());
+        self.expected.resize(end, 0);
+        if let Some(place) = self.expected.get_mut(offset..offset + block.len()) {
+            place.copy_from_slice(block);
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut there = vec![0; self.expected.len()];
+        let is_named = self.disk.names(self.path, self.metadata)?;
+        let len = self.disk.read_up_to_at(self.file, &mut there, 0)?;
+        if is_named && len == there.len() && there == self.expected {
+            return Ok(());
+        }
+        Err(self.changed())
+    }
+
+    fn changed(&self) -> Error {
+        Error::Io(named(
+            self.path,
+            io::ErrorKind::ResourceBusy,
+            "another program has replaced or changed the file meanwhile; its version stays: try again",
+        ))
+    }
+}
