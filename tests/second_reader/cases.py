@@ -43,7 +43,7 @@ def outcome(case):
     except EnvelopeError as error:
         found = {"fails": str(error)}
     if "asked" in case:
-        found["asked"] = {service.name: service.asked for service in providers if isinstance(service, Service)}
+        found["asked"] = {provider.name: provider.asked for provider in providers if isinstance(provider, Service)}
     return found
 
 
@@ -54,7 +54,7 @@ def opened(case, providers):
         case "inspect":
             return {"opens": inspected(data)}
         case "evidence-file":
-            return {"opens": shown(evidence.open_evidence(data, providers))}
+            return {"opens": made.shown(evidence.open_evidence(data, providers))}
         case "keyring-file":
             seen = keyring.open_keyring(joined(case["seen"]), providers).seen() if "seen" in case else None
             return {"opens": made.listed(keyring.open_keyring(data, providers, seen).document)}
@@ -69,15 +69,6 @@ def opened(case, providers):
             plaintext = b"".join(segments)
     found = {"opens": described(plaintext)}
     return {**found, "header_damage": damage} if damage else found
-
-
-def shown(document):
-    """What evidence says, as a case states it."""
-    key, keyring, out = document["key"], document["keyring"], {}
-    if keyring is not None:
-        out = {"keyring": base64.b64decode(keyring["id"]).hex(), "revision": keyring["revision"]}
-    out |= {"scheme": key["scheme"], "key_id": base64.b64decode(key["id"]).hex(), "began": document["began"]}
-    return out | {"places": len(document["places"]), "findings": len(document["findings"]), "in_use": document["in_use"]}
 
 
 def inspected(data):
