@@ -20,7 +20,7 @@ import made
 import mutations
 import stream
 from basics import EnvelopeError, demand
-from header import RECORD, own, parse_header
+from header import EVIDENCE, KEYRING_FILE, RECORD, own, parse_header
 from keys import MasterKey, Passphrase, Service
 from made import b64, described
 
@@ -139,11 +139,14 @@ def mutated(case, rnd):
     case = dict(case)
     expected, call = case.pop("opens", None), case["call"]
     case.pop("fails", None), case.pop("header_damage", None), case.pop("asked", None)
-    of_master_keys = expected and not case.get("passphrases")
+    of_master_keys = expected and case.get("master_keys") and not case.get("passphrases") and not case.get("services")
     if call in ("text", "inspect") or case.get("passphrases") and rnd.random() < 0.9:  # Argon2id takes its time
         return None
     if call == "stream-inline":
         case["envelope"] = [b64(mutations.mutate_blocks(joined(case["envelope"]), rnd))]
+    elif call in ("keyring-file", "evidence-file") and of_master_keys and rnd.random() < 0.9:
+        kind = KEYRING_FILE if call == "keyring-file" else EVIDENCE
+        case["envelope"] = [b64(mutations.mutate_document(joined(case["envelope"]), kind, providers_of(case), rnd))]
     elif call in ("record", "stream-detached") and of_master_keys and rnd.random() < 0.8:
         detached = call == "stream-detached"
         head = joined(case["header" if detached else "envelope"])
