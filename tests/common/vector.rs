@@ -42,6 +42,8 @@ pub(crate) struct Vector {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seen: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) least: Option<Least>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     #[serde(default)]
     pub(crate) master_keys: Vec<Master>,
@@ -65,6 +67,13 @@ pub(crate) struct Vector {
 
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Bytes(Vec<Piece>);
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Least {
+    pub(crate) revision: u64,
+    pub(crate) data_key_revision: u64,
+}
 
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
@@ -203,7 +212,7 @@ impl Vector {
                 cipher.decrypt_reader_detached(&header, Cursor::new(&envelope), context)
             }),
             ("evidence-file", None) => vec![self.as_evidence_file(&envelope)],
-            ("keyring-file", None) => vec![self.as_keyring_file(&envelope)],
+            ("keyring-file", None) => self.as_keyring_file(&envelope),
             (call, _) => panic!("no such call: {call}"),
         }
     }
@@ -256,21 +265,41 @@ impl Vector {
         ]
     }
 
-    fn as_keyring_file(&self, file: &[u8]) -> Outcome {
+    fn as_keyring_file(&self, file: &[u8]) -> Vec<Outcome> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vector.keyring");
-        self.with_cipher(|cipher| {
-            let Some(seen) = &self.seen else {
-                put(&path, file);
-                let keyring = KeyringFile::open(&path, cipher.clone())?.keyring();
-                return Ok((Opens::listed(&keyring), None));
-            };
-            put(&path, &seen.decode());
-            let known = KeyringFile::open(&path, cipher.clone()).unwrap();
+        let listed = |file: KeyringFile| Ok((Opens::listed(&file.keyring()), None));
+        let Some(seen) = &self.seen else {
+            put(&path, file);
+            return vec![self.with_cipher(|cipher| {
+                let mut options = KeyringFile::options();
+                if let Some(least) = &self.least {
+                    options = options
+                        .min_revision(least.revision)
+                        .min_data_key_revision(least.data_key_revision);
+                }
+                listed(options.open(&path, cipher.clone())?)
+            })];
+        };
+        // By the process that has seen the file, and by another that its owner has told of it.
+        let (seen, open) = (seen.decode(), |cipher: &EnvelopeCipher| {
+            KeyringFile::open(&path, cipher.clone()).unwrap()
+        });
+        let reloaded = self.with_cipher(|cipher| {
+            put(&path, &seen);
+            let known = open(cipher);
             put(&path, file);
             known.reload()?;
-            Ok((Opens::listed(&known.keyring()), None))
-        })
+            listed(known)
+        });
+        let pinned = self.with_cipher(|cipher| {
+            put(&path, &seen);
+            let pin = open(cipher).pin();
+            put(&path, file);
+            let options = KeyringFile::options().pin(pin);
+            listed(options.open(&path, cipher.clone())?)
+        });
+        vec![reloaded, pinned]
     }
 
     fn as_evidence_file(&self, file: &[u8]) -> Outcome {

@@ -5,10 +5,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::craft::Draft;
 use super::keyrings::{content, encoded, new_file, sealed, sealed_bytes};
-use super::{Case, case, pieces};
+use super::{Case, Least, case, pieces};
 
 pub(super) fn cases() -> Vec<Case> {
-    [data_keys(), chains(), rolled_back(), recipients()]
+    [data_keys(), chains(), rolled_back(), told(), recipients()]
         .into_iter()
         .flatten()
         .collect()
@@ -223,6 +223,36 @@ fn rolled_back() -> Vec<Case> {
                 case.seen = Some(pieces(&sealed_bytes(2, at(3).to_string().as_bytes())));
                 case.fails("rolled-back/same-revision")
             },
+        ),
+    ]
+}
+
+// FORMAT §9.2: who is told only the least numbers checks only these.
+fn told() -> Vec<Case> {
+    let of = |revision, data_key_revision| {
+        let content = at(4);
+        let mut case = Case::keyring_file(sealed_bytes(3, content.to_string().as_bytes())).key(1);
+        case.least = Some(Least {
+            revision,
+            data_key_revision,
+        });
+        case
+    };
+    vec![
+        case(
+            "keyring_file_of_the_least_revisions",
+            "Revision 4 under a data key of revision 3: as old as they may be.",
+            || of(4, 3).holds(&at(4)),
+        ),
+        case(
+            "keyring_file_of_a_lower_revision_than_the_least",
+            "Revision 4 where 5 is the least.",
+            || of(5, 0).fails("rolled-back/revision"),
+        ),
+        case(
+            "keyring_file_of_a_lower_data_key_revision_than_the_least",
+            "A data key of revision 3 where 4 is the least.",
+            || of(4, 4).fails("rolled-back/data-key"),
         ),
     ]
 }

@@ -54,6 +54,9 @@ struct Case {
     /// A keyring's file that the reader has seen in the place of `envelope`.
     #[serde(skip_serializing_if = "Option::is_none")]
     seen: Option<Vec<Piece>>,
+    /// The least numbers of a keyring's file that the reader was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    least: Option<Least>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -90,6 +93,12 @@ struct Master {
     key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Least {
+    revision: u64,
+    data_key_revision: u64,
 }
 
 /// A key service that the reader plays.
@@ -169,6 +178,7 @@ impl Case {
             header: None,
             envelope: None,
             seen: None,
+            least: None,
             text: None,
             master_keys: Vec::new(),
             services: Vec::new(),
