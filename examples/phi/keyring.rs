@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{EnvelopeCipher, KeyId, KeyInfo, KeyringEdit, KeyringFile, destroy_key};
+use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile, destroy_key};
 use serde_json::{Value, json};
 
 use crate::args::{KeyringCommand, NewState};
@@ -57,9 +57,8 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             Some(evidence) => {
                 let keyring = open(file, secret)?;
                 let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
-                let cipher = EnvelopeCipher::new(keyring.keyring());
                 let _graceful = signals::graceful();
-                destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
+                destroy_key(&keyring, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
                 tell(console, "destroy", (file, &keyring), *id)
             }

@@ -1,10 +1,12 @@
 //! The one error of the crate, grouped by what a caller can do about it, and the words that it names things by.
 
+mod keyring;
 mod names;
 mod rules;
 
 use std::io;
 
+pub use keyring::{KeyringFault, Rollback};
 use names::Listed;
 pub(crate) use names::split_external;
 pub use names::{KeyId, KeyState, Kind, SlotId};
@@ -77,6 +79,14 @@ pub enum Error {
     MakerUnknown {
         /// The kind of the file.
         kind: Kind,
+    },
+    /// A keyring's file is not used for what was asked; nothing was changed.
+    #[error("{}: {fault}", path.to_string_lossy().escape_debug())]
+    KeyringFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why it is not, and what to do.
+        fault: KeyringFault,
     },
     /// A limit was reached.
     #[error("limit exceeded: {0}")]
@@ -152,6 +162,7 @@ impl Error {
             Self::AuthenticationFailed(_) => "authentication-failed",
             Self::WrongPassphrase => "wrong-passphrase",
             Self::MakerUnknown { .. } => "maker-unknown",
+            Self::KeyringFile { fault, .. } => fault.word(),
             Self::LimitExceeded(_) => "limit-exceeded",
             Self::Recipients(_) => "recipients",
             Self::OutdatedSlot { .. } => "outdated-slot",

@@ -8,11 +8,11 @@ use crate::disk::Disk;
 use crate::envelope::inline::{self, Current};
 use crate::envelope::{Change, Context, EnvelopeCipher, Inspection};
 use crate::error::{Error, Malformed, Result, SlotId};
-use crate::floe::{HEADER_LEN, Layout, stated_segment_length};
+use crate::floe::{self, HEADER_LEN, Layout, Opener, stated_segment_length};
 use crate::format::blocks::{self, Candidates};
 use crate::format::header::{Header, Kind};
 use crate::format::limits::MAX_BLOCK;
-use crate::format::text;
+use crate::format::{payload_head, text};
 
 /// How much is read before it is known how much is needed: header blocks of the default length, or any usual header; the
 /// longest header outside blocks; the longest blocks. The head of the FLOE message follows blocks.
@@ -23,6 +23,11 @@ const STEPS: [usize; 3] = [
 ];
 /// What a record in text form begins with (FORMAT §8).
 const TEXT: &[u8] = b"UEhJRQEB";
+/// What a compact record begins with (FORMAT §10), and how long it is without its plaintext.
+const COMPACT: &[u8] = b"PHIE\x01\x0B";
+const COMPACT_LEN: u64 = 66;
+/// The scheme of compartments' slots.
+const COMPARTMENT: u8 = 0x0A;
 
 /// What a sealed file says about itself. **Nothing of it is verified**: without a key it is a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +106,19 @@ impl Head {
             read => metadata.len().max(read),
         };
         Ok(Self::of(bytes, file_bytes, modified))
+    }
+
+    /// The head of something of which only the first bytes are in memory.
+    pub(crate) fn of_first(bytes: &[u8], length: u64) -> Self {
+        Self::of(bytes.to_vec(), length, None)
+    }
+
+    /// How many bytes more than what is there may be needed, if they may.
+    pub(crate) fn wanted(bytes: &[u8], length: u64) -> Option<usize> {
+        if bytes.len() as u64 >= length || holds_header(bytes) {
+            return None;
+        }
+        STEPS.into_iter().find(|step| *step > bytes.len())
     }
 
     /// The head of an envelope in memory.
@@ -216,10 +234,56 @@ impl Head {
         }
     }
 
-    /// Whether it begins as the payload of a detached header does. A claim, as everything that was read without a key.
-    pub(crate) fn looks_like_payload(&self) -> bool {
-        let header = self.bytes.first_chunk::<HEADER_LEN>();
-        header.is_some_and(|header| stated_segment_length(header).is_ok())
+    // FORMAT §5: a scan for evidence derives the payload key of a detached header after the header tag alone.
+    /// [`verify`](Self::verify), and of a detached header what tells its payload.
+    pub(crate) fn verify_for_scan(&self, cipher: &EnvelopeCipher) -> Result<Option<StreamProof>> {
+        match self.parse()? {
+            Found::Whole(header) if header.kind() == Kind::StreamDetached => {
+                let message_id = *header.message_id();
+                let (key, aad) = cipher.verify_header(header)?.stream_key_of_scan();
+                Ok(Some(StreamProof {
+                    message_id,
+                    key,
+                    aad,
+                }))
+            }
+            _ => self.verify(cipher).map(|()| None),
+        }
+    }
+
+    // FORMAT §2: a detached payload begins with a magic of its own; other magic is no payload.
+    /// What the head of a detached payload says, if it begins as one. A claim, as everything that was read without a key.
+    pub(crate) fn payload(&self) -> Option<Result<PayloadHead>> {
+        if !self.bytes.starts_with(&payload_head::MAGIC) {
+            return None;
+        }
+        let read = || {
+            let message_id = *payload_head::parse(&self.bytes)?;
+            let message = self.bytes.get(payload_head::LEN..).unwrap_or_default();
+            let header = *message.first_chunk().ok_or(Error::Truncated)?;
+            stated_segment_length(&header)?;
+            Ok(PayloadHead { message_id, header })
+        };
+        Some(read())
+    }
+
+    // FORMAT §10: 50 48 49 45 01 0B ‖ compartment id[16] ‖ u32 key number ‖ …; its key counts as one of scheme 0x0A.
+    /// The key of a compact record, if it begins as one.
+    pub(crate) fn compact(&self) -> Option<Result<SlotId>> {
+        let rest = self.bytes.strip_prefix(COMPACT)?;
+        let (key_id, _) = match rest.split_first_chunk::<20>() {
+            Some(found) if self.file_bytes >= COMPACT_LEN => found,
+            _ => return Some(Err(Error::Truncated)),
+        };
+        let is_numbered = key_id.iter().skip(16).any(|byte| *byte != 0);
+        Some(if is_numbered {
+            Ok(SlotId {
+                scheme: COMPARTMENT,
+                key_id: key_id.to_vec(),
+            })
+        } else {
+            Err(Malformed::Kind.into())
+        })
     }
 
     /// Whether it is a record as bytes.
@@ -292,6 +356,30 @@ impl Head {
         }
         Ok(())
     }
+}
+
+/// What tells the payload of a detached header whose tag has verified.
+#[derive(Debug)]
+pub(crate) struct StreamProof {
+    pub(crate) message_id: [u8; 16],
+    key: floe::Key,
+    aad: Vec<u8>,
+}
+
+impl StreamProof {
+    // FORMAT §2: a pair counts only where FLOE's header tag verifies under that header's payload key.
+    /// Whether a payload is this header's.
+    pub(crate) fn is_of(&self, payload: &PayloadHead) -> bool {
+        payload.message_id == self.message_id
+            && Opener::new(&self.key, &self.aad, &payload.header).is_ok()
+    }
+}
+
+/// The head of a detached payload.
+#[derive(Debug, Clone)]
+pub(crate) struct PayloadHead {
+    pub(crate) message_id: [u8; 16],
+    header: [u8; HEADER_LEN],
 }
 
 /// What a head holds.

@@ -26,7 +26,7 @@ pub use change::{
 pub use decrypt::{decrypt_file, decrypt_from, decrypt_read, decrypt_to, verify_file};
 pub use encrypt::{FileReport, encrypt_file, encrypt_from, encrypt_read};
 pub use head::FileInspection;
-pub(crate) use head::Head;
+pub(crate) use head::{Head, PayloadHead, StreamProof};
 pub use inspect::inspect_file;
 pub use options::FileOptions;
 pub(crate) use options::threads_or_cores;

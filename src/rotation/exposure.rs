@@ -47,7 +47,7 @@ pub fn exposure(tree: Tree, keys: impl IntoIterator<Item = SlotId>) -> Result<Ex
         summary: ExposureSummary::new(),
         began: Instant::now(),
         crew: Crew::start(tree, BATCH, move |met| {
-            let (entry, _) = look(&Disk::default(), met, |_| ());
+            let (entry, _) = look(&Disk::default(), met);
             sort(entry, &keys)
         })?,
     })
@@ -161,7 +161,9 @@ fn sort(entry: InventoryEntry, keys: &[SlotId]) -> ExposureEntry {
         Content::NotAnEnvelope => Exposed::NotAnEnvelope,
         Content::Damaged(error) => Exposed::Damaged(error),
         Content::Unreadable(error) => Exposed::Unreadable(error),
-        Content::Symlink | Content::Special => Exposed::PassedOver,
+        Content::CompactRecord(key) if is_stolen(&key) => Exposed::Readable(vec![key]),
+        Content::CompactRecord(key) => Exposed::NotReadable(vec![key]),
+        Content::Symlink | Content::Special | Content::Excluded(_) => Exposed::PassedOver,
     };
     ExposureEntry {
         path: entry.path,

@@ -185,9 +185,10 @@ impl fmt::Debug for RewrapTree {
 
 fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapEntry {
     let was_named = matches!(met, Met::Unreadable { is_named: true, .. });
-    let (entry, plan) = look(&Disk::default(), met, |head| {
-        options.dry_run.then(|| head.would_rewrap(cipher))
-    });
+    let (entry, head) = look(&Disk::default(), met);
+    let plan = head
+        .filter(|_| options.dry_run && entry.inspection().is_some())
+        .map(|(head, _)| head.would_rewrap(cipher));
     let outcome = match entry.content {
         // A name with a slip in it is not to look like an archive that is done.
         Content::Unreadable(error) if was_named => RewrapOutcome::Failed(error),
@@ -196,9 +197,11 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
         Content::DetachedPayload => RewrapOutcome::PassedOver(PassedOver::DetachedPayload),
         Content::Symlink => RewrapOutcome::PassedOver(PassedOver::Symlink),
         Content::Special => RewrapOutcome::PassedOver(PassedOver::Special),
+        Content::Excluded(_) => RewrapOutcome::PassedOver(PassedOver::Excluded),
+        Content::CompactRecord(_) => RewrapOutcome::PassedOver(PassedOver::CompactRecord),
         Content::Damaged(error) | Content::Unreadable(error) => failed(&entry.path, error),
         Content::Envelope(found) => {
-            let outcome = change(cipher, &entry.path, &found, plan.flatten(), options);
+            let outcome = change(cipher, &entry.path, &found, plan, options);
             outcome.unwrap_or_else(|error| failed(&entry.path, error))
         }
     };

@@ -1,11 +1,13 @@
 //! Trees of files: walked by one thread at a time, worked on by all.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
@@ -34,6 +36,7 @@ const MOST_THREADS: usize = 1024;
 #[must_use]
 pub struct Tree {
     roots: Box<dyn Iterator<Item = PathBuf> + Send>,
+    excluded: Vec<Exclusion>,
     shard: Option<Shard>,
     threads: Option<NonZeroUsize>,
     files_per_second: Option<NonZeroU32>,
@@ -46,10 +49,22 @@ impl Tree {
     ) -> Self {
         Self {
             roots: Box::new(roots.into_iter().map(Into::into)),
+            excluded: Vec::new(),
             shard: None,
             threads: None,
             files_per_second: None,
         }
+    }
+
+    /// Leaves out what `matches` says of its path, and all that is below it. `rule` is how evidence and reports name it: the text of a
+    /// glob, for example. In evidence it is a finding: it was not looked at.
+    pub fn exclude(
+        mut self,
+        rule: impl Into<String>,
+        matches: impl Fn(&Path) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.excluded.push(Exclusion::new(rule.into(), matches));
+        self
     }
 
     /// Only the files of one shard, so that several processes or machines share the work.
@@ -93,11 +108,30 @@ impl Tree {
     pub(super) fn walk(self) -> Walk {
         Walk {
             roots: self.roots,
+            excluded: self.excluded,
             shard: self.shard,
             root: PathBuf::new(),
             below: None,
+            tells_folders: false,
+            again: None,
         }
     }
+
+    pub(super) fn exclusions(&self) -> Vec<Exclusion> {
+        self.excluded.clone()
+    }
+
+    pub(super) fn excluding(mut self, excluded: Vec<Exclusion>) -> Self {
+        self.excluded = excluded;
+        self
+    }
+}
+
+/// What of a tree is left out.
+#[derive(Clone)]
+pub(super) struct Exclusion {
+    rule: Arc<str>,
+    matches: Arc<dyn Fn(&Path) -> bool + Send + Sync>,
 }
 
 impl fmt::Debug for Tree {
@@ -179,6 +213,14 @@ pub(super) enum Met {
     Symlink(PathBuf),
     /// A pipe, a socket, a device.
     Special(PathBuf),
+    /// Something that the caller excluded; a folder is not entered.
+    Excluded { path: PathBuf, rule: Arc<str> },
+    /// A folder, before anything in it, and what it was before it was read. Only told to whoever asks for folders.
+    Folder {
+        path: PathBuf,
+        is_named: bool,
+        stamp: io::Result<Stamp>,
+    },
     /// A folder that cannot be read, or something in one; or what was named and is not there.
     Unreadable {
         path: PathBuf,
@@ -187,12 +229,88 @@ pub(super) enum Met {
     },
 }
 
+impl Exclusion {
+    pub(super) fn new(
+        rule: String,
+        matches: impl Fn(&Path) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            rule: rule.into(),
+            matches: Arc::new(matches),
+        }
+    }
+}
+
+/// What tells whether a folder, or a file that was named, has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// The device and the inode.
+    pub(super) identity: (u64, u64),
+    times: [i64; 4],
+}
+
+impl Stamp {
+    /// What it is now. Of what was named, what the name leads to.
+    pub(super) fn of(path: &Path, is_named: bool) -> io::Result<Self> {
+        let read = || {
+            if is_named {
+                fs::metadata(path)
+            } else {
+                fs::symlink_metadata(path)
+            }
+        };
+        read().map(|metadata| Self::from(&metadata))
+    }
+}
+
+#[cfg(unix)]
+impl From<&fs::Metadata> for Stamp {
+    fn from(of: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            identity: (of.dev(), of.ino()),
+            times: [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()],
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl From<&fs::Metadata> for Stamp {
+    fn from(of: &fs::Metadata) -> Self {
+        let modified = of.modified().ok();
+        let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let seconds = since.and_then(|since| i64::try_from(since.as_nanos()).ok());
+        Self {
+            identity: (0, 0),
+            times: [seconds.unwrap_or(0), 0, 0, 0],
+        }
+    }
+}
+
+/// The rule by which a path is left out.
+fn excluding(excluded: &[Exclusion], path: &Path) -> Option<Arc<str>> {
+    let mut excluded = excluded.iter();
+    let rule = excluded.find(|excluded| (excluded.matches)(path))?;
+    Some(Arc::clone(&rule.rule))
+}
+
 /// A walk through a tree.
 pub(super) struct Walk {
     roots: Box<dyn Iterator<Item = PathBuf> + Send>,
+    excluded: Vec<Exclusion>,
     shard: Option<Shard>,
     root: PathBuf,
     below: Option<walkdir::IntoIter>,
+    tells_folders: bool,
+    again: Option<Again>,
+}
+
+/// What a walk over folders that were read before is told.
+pub(super) struct Again {
+    /// The folders that are not entered: who asks reads each of them by itself, or has read it.
+    pub(super) known: HashSet<PathBuf>,
+    /// Those of the roots that the caller of the first walk has named.
+    pub(super) named: HashSet<PathBuf>,
 }
 
 impl Iterator for Walk {
@@ -210,8 +328,24 @@ impl Iterator for Walk {
                 None => self.below = None,
                 Some(Err(error)) => return Some(self.unreadable(error)),
                 Some(Ok(entry)) => {
-                    let is_named = entry.depth() == 0;
+                    let is_root = entry.depth() == 0;
+                    let again = self.again.as_ref();
+                    let is_named =
+                        is_root && again.is_none_or(|again| again.named.contains(entry.path()));
                     let mut kind = entry.file_type();
+                    if is_root && !is_named && !kind.is_dir() {
+                        // What has taken the place of a folder is met in the folder above.
+                        continue;
+                    }
+                    if let Some(rule) = excluding(&self.excluded, entry.path()) {
+                        if kind.is_dir() {
+                            below.skip_current_dir();
+                        } else if !self.is_mine(entry.path()) {
+                            continue;
+                        }
+                        let path = entry.into_path();
+                        return Some(Met::Excluded { path, rule });
+                    }
                     if is_named && kind.is_symlink() {
                         // What is named is what the link leads to.
                         match fs::metadata(entry.path()) {
@@ -225,7 +359,22 @@ impl Iterator for Walk {
                             }
                         }
                     }
-                    if kind.is_dir() || !self.is_mine(entry.path()) {
+                    if kind.is_dir() {
+                        if !is_root && again.is_some_and(|again| again.known.contains(entry.path()))
+                        {
+                            below.skip_current_dir();
+                        } else if self.tells_folders {
+                            let path = entry.into_path();
+                            let stamp = Stamp::of(&path, is_named);
+                            return Some(Met::Folder {
+                                path,
+                                is_named,
+                                stamp,
+                            });
+                        }
+                        continue;
+                    }
+                    if !self.is_mine(entry.path()) {
                         continue;
                     }
                     let path = entry.into_path();
@@ -243,6 +392,18 @@ impl Iterator for Walk {
 }
 
 impl Walk {
+    /// Tells of folders too.
+    pub(super) fn with_folders(mut self) -> Self {
+        self.tells_folders = true;
+        self
+    }
+
+    /// Reads folders once more.
+    pub(super) fn again(mut self, again: Again) -> Self {
+        self.again = Some(again);
+        self
+    }
+
     fn is_mine(&self, path: &Path) -> bool {
         let Some(shard) = self.shard else {
             return true;
