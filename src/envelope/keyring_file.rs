@@ -1,5 +1,6 @@
 //! A keyring in a file that is itself an envelope (FORMAT §9.2).
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -105,6 +106,8 @@ impl KeyringFile {
         };
         let sealed = put().map_err(|error| store.located(error))?;
         note_sealed(&mut keys, &sealed)?;
+        let there = store.disk().metadata(&store.path).ok();
+        keys.journal.modified = there.and_then(|there| there.modified().ok());
         let keyring = Keyring::in_file(keys, store.clone(), store.clock().clone());
         keyring.confirmed(Some(before));
         Ok(Self { store, keyring })
@@ -137,7 +140,8 @@ impl KeyringFile {
         let content = store.open_content(&store.protection(), &bytes, None)?;
         let home = store.clone();
         let keyring = Keyring::in_file(content.keys.copied(), home, store.clock().clone());
-        store.take_in(&keyring, &content, (file, stamp), before);
+        let kept = store.take_in(&keyring, &content, (file, stamp), before);
+        let _ = kept.file.unlock();
         Ok(Self { store, keyring })
     }
 
@@ -222,6 +226,9 @@ impl KeyringFile {
     }
 
     fn reprotect(&self, protection: EnvelopeCipher, dropping: bool) -> Result<()> {
+        if !protection.writes() {
+            return Err(Error::Misuse("this cipher has no provider to write for"));
+        }
         let changed = self.change(|content| {
             if let (Some(slot), false) = (content.left_out(&protection), dropping) {
                 return Err(self.store.fault(KeyringFault::DropsRecipient { slot }));
@@ -269,25 +276,26 @@ impl KeyringFile {
         if let Some(fault) = store.fault_of(&content, &read.stamp) {
             return Err(store.fault(fault));
         }
-        // Confirmed already, so that a keyring that protects its own file wraps without another look at it.
-        keyring.publish(content.keys.copied(), Some(before));
+        // Taken in already, so that a keyring that protects its own file too wraps without waiting for the lock that is held here.
+        let kept = (read.file.try_clone()?, read.stamp.clone());
+        // The file that is kept to be looked at has the same lock, which ends here in any case.
+        let _locked = LockedUntilDropped(&read.file);
+        store.take_in(keyring, &content, kept, before);
         let (out, next) = seal(&content).map_err(|error| store.located(error))?;
-        let Some((mut keys, sealed)) = next else {
-            return Ok(Updated {
-                out,
-                is_written: false,
-                not_wrapped_for: Vec::new(),
-            });
-        };
-        note_sealed(&mut keys, &sealed)?;
-        store
-            .put(keyring, (keys, &sealed.bytes), &read.stamp, before)
-            .map_err(|error| store.located(error))?;
-        Ok(Updated {
+        let mut updated = Updated {
             out,
-            is_written: true,
-            not_wrapped_for: sealed.not_wrapped_for,
-        })
+            is_written: false,
+            not_wrapped_for: Vec::new(),
+        };
+        if let Some((mut keys, sealed)) = next {
+            note_sealed(&mut keys, &sealed)?;
+            store
+                .put(keyring, (keys, &sealed.bytes), &read.stamp, before)
+                .map_err(|error| store.located(error))?;
+            updated.is_written = true;
+            updated.not_wrapped_for = sealed.not_wrapped_for;
+        }
+        Ok(updated)
     }
 
     /// The file, as an absolute path.
@@ -343,5 +351,14 @@ impl KeyringFile {
     #[must_use]
     pub fn pin(&self) -> KeyringPin {
         self.keyring.read(|keys| KeyringPin::of(&keys.journal))
+    }
+}
+
+/// Ends a file's lock when it is dropped, although the file stays open elsewhere.
+struct LockedUntilDropped<'a>(&'a File);
+
+impl Drop for LockedUntilDropped<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
 }

@@ -27,8 +27,8 @@ pub(super) struct FileStore {
 }
 
 #[derive(Debug)]
-struct Kept {
-    file: File,
+pub(super) struct Kept {
+    pub(super) file: File,
     stamp: Metadata,
     /// Why it may not be confirmed.
     fault: Option<KeyringFault>,
@@ -168,25 +168,25 @@ impl FileStore {
         Some(KeyringFault::UnexpectedSlot { slot })
     }
 
-    /// Takes over what was read. The lease begins at `before`, if the file may be confirmed.
+    /// Takes over what was read, and keeps the file to look at it later. The lease begins at `before`, if the file may be confirmed.
     pub(super) fn take_in(
         &self,
         keyring: &Keyring,
         content: &Content<'_>,
         (file, stamp): (File, Metadata),
         before: Moment,
-    ) {
+    ) -> Arc<Kept> {
         let fault = self.fault_of(content, &stamp);
         let mut keys = content.keys.copied();
         keys.journal.modified = stamp.modified().ok();
         self.tell(keyring, &keys);
         keyring.publish(keys, fault.is_none().then_some(before));
-        let _ = file.unlock();
-        self.keep(Some((file, stamp, fault)));
+        let kept = Arc::new(Kept { file, stamp, fault });
+        self.keep(Some(kept.clone()));
+        kept
     }
 
-    pub(super) fn keep(&self, read: Option<(File, Metadata, Option<KeyringFault>)>) {
-        let kept = read.map(|(file, stamp, fault)| Arc::new(Kept { file, stamp, fault }));
+    fn keep(&self, kept: Option<Arc<Kept>>) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
@@ -195,7 +195,9 @@ impl FileStore {
         let before = self.clock().now();
         let FileRead { file, stamp, bytes } = self.read(Lock::Shared)?;
         let content = self.open_content(&self.protection(), &bytes, Some(keyring))?;
-        self.take_in(keyring, &content, (file, stamp), before);
+        let kept = self.take_in(keyring, &content, (file, stamp), before);
+        // Its own lock, whatever another thread has put in its place.
+        let _ = kept.file.unlock();
         Ok(())
     }
 
@@ -235,7 +237,8 @@ impl FileStore {
                 let is_known = stamp.is_some();
                 keyring.publish(keys, is_known.then_some(before));
                 let _ = file.unlock();
-                self.keep(stamp.map(|stamp| (file, stamp, None)));
+                let fault = None;
+                self.keep(stamp.map(|stamp| Arc::new(Kept { file, stamp, fault })));
                 Ok(())
             }
             Err(error) => {

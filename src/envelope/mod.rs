@@ -7,9 +7,13 @@ pub(crate) mod inline;
 mod inspect;
 mod keyring_content;
 #[cfg(test)]
+mod keyring_crafted;
+#[cfg(test)]
 mod keyring_faults;
 mod keyring_file;
 mod keyring_json;
+#[cfg(test)]
+mod keyring_leases;
 mod keyring_options;
 mod keyring_pins;
 mod keyring_recipients;
