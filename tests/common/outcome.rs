@@ -8,7 +8,7 @@ use phi_envelope::{Error, Keyring, KeyringFault, inspect};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-#[derive(Deserialize, Serialize, PartialEq, Debug)]
+#[derive(Deserialize, Serialize, PartialEq, Debug, Clone)]
 #[serde(untagged, deny_unknown_fields)]
 pub(crate) enum Opens {
     Plaintext {
@@ -42,14 +42,14 @@ pub(crate) enum Opens {
     },
 }
 
-#[derive(Deserialize, Serialize, PartialEq, Debug)]
+#[derive(Deserialize, Serialize, PartialEq, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Named {
     pub(crate) scheme: u8,
     pub(crate) key_id: String,
 }
 
-#[derive(Deserialize, Serialize, PartialEq, Debug)]
+#[derive(Deserialize, Serialize, PartialEq, Debug, Clone)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeldKey {
     pub(crate) id: String,

@@ -314,7 +314,7 @@ impl Vector {
 }
 
 impl Master {
-    fn keyring(&self) -> Keyring {
+    pub(crate) fn keyring(&self) -> Keyring {
         let id = self.id.parse().unwrap();
         let key = MasterKey::from_base64(&self.key).unwrap().with_id(id);
         let keyring = Keyring::from_master_key(key, "vector");
