@@ -10,6 +10,9 @@ use super::limits::{
 };
 use crate::error::{Error, Limit, Malformed, Result};
 
+/// What keys of labels that the format keeps for itself begin with.
+const RESERVED: &[u8] = b"phi-envelope";
+
 /// What a set of pairs may hold.
 #[derive(Clone, Copy)]
 pub(crate) struct PairLimits {
@@ -101,9 +104,19 @@ pub(super) fn check_labels(encoded: &[u8]) -> Result<()> {
         if last.is_some_and(|last| last >= key.as_bytes()) {
             return Err(Malformed::LabelOrder.into());
         }
+        check_label_key(key)?;
         last = Some(key.as_bytes());
     }
     Ok(())
+}
+
+// FORMAT §3: keys that begin with `phi-envelope` in any ASCII case are malformed.
+/// Checks that the format does not keep a label's key for itself.
+pub(crate) fn check_label_key(key: &str) -> Result<()> {
+    match key.as_bytes().get(..RESERVED.len()) {
+        Some(start) if start.eq_ignore_ascii_case(RESERVED) => Err(Malformed::LabelReserved.into()),
+        _ => Ok(()),
+    }
 }
 
 fn next<'a>(input: &mut Input<'a>, max_value: usize) -> Result<(&'a str, &'a str)> {
