@@ -32,7 +32,7 @@ pub use envelope::{
 };
 pub use error::{
     Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringFault,
-    KeyringRule, Kind, Limit, Malformed, Recipients, Result, Rollback, SlotId,
+    KeyringRule, Kind, Limit, Malformed, Recipients, Result, Rollback, SlotId, SlotName,
 };
 pub use file::{
     ChangeOptions, FileInspection, FileOptions, FileReport, NotKept, RangeReader, Rewrapped,

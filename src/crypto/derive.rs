@@ -31,6 +31,12 @@ pub(crate) fn wrap_aad(kind: Kind, data_key_id: &[u8; 16], labels: &[u8]) -> Vec
     }
 }
 
+// FORMAT §4: wrap digest = SHA-256(wrap aad)
+/// What stands for the wrap aad where a service limits or logs what it authenticates.
+pub(crate) fn wrap_digest(aad: &[u8]) -> [u8; 32] {
+    Sha256::digest(aad).into()
+}
+
 // FORMAT §4, scheme 0x01: Expand256(master key, "phi-envelope/1 wrap key" ‖ 0x00 ‖ key id ‖ data key id)
 /// What `make` makes of the key that wraps one data key under one master key.
 pub(crate) fn wrap_key<T>(

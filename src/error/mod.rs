@@ -3,16 +3,18 @@
 mod keyring;
 mod names;
 mod rules;
+mod slot_id;
 
 use std::io;
 
 pub use keyring::{KeyringFault, Rollback};
-use names::Listed;
-pub(crate) use names::split_external;
-pub use names::{KeyId, KeyState, Kind, SlotId};
+pub use names::{KeyId, KeyState, Kind};
 pub use rules::{
     Authenticated, ContextMismatch, EvidenceFault, KeyringRule, Limit, Malformed, Recipients,
 };
+use slot_id::Listed;
+pub(crate) use slot_id::{KEM_P384, KEM_X_WING};
+pub use slot_id::{SlotId, SlotName};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

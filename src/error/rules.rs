@@ -59,6 +59,15 @@ pub enum Malformed {
     /// An external slot's key id is not a name and an id.
     #[error("an external slot's key id is not a reverse-DNS name and an id")]
     ExternalKeyId,
+    /// A text in a slot's key id is not UTF-8, or has control characters.
+    #[error("a text in a slot's key id is not UTF-8 or has control characters")]
+    SlotText,
+    /// A number in a slot's key id is one that no key has.
+    #[error("a number in a slot's key id is 0")]
+    SlotNumber,
+    /// A compartment's slot has another beside it, or stands in a file of this crate's own.
+    #[error("a compartment's slot that does not stand alone, or in a kind that has none")]
+    CompartmentSlot,
     /// The labels take more than 4,096 bytes.
     #[error("labels longer than 4,096 bytes")]
     LabelsLength,
@@ -274,6 +283,12 @@ pub enum Limit {
     /// A file of this crate's own: 16 MiB, 64 KiB for a compartment's entry.
     #[error("a keyring, evidence or identity of 16 MiB, or a compartment's entry of 64 KiB")]
     OwnFile,
+    /// Slots of one key service in a header: 4.
+    #[error("four slots of one key service in a header")]
+    NetworkSlots,
+    /// The work that this reader grants Argon2id.
+    #[error("the work granted to a passphrase's Argon2id")]
+    PassphraseWork,
     /// The memory that this reader grants Argon2id.
     #[error("the memory granted to a passphrase's Argon2id")]
     PassphraseMemory,
