@@ -16,7 +16,7 @@ pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answe
         RecipientCommand::Add { on, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let new = keys.one(to)?;
-            let _graceful = signals::graceful();
+            signals::leave_word();
             on.change
                 .options()
                 .add_recipient(&cipher, &on.file, &*new, &labels)
@@ -26,7 +26,7 @@ pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answe
         RecipientCommand::Remove { on, from } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let old = keys.holder(from)?;
-            let _graceful = signals::graceful();
+            signals::leave_word();
             on.change
                 .options()
                 .remove_recipient(&cipher, &on.file, &*old, &labels)
@@ -36,7 +36,7 @@ pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answe
         RecipientCommand::Replace { on, from, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let (old, new) = (keys.holder(from)?, keys.one(to)?);
-            let _graceful = signals::graceful();
+            signals::leave_word();
             on.change
                 .options()
                 .replace_recipient(&cipher, &on.file, &*old, &*new, &labels)
