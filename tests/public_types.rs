@@ -435,7 +435,31 @@ fn retirement(seen: &mut Gallery) {
         .findings
         .iter()
         .for_each(|finding| seen.see_json(finding));
+    for class in evidence.found() {
+        seen.see(&class);
+        seen.see(&class.class);
+    }
+    seen.see(&evidence.keyring.unwrap());
+    seen.see(&evidence.places[0].kind);
+    seen.see(&phi_envelope::NamesBefore::of([Tree::new([at("tree")])]));
+    let mut bucket = EvidenceScan::of_slot(&cipher, old.into());
+    let place = bucket.place("bucket", phi_envelope::PlaceKind::Objects);
+    let object = cipher.encrypt(PLAINTEXT, &bound()).unwrap();
+    let length = object.len() as u64;
+    let looked = bucket.look(place, "object", length, &object);
+    seen.see(&place);
+    seen.see(&looked);
+    seen.see(&bucket.opener());
+    if let phi_envelope::Looked::Open(id) = looked {
+        seen.see(&id);
+        seen.see(&bucket.opener().open(length, &object).unwrap());
+    }
+    let mut inventory = phi_envelope::InventoryScan::new();
+    let _ = inventory.look("bucket", "object", length, &object);
+    seen.see(&inventory);
     let sealed = evidence.seal(&EnvelopeCipher::new(cheap())).unwrap();
+    let previous = phi_envelope::Previous::evidence(&EnvelopeCipher::new(cheap()), &sealed);
+    seen.see(&previous.unwrap());
     let refused = destroy_key(&file, old, &sealed, DestroyOptions::new());
     seen.see_error(&refused.unwrap_err());
     seen.see(&DestroyOptions::new().evidence_not_older_than(Duration::from_secs(5)));
