@@ -191,7 +191,7 @@ fn index_keys() -> Vec<Case> {
 }
 
 fn index_key(number: u64, state: &str) -> Value {
-    let byte = number as u8;
+    let [.., byte] = number.to_be_bytes();
     json!({
         "changed": 1_798_761_600,
         "created": 1_767_225_600,
