@@ -121,8 +121,8 @@ impl Passphrase {
         Ok(self)
     }
 
-    /// Grants Argon2id this much memory when it unwraps, in KiB; 262,144 (256 MiB) unless said, and never less than its own costs need.
-    /// Costs above it are refused, and so is more than four times the work of its own costs, of the default ones at least.
+    /// Grants Argon2id this much memory, in KiB; 262,144 (256 MiB) unless said. Costs above it are refused, the value's own too, and so
+    /// is more than four times the work of its own costs, of the default ones at least.
     #[must_use]
     pub fn with_max_memory_kib(mut self, memory_kib: u32) -> Self {
         self.max_memory_kib = memory_kib;
@@ -133,7 +133,7 @@ impl Passphrase {
     // 786,432.
     fn check_ceilings(&self, (memory_kib, passes, _): (u32, u32, u32)) -> Result<()> {
         let own = &self.costs;
-        if memory_kib > self.max_memory_kib.max(own.memory_kib) {
+        if memory_kib > self.max_memory_kib {
             return Err(Limit::PassphraseMemory.into());
         }
         let work = |memory_kib: u32, passes: u32| u64::from(memory_kib) * u64::from(passes);
@@ -198,6 +198,8 @@ impl KeyProvider for Passphrase {
             passes,
             lanes,
         } = self.costs;
+        // What this value would not open is not wrapped.
+        self.check_ceilings((memory_kib, passes, lanes))?;
         self.with_keys(&salt, (memory_kib, passes, lanes), |kek, check| {
             let mut ciphertext = [0; 32];
             let sealed = GcmKey::new(kek).seal_into(
