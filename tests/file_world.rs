@@ -550,7 +550,7 @@ fn a_header_is_written_only_while_the_keyring_is_confirmed() {
             reencrypt_file(cipher, folder.path("record"), &context(), options()).map(drop)
         }),
         ("repack", &|cipher, folder| {
-            repack_file(cipher, folder.path("stream"), options())
+            repack_file(cipher, folder.path("stream"), options()).map(drop)
         }),
     ];
     for (name, work) in works {

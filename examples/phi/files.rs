@@ -192,7 +192,9 @@ pub(crate) fn rewrap(console: &Console, args: &Rewrap) -> Result<Answer> {
     let change = args.change.options();
     each(console, "rewrap", files, |path| {
         signals::leave_word();
-        let changed = change.rewrap(&cipher, path)? == Rewrapped::Done;
+        let rewrapped = change.rewrap(&cipher, path)?;
+        warn_not_kept(console, path, rewrapped.not_kept());
+        let changed = rewrapped != Rewrapped::Current;
         let what = if changed {
             "rewrapped"
         } else {
@@ -264,8 +266,9 @@ pub(crate) fn repack(
     let meter = console.meter();
     let options = meter.watch(change.among(options));
     signals::leave_word();
-    repack_file(&cipher, file, options).with_context(|| escaped_path(file))?;
+    let not_kept = repack_file(&cipher, file, options).with_context(|| escaped_path(file))?;
     meter.stop(0);
+    warn_not_kept(console, file, not_kept);
     console.say(format_args!("{}: repacked", escaped_path(file)))?;
     let mut answer = json!({ "command": "repack" });
     put_path(&mut answer, "path", file);

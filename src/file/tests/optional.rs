@@ -280,6 +280,29 @@ fn a_list_that_a_folder_gives_to_new_files_is_not_given_to_what_replaces_an_old_
 }
 
 #[test]
+fn a_rewrap_tells_what_the_new_file_did_not_take_over() {
+    let keys = Keys::new();
+    let record = keys.old.encrypt("note", &context()).unwrap();
+    let mut is_met = false;
+    for at in 0.. {
+        let folder = Folder::of(&[("phi", record.clone())]);
+        let path = folder.path("phi");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let faults = Faults::at(at, crate::disk::faults::Fault::Errno(EPERM));
+        let outcome = change_file(&disk(&faults, false), &keys.new, &path, Change::Rewrap);
+        if !faults.was_met() {
+            break;
+        }
+        if faults.calls().get(at) == Some(&Call::Permissions) {
+            assert!(outcome.unwrap().not_kept().permissions);
+            assert_eq!(folder.mode("phi") & 0o777, 0o600);
+            is_met = true;
+        }
+    }
+    assert!(is_met, "no mode was set");
+}
+
+#[test]
 fn attributes_that_would_get_lost_stop_the_change_unless_that_is_allowed() {
     let keys = Keys::new();
     let stream = sealed(&keys.old, b"note");
