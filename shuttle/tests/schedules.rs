@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use phi_envelope::{
     Context, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider, KeyState, Keyring,
-    Recognition, RewrapOptions, Session, SessionLimits, Slot, Tree, UnwrapContext, WrapContext,
-    WrappedKey, decrypt_file, encrypt_file, inspect, inventory, open_range, rewrap_tree,
+    KeyringFile, Recognition, RewrapOptions, Session, SessionLimits, Slot, Tree, UnwrapContext,
+    WrapContext, WrappedKey, decrypt_file, encrypt_file, inspect, inventory, open_range,
+    rewrap_tree,
 };
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::Mutex;
@@ -225,6 +226,54 @@ fn no_change_of_a_keyring_is_lost() {
             let state = keys.iter().find(|key| key.id == id).unwrap().state;
             assert_eq!(suspended, state == KeyState::Suspended, "{state:?}");
         }
+    });
+}
+
+/// A keyring's file that one thread changes and others confirm, read again, and read with: the memory never goes back, nothing is sealed
+/// under a key that was left, and nobody waits for himself.
+#[test]
+fn a_keyrings_file_and_its_memory_agree() {
+    explore(300, || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        let outer = Keyring::generate("outer").unwrap();
+        let file = Arc::new(KeyringFile::create(&path, "one", outer.clone()).unwrap());
+        let other = KeyringFile::open(&path, outer).unwrap();
+        let cipher = EnvelopeCipher::new(file.keyring());
+        let foreign = Arc::new(
+            EnvelopeCipher::new(Keyring::generate("s").unwrap())
+                .encrypt("x", &none())
+                .unwrap(),
+        );
+        let second = other.update(|keys| keys.rotate("two")).unwrap();
+        let threads: Vec<_> = (0..2)
+            .map(|number| {
+                let (file, cipher, foreign) = (file.clone(), cipher.clone(), foreign.clone());
+                thread::spawn(move || {
+                    let mut seen = file.revision();
+                    for _ in 0..2 {
+                        // A key that nobody knows has the file read again.
+                        assert!(cipher.decrypt(&*foreign, &none()).is_err());
+                        if number == 0 {
+                            file.reload().unwrap();
+                            assert_ne!(sealed_under(&cipher.encrypt("note", &none()).unwrap()), []);
+                        }
+                        let now = file.revision();
+                        assert!(now >= seen, "{now} after {seen}");
+                        seen = now;
+                    }
+                })
+            })
+            .collect();
+        let third = file.update(|keys| keys.rotate("three")).unwrap();
+        let sealed = sealed_under(&cipher.encrypt("note", &none()).unwrap());
+        assert_eq!(sealed, third.as_bytes());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        assert_eq!(file.revision(), 3);
+        let keys = file.keyring().keys();
+        assert!(keys.iter().any(|key| key.id == second));
     });
 }
 
