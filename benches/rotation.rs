@@ -155,9 +155,9 @@ impl Archive {
     }
 
     fn evidence(&self) {
-        let mut scan = EvidenceScan::new(&self.cipher, KeyId::from_bytes([7; 16]));
+        let mut scan = EvidenceScan::of_slot(&self.cipher, KeyId::from_bytes([7; 16]).into());
         scan.tree("here", self.tree()).unwrap();
-        assert_eq!(scan.finish().opened.files, self.files as u64);
+        assert_eq!(scan.finish().opened, self.files as u64);
     }
 
     fn rewrap(&self) {

@@ -541,7 +541,7 @@ fn a_header_that_no_longer_fits_is_refused_until_the_file_is_repacked() {
     let (before, refused, other) = loop {
         let (other, before) = (common::keyring(), fs::read(&path).unwrap());
         match add_recipient_file(&cipher, &path, &other, &labels) {
-            Ok(()) => others.push(other),
+            Ok(_) => others.push(other),
             Err(error) => break (before, error, other),
         }
     };

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use phi_envelope::KeyId;
 
-use crate::archive::args::{DestroyGround, DestroyTerms, Exposure, Inventory, Retire, Rewrap};
+use crate::archive::args::{
+    DestroyGround, DestroyTerms, EvidenceCommand, Exposure, Inventory, Retire, Rewrap,
+};
 use crate::options::{
     ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, Lease, LockWait, SecretArgs, ToArgs,
     WorkArgs,
@@ -83,11 +85,14 @@ pub(crate) enum Command {
     ///
     /// With --json, each file is a line (with --files; without it, each that could not be read), and the last line has the summary.
     Inventory(Inventory),
-    /// Take a key out of use: deactivate it, rewrap everything, open everything without it, and destroy it if that went well
+    /// Take a key out of use: rewrap everything, open everything without it, and destroy it if nothing speaks against that
     ///
     /// The places must be all there is: what lies elsewhere under this key is lost with it. To run it again, with another file for
-    /// the evidence, is to go on.
+    /// the evidence, is to go on. What was seen and could not be examined is told, and keeps the key until it is accepted (exit code 7).
     Retire(Retire),
+    /// Tell what a scan for evidence has found; it opens as the keyring's file does
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// After a theft: sort files by whether these keys open them today; needs no key, and nothing of it is verified
     ///
     /// With --json, each file is a line (with --files; without it, each that could not be read), and the last line has the summary.
@@ -119,7 +124,7 @@ impl Command {
         match self {
             Self::Keyring(KeyringCommand::List { .. }) | Self::Inspect { .. } => true,
             Self::Inventory(args) => args.save.is_none(),
-            Self::Exposure(_) => true,
+            Self::Exposure(_) | Self::Evidence(_) => true,
             _ => false,
         }
     }
@@ -140,7 +145,8 @@ impl Command {
             Self::Recipient(command) => command.opens_keyring(),
             Self::Inventory(args) => !args.keyrings.is_empty(),
             Self::Retire(args) => is_named(&args.key),
-            Self::Inspect { .. } | Self::Exposure(_) => false,
+            Self::Exposure(args) => !args.keyrings.is_empty(),
+            Self::Inspect { .. } | Self::Evidence(_) => false,
         }
     }
 }

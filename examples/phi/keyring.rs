@@ -6,9 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{
-    EnvelopeCipher, KeyId, KeyInfo, KeyringEdit, KeyringFile, Updated, destroy_key,
-};
+use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile, Updated, destroy_key};
 use serde_json::{Value, json};
 
 use crate::args::{KeyringCommand, NewState};
@@ -35,7 +33,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             secret,
         } => {
             let keyring = open(file, secret)?;
-            let _graceful = signals::graceful();
+            signals::leave_word();
             let updated = keyring.update_and_tell(|keys| keys.set_lease(lease.0));
             warn_of_data_key(console, file, &at(file, updated)?);
             console.say(about(&keyring))?;
@@ -72,9 +70,8 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             Some(evidence) => {
                 let keyring = open(file, secret)?;
                 let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
-                let cipher = EnvelopeCipher::new(keyring.keyring());
-                let _graceful = signals::graceful();
-                destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
+                signals::leave_word();
+                destroy_key(&keyring, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
                 tell(console, "destroy", (file, &keyring), *id)
             }
@@ -97,7 +94,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
                 &shown(file),
             )?;
             let protection = new.provider()?;
-            let _graceful = signals::graceful();
+            signals::leave_word();
             // The one slot that there is is what the old secret has opened.
             let protected = if *dropping_recipients || keyring.slots().len() == 1 {
                 keyring.protect_with_dropping_recipients(protection)
@@ -130,7 +127,7 @@ fn new(
         .with_context(|| shown(path));
     }
     let secret = Secret::read(secret, &shown(path), Asked::Twice)?;
-    let _graceful = signals::graceful();
+    signals::leave_word();
     let mut options = KeyringFile::options();
     if let Some(lease) = lease {
         options = options.lease(lease.0);
@@ -163,7 +160,7 @@ fn changed(
     change: impl FnOnce(&mut KeyringEdit) -> phi_envelope::Result<KeyId>,
 ) -> Result<Answer> {
     let file = open(path, secret)?;
-    let _graceful = signals::graceful();
+    signals::leave_word();
     let updated = at(path, file.update_and_tell(change))?;
     warn_of_data_key(console, path, &updated);
     tell(console, command, (path, &file), updated.out)

@@ -215,6 +215,7 @@ pub(crate) fn tell_wait(path: &Path) {
 pub(crate) fn warn_not_kept(console: &Console, path: &Path, lost: NotKept) {
     let losses = [
         (lost.permissions, "its permissions: its mode is 0600"),
+        (lost.owner, "its owner"),
         (lost.group, "its group, which has no access"),
         (lost.access_list, "its access control list"),
         (lost.attributes, "an extended attribute"),

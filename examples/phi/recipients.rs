@@ -8,42 +8,46 @@ use serde_json::json;
 
 use crate::args::{RecipientCommand, RecipientFile};
 use crate::keys::{self, Keys};
-use crate::output::{Answer, Console, escaped_path, put_path};
+use crate::output::{Answer, Console, escaped_path, put_path, warn_not_kept};
 use crate::signals;
 
 pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answer> {
-    let (word, path) = match command {
+    let (word, path, not_kept) = match command {
         RecipientCommand::Add { on, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let new = keys.one(to)?;
-            let _graceful = signals::graceful();
-            on.change
+            signals::leave_word();
+            let not_kept = on
+                .change
                 .options()
                 .add_recipient(&cipher, &on.file, &*new, &labels)
                 .with_context(|| shown(on))?;
-            ("add", &on.file)
+            ("add", &on.file, not_kept)
         }
         RecipientCommand::Remove { on, from } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let old = keys.holder(from)?;
-            let _graceful = signals::graceful();
-            on.change
+            signals::leave_word();
+            let not_kept = on
+                .change
                 .options()
                 .remove_recipient(&cipher, &on.file, &*old, &labels)
                 .with_context(|| shown(on))?;
-            ("remove", &on.file)
+            ("remove", &on.file, not_kept)
         }
         RecipientCommand::Replace { on, from, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let (old, new) = (keys.holder(from)?, keys.one(to)?);
-            let _graceful = signals::graceful();
-            on.change
+            signals::leave_word();
+            let not_kept = on
+                .change
                 .options()
                 .replace_recipient(&cipher, &on.file, &*old, &*new, &labels)
                 .with_context(|| shown(on))?;
-            ("replace", &on.file)
+            ("replace", &on.file, not_kept)
         }
     };
+    warn_not_kept(console, path, not_kept);
     answer(console, word, path)
 }
 

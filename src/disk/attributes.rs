@@ -7,12 +7,17 @@ use std::path::Path;
 use super::folder::is_unsupported;
 use super::{Call, Disk};
 
+/// The mode of a file that only its owner may touch.
+pub(super) const PRIVATE: u32 = 0o600;
+
 /// What a file system did not let a new file take over from the file that it stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct NotKept {
     /// The mode: the new file has 0600, whatever the other has.
     pub permissions: bool,
+    /// The owner: the new file has that of this process.
+    pub owner: bool,
     /// The group: the new file has that of this process, and gives it no access.
     pub group: bool,
     /// An access control list.
@@ -33,10 +38,7 @@ impl Disk {
     /// Gives a new file the owner, the access control lists, the other attributes and the mode of the file at `path`, which had this
     /// metadata, as far as that can be done, and tells what it could not.
     pub(super) fn take_over(&self, new: &File, path: &Path, old: &Metadata) -> io::Result<NotKept> {
-        let mut not_kept = NotKept {
-            group: !self.set_owner_like(new, old)?,
-            ..NotKept::default()
-        };
+        let mut not_kept = self.set_owner_like(new, old)?;
         self.copy_attributes(path, new, &mut not_kept)?;
         let mut permissions = old.permissions();
         if not_kept.group {
@@ -72,30 +74,32 @@ impl Disk {
         ))
     }
 
-    /// Gives a file the owner and the group that another has, as far as this process may. Tells whether the group is right.
+    /// Gives a file the owner and the group that another has, as far as this process may, and tells which it could not.
     #[cfg(unix)]
-    fn set_owner_like(&self, file: &File, like: &Metadata) -> io::Result<bool> {
+    fn set_owner_like(&self, file: &File, like: &Metadata) -> io::Result<NotKept> {
         use std::os::unix::fs::{MetadataExt as _, fchown};
 
         let now = self.metadata_of(file)?;
         let (uid, gid) = (like.uid(), like.gid());
+        let mut not_kept = NotKept::default();
         if (now.uid(), now.gid()) == (uid, gid) {
-            return Ok(true);
+            return Ok(not_kept);
         }
         // Who may not give a file away may still give it to a group of his own.
         for owner in [Some(uid), None] {
             match self.call(Call::Owner, || fchown(file, owner, Some(gid))) {
-                Err(error) if is_refused(&error) => {}
-                outcome => return outcome.map(|()| true),
+                Err(error) if is_refused(&error) => not_kept.owner = now.uid() != uid,
+                outcome => return outcome.map(|()| not_kept),
             }
         }
-        Ok(now.gid() == gid)
+        not_kept.group = now.gid() != gid;
+        Ok(not_kept)
     }
 
     #[cfg(not(unix))]
     #[allow(clippy::unnecessary_wraps, clippy::unused_self)] // as above
-    fn set_owner_like(&self, _: &File, _: &Metadata) -> io::Result<bool> {
-        Ok(true)
+    fn set_owner_like(&self, _: &File, _: &Metadata) -> io::Result<NotKept> {
+        Ok(NotKept::default())
     }
 
     /// Copies the access control lists and the other extended attributes, and takes away the list that a new file has of its folder.
@@ -129,6 +133,18 @@ impl Disk {
     fn copy_attributes(&self, _: &Path, _: &File, _: &mut NotKept) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The mode that a file has, without setuid, setgid and sticky bits, and never less than its owner needs to write it.
+#[cfg(unix)]
+pub(super) fn mode_of(old: &Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    old.permissions().mode() & 0o777 | PRIVATE
+}
+
+#[cfg(not(unix))]
+pub(super) fn mode_of(_: &Metadata) -> u32 {
+    PRIVATE
 }
 
 /// Whether the system does not let this process do it, or the file system has no such thing.

@@ -189,6 +189,11 @@ impl KeyringFile {
         })
     }
 
+    /// Who opens the file, and whom it is sealed for.
+    pub(crate) fn protection(&self) -> EnvelopeCipher {
+        self.store.protection()
+    }
+
     /// Reads the file again, to see what other processes changed.
     ///
     /// # Errors

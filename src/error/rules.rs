@@ -279,32 +279,46 @@ pub enum Limit {
     PassphraseMemory,
 }
 
-/// Why evidence does not show that a key is out of use.
+/// Why evidence does not permit the destruction of a key (FORMAT §9.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvidenceFault {
-    /// The envelope is not labelled as evidence, or its content is not as this version writes it.
-    #[error("not evidence that this version knows")]
+    /// Its content is not as the format says.
+    #[error("its content is not as the format says")]
     Content,
-    /// It is about another key.
-    #[error("it is about another key")]
+    /// A later version wrote it.
+    #[error("a later version of this crate wrote it")]
+    Newer,
+    /// It is about another key, or about a key that is no master key of a keyring.
+    #[error("it is about another key, or about no master key of a keyring")]
     OtherKey,
+    /// It is about a key of another keyring.
+    #[error("it is about another keyring, although the key may be the same")]
+    OtherKeyring,
+    /// The keyring is at an older revision than the one that the scan has seen.
+    #[error("its scan has seen a later revision of the keyring than this one")]
+    OlderKeyring,
     /// A header, or a row, still has a slot of the key.
     #[error("the key is still in use")]
     InUse,
-    /// Something could not be opened under another key, or not be read.
-    #[error("not everything was opened under another key")]
-    NotAllOpened,
-    /// In one of the places nothing was opened: the wrong one, an empty one, or one that is not mounted.
-    #[error("in one of the places nothing was opened")]
-    NothingOpened,
-    /// Its scan began longer ago than allowed, or in the future.
+    /// Something was found that is not accepted, or accepted that was not found, or in another number.
+    #[error("what was found is not exactly what was accepted")]
+    Found,
+    /// It speaks of no place.
+    #[error("it speaks of no place")]
+    NoPlaces,
+    /// Its scan began longer ago than allowed.
     #[error("its scan is too old")]
     TooOld,
-    /// Its scan began too soon after the last rotation: what was begun before may have been sealed under the key since.
-    #[error("its scan began too soon after the last rotation")]
+    /// Its scan ended in the future, or before it began.
+    #[error("its scan ended in the future, or before it began: a clock is wrong")]
+    Clock,
+    /// The key, or the keyring's file, changed after the time that the scan relies on.
+    #[error("the key has changed since the time from which the scan counts")]
+    ChangedSince,
+    /// Its scan began before the settling time was over.
+    #[error(
+        "its scan began before the settling time was over: a process may have encrypted under the key since"
+    )]
     TooSoon,
-    /// There are more payloads of detached headers than such headers that were opened.
-    #[error("there are more detached payloads than detached headers that were opened")]
-    HeadersElsewhere,
 }

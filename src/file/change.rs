@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::at::StreamHead;
 use super::in_place::{InPlace, open_to_change};
 use super::repack::with_header;
-use crate::disk::{Disk, Lock};
+use crate::disk::{Disk, Lock, NotKept};
 use crate::envelope::inline::{self, Current};
 use crate::envelope::{Change, Context, EnvelopeCipher, check_change};
 use crate::error::{Error, Malformed, Result};
@@ -28,8 +28,29 @@ const COPY: usize = 1 << 18;
 pub enum Rewrapped {
     /// The header was written anew.
     Done,
+    /// The header was written anew, in a file that replaces the old one and could not take all of its access over.
+    DoneWithout(NotKept),
     /// There was nothing to do: not a byte was written.
     Current,
+}
+
+impl Rewrapped {
+    /// What a new file did not take over from the one that it replaces.
+    #[must_use]
+    pub fn not_kept(self) -> NotKept {
+        match self {
+            Self::DoneWithout(not_kept) => not_kept,
+            Self::Done | Self::Current => NotKept::default(),
+        }
+    }
+
+    fn done(not_kept: NotKept) -> Self {
+        if not_kept.is_nothing() {
+            Self::Done
+        } else {
+            Self::DoneWithout(not_kept)
+        }
+    }
 }
 
 /// The choices there are in changing a file's header: none must be made.
@@ -69,7 +90,7 @@ impl ChangeOptions {
         self
     }
 
-    /// Replaces a file although its access control list or its extended attributes get lost.
+    /// Replaces a file although its mode, its access control list or its extended attributes get lost.
     pub fn allow_loss_of_attributes(mut self) -> Self {
         self.disk.loses_attributes = true;
         self
@@ -93,9 +114,9 @@ impl ChangeOptions {
         path: impl AsRef<Path>,
         recipient: &dyn KeyProvider,
         labels: &Context,
-    ) -> Result<()> {
+    ) -> Result<NotKept> {
         let change = Change::Add(recipient, labels);
-        change_file(&self.disk, cipher, path.as_ref(), change).map(drop)
+        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
     }
 
     /// [`remove_recipient_file`] with these options.
@@ -108,9 +129,9 @@ impl ChangeOptions {
         path: impl AsRef<Path>,
         recipient: &dyn KeyProvider,
         labels: &Context,
-    ) -> Result<()> {
+    ) -> Result<NotKept> {
         let change = Change::Remove(recipient, labels);
-        change_file(&self.disk, cipher, path.as_ref(), change).map(drop)
+        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
     }
 
     /// [`replace_recipient_file`] with these options.
@@ -124,9 +145,9 @@ impl ChangeOptions {
         old: &dyn KeyProvider,
         new: &dyn KeyProvider,
         labels: &Context,
-    ) -> Result<()> {
+    ) -> Result<NotKept> {
         let change = Change::Replace(old, new, labels);
-        change_file(&self.disk, cipher, path.as_ref(), change).map(drop)
+        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
     }
 }
 
@@ -165,7 +186,7 @@ pub fn add_recipient_file(
     path: impl AsRef<Path>,
     recipient: &dyn KeyProvider,
     labels: &Context,
-) -> Result<()> {
+) -> Result<NotKept> {
     ChangeOptions::new().add_recipient(cipher, path, recipient, labels)
 }
 
@@ -178,7 +199,7 @@ pub fn remove_recipient_file(
     path: impl AsRef<Path>,
     recipient: &dyn KeyProvider,
     labels: &Context,
-) -> Result<()> {
+) -> Result<NotKept> {
     ChangeOptions::new().remove_recipient(cipher, path, recipient, labels)
 }
 
@@ -193,7 +214,7 @@ pub fn replace_recipient_file(
     old: &dyn KeyProvider,
     new: &dyn KeyProvider,
     labels: &Context,
-) -> Result<()> {
+) -> Result<NotKept> {
     ChangeOptions::new().replace_recipient(cipher, path, old, new, labels)
 }
 
@@ -262,24 +283,21 @@ fn change_stream(
             _ => current,
         };
         let old = (path, &file, &metadata);
-        with_header(disk, old, (length, length), block, &mut |_| Ok(()), || {
+        let not_kept = with_header(disk, old, (length, length), block, &mut |_| Ok(()), || {
             cipher.confirm_writers()
         })?;
-        return changed.map(|_| Rewrapped::Done);
+        return changed.map(|_| Rewrapped::done(not_kept));
     }
     let mut blocks = InPlace::new(disk, (path, &file, &metadata), (first, &head), length)?;
     // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
     // stand in the other block.
     if !candidates.identical {
-        blocks.write(current, other)?;
+        blocks.repair(current, other)?;
     }
     let Some(block) = changed? else {
         return Ok(Rewrapped::Done);
     };
-    for at in [length, 0] {
-        cipher.confirm_writers()?;
-        blocks.write(&block, at)?;
-    }
+    blocks.write_both(&block, (0, length), || cipher.confirm_writers())?;
     Ok(Rewrapped::Done)
 }
 
@@ -321,7 +339,7 @@ fn replace(
     };
     let (written, _) = Header::parse(&changed)?;
     cipher.check_changed(&verified, &written, change)?;
-    let new = disk.new_in_place(path)?;
+    let new = disk.new_in_place(path, &old)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     if len < MAX_HEADER {
         // All of it was read: one write for all.
@@ -331,8 +349,8 @@ fn replace(
         let to = (new.file()?, to);
         copy(disk, (&file, header_len), to, &mut |_| Ok(()))?;
     }
-    new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
-    Ok(Rewrapped::Done)
+    let replaced = new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
+    Ok(Rewrapped::done(replaced.not_kept))
 }
 
 /// Copies what one file has from an offset on to another, up to where a read says that it ends, and tells how many bytes are done.

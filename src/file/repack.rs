@@ -14,7 +14,7 @@ use crate::format::blocks;
 /// Copies an inline stream in its place, with header blocks of the length that the options or the cipher state, and the same
 /// payload bytes: for recipients that no longer fit. Needs no bindings.
 ///
-/// The old file stays until the new one is whole and durable. It costs a copy of the file.
+/// The old file stays until the new one is whole and durable. It costs a copy of the file. Returns what the new file did not take over.
 ///
 /// # Errors
 /// Those of opening a header; [`Error::Io`]; [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the header does not fit;
@@ -23,7 +23,7 @@ pub fn repack_file(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
     options: FileOptions<'_>,
-) -> Result<()> {
+) -> Result<NotKept> {
     repack(&options.disk(), cipher, path.as_ref(), options)
 }
 
@@ -32,7 +32,7 @@ pub(super) fn repack(
     cipher: &EnvelopeCipher,
     path: &Path,
     mut options: FileOptions<'_>,
-) -> Result<()> {
+) -> Result<NotKept> {
     let path = disk.resolve(path)?;
     // As it was before anything was read of it: what is written to it from here on is noticed.
     let (file, old) = disk.open_locked_as(&path, Lock::Exclusive)?;
@@ -48,8 +48,7 @@ pub(super) fn repack(
     let old = (&*path, &file, &old);
     with_header(disk, old, lengths, &block, &mut tell, || {
         cipher.confirm_writers()
-    })?;
-    Ok(())
+    })
 }
 
 /// Puts a copy of an inline stream in its place, with this block twice and the same payload bytes. `may` is asked right before.
@@ -61,7 +60,7 @@ pub(super) fn with_header(
     tell: &mut dyn FnMut(u64) -> Result<()>,
     may: impl FnOnce() -> Result<()>,
 ) -> Result<NotKept> {
-    let new = disk.new_in_place(path)?;
+    let new = disk.new_in_place(path, old)?;
     disk.write_checked_at(new.file()?, &[block, block].concat(), 0)?;
     let from = (file, in_file(from)?);
     copy(disk, from, (new.file()?, in_file(to)?), tell)?;

@@ -133,6 +133,14 @@ impl Object {
         }
     }
 
+    /// Takes an object out.
+    pub(crate) fn object(&mut self, name: &str) -> Result<Self> {
+        match self.0.remove(name) {
+            Some(Value::Object(fields)) => Ok(Self(fields)),
+            other => Err(malformed(other)),
+        }
+    }
+
     /// What `take` takes out of the field, or nothing if there is no such field. Null is no absence.
     pub(crate) fn optional<T>(
         &mut self,

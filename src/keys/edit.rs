@@ -233,13 +233,6 @@ impl KeyringEdit {
         Ok(entry.info.state)
     }
 
-    /// When the active key came to be: since then, at the latest, no other wraps.
-    pub(crate) fn last_rotation(&self) -> Option<SystemTime> {
-        let mut entries = self.entries.iter();
-        let active = entries.find(|entry| entry.info.state == KeyState::Active)?;
-        Some(active.info.created)
-    }
-
     /// The same once more. Not for everybody: a copy put back later would bring destroyed keys back.
     pub(crate) fn copied(&self) -> Self {
         Self {

@@ -65,12 +65,22 @@ const fn sizes(name: &'static str, right: fn(&Row, User) -> Right) -> Column {
     column
 }
 
+/// A file system of which a keyring does not believe that it is the store.
+const fn no_store(name: &'static str) -> Column {
+    let mut column = defect(name, |row, _| match row.effect {
+        Reads => Done,
+        _ => Either,
+    });
+    column.codes = &[1, 4];
+    column
+}
+
 const fn with_word(mut column: Column, word: &'static str) -> Column {
     column.word = word;
     column
 }
 
-pub(crate) const COLUMNS: [Column; 32] = [
+pub(crate) const COLUMNS: [Column; 34] = [
     column("ext4", On::Ext4, done),
     column("tmpfs", On::Tmpfs, done),
     column("folder-0333", On::Tmpfs, done),
@@ -96,6 +106,8 @@ pub(crate) const COLUMNS: [Column; 32] = [
     defect("modes-fixed", |_, _| Either),
     defect("chown-eperm", done),
     defect("xattr-enotsup", done),
+    defect("flush-eio", done),
+    no_store("links-zero"),
     defect("link-eperm", done),
     defect("exchange-einval", done),
     defect("rename-eio", |row, _| match row.effect {

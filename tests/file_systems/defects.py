@@ -32,6 +32,7 @@ REFUSED = {
     "chmod-eperm": ("chmod", errno.EPERM),
     "chown-eperm": ("chown", errno.EPERM),
     "modes-fixed": ("chmod", errno.EPERM),
+    "flush-eio": ("flush", errno.EIO),
     "xattr-enotsup": ("xattr", errno.ENOTSUP),
     "link-eperm": ("link", errno.EPERM),
     "exchange-einval": ("rename-flags", errno.EINVAL),
@@ -105,6 +106,8 @@ class Defective(mfusepy.Operations):
                 attrs["st_size"] = sizes.get(cell[0], found.st_size)
             if cell[0] == "modes-fixed":
                 attrs["st_mode"] = stat.S_IFREG | 0o755
+            if cell[0] == "links-zero":
+                attrs["st_nlink"] = 0
             if cell[0] == "inodes-change":
                 self.inode += 1
                 attrs["st_ino"] = self.inode
@@ -160,7 +163,7 @@ class Defective(mfusepy.Operations):
         LIBC.flock(fi.fh, op) and fail()
 
     def flush(self, path, fi):
-        return 0
+        self.of(fi, "flush")
 
     def release(self, path, fi):
         del self.cells[fi.fh]

@@ -67,7 +67,12 @@ impl Fixture {
         let record = folder.join("record");
         fs::write(&record, sealed_record(&folder.join("k"))).unwrap();
         fs::set_permissions(&record, fs::Permissions::from_mode(0o640)).unwrap();
-        user.own(&record);
+        // Root changes what is another's.
+        if user.0 == 0 {
+            User(1000).own(&record);
+        } else {
+            user.own(&record);
+        }
         done("keyring rotate k --label second --master-key-file FIRST");
         done("encrypt plain -o data/two --keyring k --master-key-file FIRST");
         let list = run(

@@ -105,7 +105,7 @@ impl Mounts {
         mount(["-o", "loop"], &image, &at("ext4"));
         mount(["-t", "tmpfs"], "tmpfs", &at("tmpfs"));
         mount(["-t", "tmpfs"], "tmpfs", &at("behind"));
-        mount(["--bind", "-v"], &at("tmpfs"), &at("read-only"));
+        mount(["--bind", "-v"], at("tmpfs"), &at("read-only"));
         mount(["-o", "remount,bind,ro"], "none", &at("read-only"));
 
         let server = Command::new(python())

@@ -60,7 +60,7 @@ fn a_file_that_states_a_wrong_size_is_sealed_as_it_reads() {
                 let sealed = "out --overwrite";
                 place.done(&format!("encrypt {source} -o {sealed} KEYS"));
                 assert_eq!(place.done("cat out KEYS"), content, "{source}");
-                place.done(&format!("reencrypt out KEYS"));
+                place.done("reencrypt out KEYS");
                 assert_eq!(place.done("cat out KEYS"), content, "{source}");
             }
         },
@@ -132,6 +132,39 @@ fn a_keyring_lives_in_a_folder_that_only_takes_files() {
                 assert_eq!(keys, 2);
                 // Nothing else was left.
                 assert_eq!(files(&folder).len(), before + 1);
+            }
+        },
+    );
+}
+
+#[test]
+#[ignore = "needs fuse"]
+fn what_may_be_changed_without_a_lock_is_changed() {
+    alone(
+        "siblings::what_may_be_changed_without_a_lock_is_changed",
+        |mounts| {
+            for defect in ["flock-enosys", "flock-enolck"] {
+                let (behind, seen) = ["behind", "fuse"]
+                    .map(|at| mounts.path(at).join(defect).join("0"))
+                    .into();
+                let mut place = Place::new(mounts, User::OTHER, behind);
+                place.folder = seen;
+                for call in [
+                    "rewrap sealed record",
+                    "rewrap --detached head",
+                    "repack sealed --block-length 8192",
+                    "reencrypt sealed",
+                ] {
+                    let refused = place.run(&format!("{call} KEYS"));
+                    assert_eq!(refused.code, 1, "{call}: {}", refused.stderr);
+                    assert!(
+                        refused.told("--allow-without-lock"),
+                        "{call}: {}",
+                        refused.stderr
+                    );
+                    place.done(&format!("{call} --allow-without-lock KEYS"));
+                }
+                place.done("verify sealed KEYS");
             }
         },
     );

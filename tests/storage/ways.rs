@@ -200,7 +200,7 @@ fn files(
     let sealed = path("sealed");
     after(
         "repack_file",
-        &|| repack_file(&cipher, &sealed, FileOptions::new().block_length(8192)?),
+        &|| repack_file(&cipher, &sealed, FileOptions::new().block_length(8192)?).map(drop),
         &cipher,
     );
     after(
@@ -211,12 +211,12 @@ fn files(
     let friends = EnvelopeCipher::new(friend.clone());
     after(
         "add_recipient_file",
-        &|| add_recipient_file(&cipher, &sealed, &friend, &tenant),
+        &|| add_recipient_file(&cipher, &sealed, &friend, &tenant).map(drop),
         &friends,
     );
     after(
         "replace_recipient_file",
-        &|| replace_recipient_file(&cipher, &sealed, keyring, &friend, &tenant),
+        &|| replace_recipient_file(&cipher, &sealed, keyring, &friend, &tenant).map(drop),
         &friends,
     );
     outcomes

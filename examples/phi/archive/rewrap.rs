@@ -32,7 +32,7 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     if let Some(rate) = args.rate {
         tree = tree.files_per_second(rate);
     }
-    let _graceful = signals::graceful();
+    signals::leave_word();
     let mut pass = rewrap_tree(&cipher, tree, options)?;
     while let Some(entry) = pass.next() {
         if let Some((path, report)) = &mut report {
@@ -52,6 +52,9 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     }
     if let Err(error) = places.check() {
         run.keep(Failure::from(error));
+    }
+    if pass.progress(None).done == 0 {
+        run.nothing(args.walk.expect_some);
     }
     let summary = pass.summary();
     console.say(summary)?;

@@ -71,7 +71,7 @@ fn all(keys: &Keys) -> Vec<Work<'_>> {
         of(
             "a stream repacked",
             &stream,
-            |disk, path| repack(disk, &keys.new, path, options(1)),
+            |disk, path| repack(disk, &keys.new, path, options(1)).map(drop),
             false,
         ),
     ]
