@@ -248,3 +248,26 @@ impl fmt::Debug for Passphrase {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test stops where something is not as it says
+mod tests {
+    use super::*;
+
+    /// One hostile slot makes nobody wait who has what he needs.
+    #[test]
+    fn what_is_remembered_is_found_while_another_is_derived() {
+        let provider = Passphrase::new("words").unwrap();
+        let salt = [7; 16];
+        let derive = || provider.with_keys(&salt, (8, 1, 1), |_, check| Ok(check.to_vec()));
+        let first = derive().unwrap();
+        let deriving = provider.deriving.lock().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| tell.send(derive().unwrap()).unwrap());
+            let again = told.recv_timeout(std::time::Duration::from_secs(300));
+            drop(deriving);
+            assert_eq!(again.unwrap(), first);
+        });
+    }
+}

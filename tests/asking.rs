@@ -1,0 +1,127 @@
+//! Who is asked for a data key, and how often (FORMAT §4), through the public API. `tests/vectors` has more cases.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use phi_envelope::{Argon2Costs, Context, EnvelopeCipher, Error, Keyring, Limit, Passphrase};
+
+use service::{Played, Service};
+
+#[path = "common/service.rs"]
+mod service;
+
+fn far(name: &str, asks_network: bool) -> Arc<Played> {
+    Played::new(Service {
+        name: name.to_owned(),
+        asks_network,
+        authenticates: false,
+        fails: false,
+    })
+}
+
+fn costs(memory_kib: u32, passes: u32) -> Argon2Costs {
+    Argon2Costs {
+        memory_kib,
+        passes,
+        lanes: 1,
+    }
+}
+
+/// A cipher that writes for `slots` keys of one service.
+fn for_keys_of(service: &Arc<Played>, slots: u8) -> EnvelopeCipher {
+    let builder = EnvelopeCipher::builder();
+    let builder = (0..slots).fold(builder, |builder, number| {
+        builder.write_for(service.with_id(&[number + 1]))
+    });
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_fifth_slot_of_one_service_that_asks_a_network_is_not_written() {
+    let (service, context) = (far("org.example.kms", true), Context::new());
+    for_keys_of(&service, 4).encrypt("note", &context).unwrap();
+    let refused = for_keys_of(&service, 5).encrypt("note", &context);
+    assert!(matches!(
+        refused,
+        Err(Error::LimitExceeded(Limit::NetworkSlots))
+    ));
+    // A device of its own may have as many as there is room for.
+    let near = far("org.example.kms", false);
+    for_keys_of(&near, 32).encrypt("note", &context).unwrap();
+}
+
+#[test]
+fn one_hostile_header_of_32_slots_costs_four_calls() {
+    let context = Context::new();
+    let near = far("org.example.kms", false);
+    let mut record = for_keys_of(&near, 32).encrypt("note", &context).unwrap();
+    record[11] ^= 1; // the generation, which the header tag covers
+    let reader = far("org.example.kms", true);
+    let cipher = EnvelopeCipher::builder()
+        .read_with(reader.clone())
+        .build()
+        .unwrap();
+    let refused = cipher.decrypt(&record, &context);
+    assert!(matches!(
+        refused,
+        Err(Error::LimitExceeded(Limit::ProviderCalls))
+    ));
+    assert_eq!(reader.asked.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn a_key_that_is_remembered_is_no_call() {
+    let (service, context) = (far("org.example.kms", true), Context::new());
+    let cipher = EnvelopeCipher::builder()
+        .write_for(service.clone())
+        .cache(8, std::time::Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let record = cipher.encrypt("note", &context).unwrap();
+    let asked = |times: u32| assert_eq!(service.asked.load(Ordering::Relaxed), times);
+    let proof = service.asked.load(Ordering::Relaxed);
+    for _ in 0..6 {
+        assert_eq!(&cipher.decrypt(&record, &context).unwrap()[..], b"note");
+        asked(proof + 1);
+    }
+}
+
+#[test]
+fn a_keyring_opens_without_the_derivation_of_a_passphrase() {
+    let (ring, context) = (Keyring::generate("ehr").unwrap(), Context::new());
+    let words = || Passphrase::new("words").unwrap();
+    let cheap = words().with_costs(costs(64, 1)).unwrap();
+    let cipher = EnvelopeCipher::builder()
+        .write_for(cheap)
+        .write_for(ring.clone());
+    let record = cipher.build().unwrap().encrypt("note", &context).unwrap();
+    // A passphrase that grants no memory would be a limit that is exceeded, if it was asked.
+    let reader = EnvelopeCipher::builder()
+        .read_with(words().with_max_memory_kib(8))
+        .read_with(ring);
+    let opened = reader.build().unwrap().decrypt(&record, &context);
+    assert_eq!(&opened.unwrap()[..], b"note");
+}
+
+#[test]
+fn a_passphrase_seals_nothing_that_it_refuses_to_open() {
+    let words = || Passphrase::new("words").unwrap();
+    let too_much = words().with_costs(costs(262_145, 1));
+    assert!(matches!(
+        too_much,
+        Err(Error::LimitExceeded(Limit::PassphraseMemory))
+    ));
+    let granted = words().with_max_memory_kib(262_145);
+    granted.with_costs(costs(262_145, 1)).unwrap();
+    let taken_away = words()
+        .with_costs(costs(64, 1))
+        .unwrap()
+        .with_max_memory_kib(8);
+    let refused = EnvelopeCipher::new(taken_away).encrypt("note", &Context::new());
+    assert!(matches!(
+        refused,
+        Err(Error::LimitExceeded(Limit::PassphraseMemory))
+    ));
+}
