@@ -5,9 +5,13 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use phi_envelope::Context;
-use phi_envelope_fuzz::READER;
 use serde_json::Value;
+
+/// The content of a keyring's file.
+const KEYRING: &str = concat!(
+    r#"{"before":[],"id":"HR0dHR0dHR0dHR0dHR0dHQ==","keys":[{"changed":2,"created":1,"id":"xcXFxcXFxcXFxcXFxcXFxQ==","#,
+    r#""key":"xcXFxcXFxcXFxcXFxcXFxcXFxcXFxcXFxcXFxcXFxcU=","label":"ehr","state":"active"}],"lease":900,"revision":1,"version":1}"#,
+);
 
 fn main() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -16,6 +20,7 @@ fn main() {
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join(name), bytes).expect("a seed");
     };
+    seed("keyring_file", "one_key", KEYRING.as_bytes());
     for entry in fs::read_dir(here.join("../tests/vectors")).expect("the vectors") {
         let path = entry.expect("a vector").path();
         if path.extension().is_none_or(|extension| extension != "json") {
@@ -37,11 +42,7 @@ fn main() {
                 &name,
                 vector["text"].as_str().expect("text").as_bytes(),
             ),
-            Some("keyring-file") => {
-                if let Ok(content) = READER.decrypt(&envelope, &Context::new()) {
-                    seed("keyring_file", &name, &content);
-                }
-            }
+            Some("inspect" | "keyring-file" | "evidence-file") => seed("header", &name, &envelope),
             call => panic!("no such call: {call:?}"),
         }
     }

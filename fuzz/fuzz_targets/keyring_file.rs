@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use phi_envelope::{Context, KeyState, KeyringFile};
-use phi_envelope_fuzz::READER;
+use phi_envelope::{EnvelopeCipher, KeyState, KeyringFile};
+use phi_envelope_fuzz::{ClearBook, seal_keyring_file};
 use tempfile::TempDir;
 
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
@@ -17,14 +17,11 @@ static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 fuzz_target!(|content: &[u8]| {
-    let labels = Context::new()
-        .label("phi-envelope", "keyring/1")
-        .expect("a label");
-    let envelope = READER.encrypt(content, &labels).expect("sealing");
+    let envelope = seal_keyring_file(content);
     let path = FOLDER.path().join("fuzz.keyring");
     fs::write(&path, envelope).expect("a file");
     fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode");
-    let Ok(file) = KeyringFile::open(&path, READER.clone()) else {
+    let Ok(file) = KeyringFile::open(&path, EnvelopeCipher::new(ClearBook)) else {
         return;
     };
     let before = file.keyring().keys();
@@ -36,7 +33,7 @@ fuzz_target!(|content: &[u8]| {
         1
     );
     let id = file.update(|keys| keys.rotate("fuzz")).expect("a key more");
-    let after = KeyringFile::open(&path, READER.clone())
+    let after = KeyringFile::open(&path, EnvelopeCipher::new(ClearBook))
         .expect("what an update wrote")
         .keyring();
     assert_eq!(
