@@ -452,7 +452,10 @@ fn labels_of_this_crates_name_are_refused_in_writing_and_in_reading() {
         "phi-envelope:wrap",
     ] {
         let refused = Context::new().label(key, "evidence/1");
-        assert!(matches!(refused, Err(Error::Misuse(_))), "{key}");
+        assert!(
+            matches!(refused, Err(Error::Malformed(Malformed::LabelReserved))),
+            "{key}"
+        );
         assert!(Context::new().bind(key, "a binding may").is_ok());
         let cipher = EnvelopeCipher::new(OpenBook::new("book"));
         let sealed = cipher.encrypt(NOTE, &Context::new()).unwrap();
@@ -462,7 +465,7 @@ fn labels_of_this_crates_name_are_refused_in_writing_and_in_reading() {
         let forged = header.sealed(&data_key).with(&payload);
         assert!(matches!(
             cipher.decrypt(&forged, &Context::new()),
-            Err(Error::Malformed(Malformed::ReservedLabel))
+            Err(Error::Malformed(Malformed::LabelReserved))
         ));
     }
     for key in ["phi-envelop", "xphi-envelope", "tenant"] {
