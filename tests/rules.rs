@@ -135,6 +135,12 @@ fn a_forged_slot_beside_a_good_one_is_never_made_genuine() {
 
 #[test]
 fn a_provider_that_only_wraps_is_added_and_kept_and_never_asked_to_unwrap() {
+    let alone = EnvelopeCipher::new(OnlyWraps);
+    let sealed = alone.encrypt(NOTE, &context()).unwrap();
+    assert!(matches!(
+        alone.decrypt(&sealed, &context()),
+        Err(Error::NoMatchingKey { .. })
+    ));
     let ring = keyring();
     let cipher = EnvelopeCipher::builder()
         .write_for(ring.clone())
