@@ -8,6 +8,7 @@ use super::{Context, EnvelopeCipher};
 use crate::crypto::derive;
 use crate::crypto::mac::Mac256;
 use crate::error::{Authenticated, ContextMismatch, Malformed, Result};
+use crate::floe;
 use crate::format::header::Header;
 use crate::format::slot::{EXTERNAL, Slot};
 use crate::keys::{DataKey, KeyProvider, UnwrapContext};
@@ -57,6 +58,17 @@ impl<'a> Verified<'a> {
 
     pub(super) fn state(&self) -> &DataKeyState {
         &self.state
+    }
+
+    // FORMAT §5: a scan for evidence derives the payload key of a detached header after the header tag alone, checks FLOE's header
+    // tag with it, and opens nothing.
+    /// The key and the AAD of the payload's FLOE message, for its header tag alone.
+    pub(crate) fn stream_key_of_scan(&self) -> (floe::Key, Vec<u8>) {
+        let header = &self.header;
+        let aad = [&header.immutable_head(), header.immutable_tail()].concat();
+        let immutable = [&header.immutable_head(), header.immutable_tail()];
+        let make = || derive::payload_key(&self.state.mac, immutable, floe::Key::derived);
+        (on_cleared_stack(make), aad)
     }
 
     /// The header for blocks of another length.
