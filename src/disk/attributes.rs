@@ -7,11 +7,14 @@ use std::path::Path;
 use super::folder::is_unsupported;
 use super::{Call, Disk};
 
+/// The mode of a file that only its owner may touch.
+pub(super) const PRIVATE: u32 = 0o600;
+
 /// What a file system did not let a new file take over from the file that it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct NotKept {
-    /// The mode: the new file has 0600, whatever the other has.
+    /// The mode: the new file gives others less than the other does.
     pub permissions: bool,
     /// The owner: the new file has that of this process.
     pub owner: bool,
@@ -130,6 +133,18 @@ impl Disk {
     fn copy_attributes(&self, _: &Path, _: &File, _: &mut NotKept) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The mode that a file has, without setuid, setgid and sticky bits, and never less than its owner needs to write it.
+#[cfg(unix)]
+pub(super) fn mode_of(old: &Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    old.permissions().mode() & 0o777 | PRIVATE
+}
+
+#[cfg(not(unix))]
+pub(super) fn mode_of(_: &Metadata) -> u32 {
+    PRIVATE
 }
 
 /// Whether the system does not let this process do it, or the file system has no such thing.

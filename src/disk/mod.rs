@@ -52,6 +52,7 @@ pub(crate) struct Disk {
 
 /// What passes the seam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))] // some are made on Linux alone
 pub(crate) enum Call {
     Open,
     Create,

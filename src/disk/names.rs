@@ -7,18 +7,20 @@ use std::path::Path;
 use super::{Call, Disk};
 
 impl Disk {
-    /// A new empty file, mode 0600. There must be none of that name.
-    pub(super) fn create_private(&self, path: &Path) -> io::Result<File> {
+    /// A new empty file of this mode. There must be none of that name.
+    pub(super) fn create_named(&self, path: &Path, mode: u32) -> io::Result<File> {
         let mut options = File::options();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        #[cfg(not(unix))]
+        let _ = mode;
         self.call(Call::Create, || options.open(path))
     }
 
-    /// A file without a name in `folder`, mode 0600; none where the system or the file system cannot make one.
+    /// A file without a name in `folder`, of this mode; none where the system or the file system cannot make one.
     #[cfg(target_os = "linux")]
-    pub(super) fn create_nameless(&self, folder: &Path) -> io::Result<Option<File>> {
+    pub(super) fn create_nameless(&self, folder: &Path, mode: u32) -> io::Result<Option<File>> {
         use rustix::fs::{CWD, Mode, OFlags, openat};
         use rustix::io::Errno;
 
@@ -32,7 +34,7 @@ impl Disk {
         }
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         self.call(Call::Create, || {
-            match openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR) {
+            match openat(CWD, folder, flags, Mode::from_raw_mode(mode)) {
                 Ok(file) => Ok(Some(File::from(file))),
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
                 Err(error) => Err(error.into()),
@@ -42,7 +44,7 @@ impl Disk {
 
     #[cfg(not(target_os = "linux"))]
     #[allow(clippy::unnecessary_wraps, clippy::unused_self)] // as on Linux
-    pub(super) fn create_nameless(&self, _: &Path) -> io::Result<Option<File>> {
+    pub(super) fn create_nameless(&self, _: &Path, _: u32) -> io::Result<Option<File>> {
         Ok(None)
     }
 

@@ -6,15 +6,16 @@
 //!
 //! Only who holds the lock of the file that such a name stands for gives the name away or removes it.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::attributes::{PRIVATE, mode_of};
 use super::folder::Folder;
 use super::replace::took_effect;
-use super::{Disk, Lock, NotKept, folder_of, named};
+use super::{Disk, Lock, NotKept, folder_of, named, same_file};
 
 /// What the name of a file begins with until it is whole.
 const MEANWHILE: &str = ".phi-tmp-";
@@ -44,23 +45,25 @@ pub(crate) struct Published {
 impl Disk {
     /// A new file, mode 0600 and locked, that is to be `target`.
     pub(crate) fn new_file(&self, target: &Path) -> io::Result<NewFile> {
-        self.make_new(target, false)
+        self.make_new(target, None)
     }
 
-    /// A new file that is to take the place of `target`, whose lock the caller holds.
-    pub(crate) fn new_in_place(&self, target: &Path) -> io::Result<NewFile> {
-        self.make_new(target, true)
+    /// A new file that is to take the place of `target`, which has this metadata and whose lock the caller holds. It has that file's mode
+    /// from the start: not every file system lets it be set later.
+    pub(crate) fn new_in_place(&self, target: &Path, old: &Metadata) -> io::Result<NewFile> {
+        self.make_new(target, Some(old))
     }
 
-    fn make_new(&self, target: &Path, holds_target: bool) -> io::Result<NewFile> {
+    fn make_new(&self, target: &Path, old: Option<&Metadata>) -> io::Result<NewFile> {
         let target = std::path::absolute(target)?;
         let path = folder_of(&target);
         let meanwhile = meanwhile_name(&path, &target)?;
-        self.remove_stale(&meanwhile, (!holds_target).then_some(&target))?;
+        self.remove_stale(&meanwhile, old.is_none().then_some(&target))?;
+        let mode = old.map_or(PRIVATE, mode_of);
         let folder = self.open_folder(&path)?;
-        let (file, name) = match self.create_nameless(&path)? {
+        let (file, name) = match self.create_nameless(&path, mode)? {
             Some(file) => (file, None),
-            None => (self.create_private(&meanwhile)?, Some(meanwhile)),
+            None => (self.create_named(&meanwhile, mode)?, Some(meanwhile)),
         };
         let new = NewFile {
             disk: self.clone(),
@@ -232,10 +235,23 @@ impl NewFile {
 
     /// Makes sure that no other writer took a newborn file for a dead one's, and its name away, before it was locked.
     fn check_name(&self) -> io::Result<()> {
-        match &self.name {
-            Some(name) if !self.disk.is_named(self.file()?, name)? => Err(busy(name)),
-            _ => Ok(()),
+        let (Some(name), file) = (&self.name, self.file()?) else {
+            return Ok(());
+        };
+        if self.disk.is_named(file, name)? {
+            return Ok(());
         }
+        let look = || self.disk.metadata_of(file);
+        if same_file(&look()?, &look()?) {
+            return Err(busy(name));
+        }
+        // Made just now, and nobody can tell it from another: what it was made for would leave it behind.
+        self.disk.remove(name)?;
+        Err(named(
+            &self.target,
+            io::ErrorKind::Unsupported,
+            "its file system tells no file from another (it gives them other inode numbers at each look): write elsewhere",
+        ))
     }
 }
 

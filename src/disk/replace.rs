@@ -51,7 +51,8 @@ impl Disk {
         bytes: &[u8],
         old: impl Into<Old<'a>>,
     ) -> io::Result<File> {
-        let new = self.new_in_place(target)?;
+        let old = old.into();
+        let new = self.new_in_place(target, old.metadata)?;
         self.write_checked_at(new.file()?, bytes, 0)?;
         new.replace(old).map(|published| published.file)
     }
@@ -77,11 +78,13 @@ impl NewFile {
         self.not_kept = self
             .disk
             .take_over(self.file()?, &self.target, old.metadata)?;
-        if (self.not_kept.access_list || self.not_kept.attributes) && !self.disk.loses_attributes {
+        let lost = self.not_kept;
+        if (lost.permissions || lost.access_list || lost.attributes) && !self.disk.loses_attributes
+        {
             return Err(named(
                 &self.target,
                 io::ErrorKind::PermissionDenied,
-                "the file that replaces it cannot have its access control list or its extended attributes; nothing was changed: do it as a user who may set them, or allow their loss",
+                "the file that replaces it cannot have its mode, its access control list or its extended attributes; nothing was changed: do it as a user who may set them, or allow their loss",
             ));
         }
         self.disk.sync(self.file()?)?;
@@ -118,7 +121,9 @@ impl NewFile {
         match disk.metadata_here(&name) {
             Ok(out) if old.is(&out) => {
                 self.name = None;
+                // Once more, where it is only for a moment that it cannot be: what would be left is the old one.
                 disk.remove(&name)
+                    .or_else(|_| disk.remove(&name))
                     .map_err(|error| took_effect("removing the old file", error))
             }
             Ok(out) => {

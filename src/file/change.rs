@@ -90,7 +90,7 @@ impl ChangeOptions {
         self
     }
 
-    /// Replaces a file although its access control list or its extended attributes get lost.
+    /// Replaces a file although its mode, its access control list or its extended attributes get lost.
     pub fn allow_loss_of_attributes(mut self) -> Self {
         self.disk.loses_attributes = true;
         self
@@ -292,13 +292,27 @@ fn change_stream(
     // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
     // stand in the other block.
     if !candidates.identical {
-        blocks.repair(current, other)?;
+        blocks.write(current, other)?;
     }
     let Some(block) = changed? else {
         return Ok(Rewrapped::Done);
     };
-    blocks.write_both(&block, (0, length), || cipher.confirm_writers())?;
+    cipher.confirm_writers()?;
+    blocks.write(&block, length)?;
+    blocks.write(&block, 0).map_err(half_done)?;
     Ok(Rewrapped::Done)
+}
+
+/// The second block is written, and it leads: what opens the file has changed.
+fn half_done(error: Error) -> Error {
+    match error {
+        // Another program's version stands there.
+        Error::Io(source) if source.kind() != std::io::ErrorKind::ResourceBusy => {
+            let step = "writing the first header block, which the next rewrap repairs,";
+            Error::TookEffect { step, source }
+        }
+        error => error,
+    }
 }
 
 /// Replaces a record or a detached header by one with another header and the same payload bytes.
@@ -339,7 +353,7 @@ fn replace(
     };
     let (written, _) = Header::parse(&changed)?;
     cipher.check_changed(&verified, &written, change)?;
-    let new = disk.new_in_place(path)?;
+    let new = disk.new_in_place(path, &old)?;
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     if len < MAX_HEADER {
         // All of it was read: one write for all.

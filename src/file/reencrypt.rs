@@ -68,7 +68,7 @@ pub(super) fn reencrypt(
         .segment_length
         .get_or_insert(sealed.segment_length());
     options.block_length.get_or_insert(sealed.block_length());
-    let new = disk.new_in_place(&path)?;
+    let new = disk.new_in_place(&path, &old)?;
     let (header, message) = begin(disk, cipher, &new, context, &options)?;
     let message = message.read_back();
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
@@ -102,7 +102,7 @@ fn reencrypt_record(
         return Err(Limit::RecordFile.into());
     }
     let sealed = cipher.reencrypt(&record, context)?;
-    let new = disk.new_in_place(path)?;
+    let new = disk.new_in_place(path, old)?;
     disk.write_checked_at(new.file()?, &sealed, 0)?;
     let replaced = new.replace_after(old, || Ok(cipher.confirm_writers()?))?;
     let (_, payload) = Header::parse(&sealed)?;

@@ -60,7 +60,7 @@ pub(super) fn with_header(
     tell: &mut dyn FnMut(u64) -> Result<()>,
     may: impl FnOnce() -> Result<()>,
 ) -> Result<NotKept> {
-    let new = disk.new_in_place(path)?;
+    let new = disk.new_in_place(path, old)?;
     disk.write_checked_at(new.file()?, &[block, block].concat(), 0)?;
     let from = (file, in_file(from)?);
     copy(disk, from, (new.file()?, in_file(to)?), tell)?;

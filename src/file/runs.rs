@@ -91,13 +91,8 @@ pub(super) fn for_each(
         }
         Ok(())
     };
-    // Long segments on many cores would take gigabytes.
-    let bounded = BOUND / (2 * segments * length.sealed_len());
-    let helpers = options
-        .thread_count()
-        .min(usize::try_from(runs).unwrap_or(usize::MAX))
-        .min(bounded)
-        .saturating_sub(1);
+    let run_bytes = segments * length.sealed_len();
+    let helpers = workers(options.thread_count(), runs, run_bytes).saturating_sub(1);
     let total = layout.plaintext();
     std::thread::scope(|scope| {
         // Where the system has no thread to give, those there are do the work.
@@ -117,6 +112,13 @@ pub(super) fn for_each(
         // What helpers did last was told by no one yet.
         outcome.and_then(|()| options.report(total, total))
     })
+}
+
+/// Threads that are worth starting, and whose buffers are within bounds: long segments on many cores would take gigabytes.
+fn workers(threads: usize, runs: u64, run_bytes: usize) -> usize {
+    let runs = usize::try_from(runs).unwrap_or(usize::MAX);
+    let bounded = BOUND / run_bytes.saturating_mul(2).max(1);
+    threads.min(runs).min(bounded.max(1))
 }
 
 /// Stops the others where a thread panics, in the caller's progress for one.
@@ -151,5 +153,30 @@ impl Queue {
         self.done
             .fetch_add(len, Ordering::Relaxed)
             .saturating_add(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::workers;
+
+    #[test]
+    fn threads_are_as_many_as_asked_for_as_there_are_runs_and_as_memory_is_bounded_for() {
+        let mib = 1 << 20;
+        for (threads, runs, run_bytes, started) in [
+            (1, 100, mib / 2, 1),
+            (8, 100, mib / 2, 8),
+            (8, 3, mib / 2, 3),
+            (64, 100, mib / 2, 64),
+            (64, 100, 16 * mib, 4),
+            (64, 100, 1 << 30, 1),
+            (8, 0, mib, 0),
+        ] {
+            assert_eq!(
+                workers(threads, runs, run_bytes),
+                started,
+                "{threads} {runs}"
+            );
+        }
     }
 }

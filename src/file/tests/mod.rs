@@ -44,7 +44,7 @@ struct Operation<'a> {
     names: &'static [&'static str],
     /// What it may say where it was done already.
     refusal: fn(&Error) -> bool,
-    /// Whether an error of reading and writing says that all is as it was.
+    /// Whether what took effect is all of the change; else the next run completes it.
     is_atomic: bool,
 }
 
@@ -68,12 +68,13 @@ impl Operation<'_> {
                     let done = (self.is_done)(&folder);
                     match outcome {
                         Err(Error::Io(_)) => {
-                            assert!(!self.is_atomic || !done, "{what}");
+                            assert!(!done, "{what}");
+                            assert!(self.is_as_before(&folder), "{what}");
                             folder.holds_only(self.names, self.plain, &what);
                         }
                         // The old file may be left beside the new one, as after a death.
                         Err(Error::TookEffect { .. }) => {
-                            assert!(done, "{what}");
+                            assert!(done || !self.is_atomic, "{what}");
                             self.after_death(&folder, names_all, &what);
                         }
                         outcome => panic!("{what}: {outcome:?}"),
@@ -87,6 +88,12 @@ impl Operation<'_> {
                 }
             }
         }
+    }
+
+    fn is_as_before(&self, folder: &Folder) -> bool {
+        let before = self.before.iter();
+        let before = before.map(|(name, bytes)| ((*name).to_owned(), bytes.clone()));
+        folder.files() == before.collect()
     }
 
     /// What a dead process left is whole, and the next run removes the rest.
