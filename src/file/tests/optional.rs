@@ -288,7 +288,9 @@ fn a_rewrap_tells_what_the_new_file_did_not_take_over() {
         let path = folder.path("phi");
         fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
         let faults = Faults::at(at, crate::disk::faults::Fault::Errno(EPERM));
-        let outcome = change_file(&disk(&faults, false), &keys.new, &path, Change::Rewrap);
+        let mut disk = disk(&faults, false);
+        disk.loses_attributes = true;
+        let outcome = change_file(&disk, &keys.new, &path, Change::Rewrap);
         if !faults.was_met() {
             break;
         }
