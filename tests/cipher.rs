@@ -14,7 +14,8 @@ use aes_gcm::{Aes256Gcm, KeyInit as _};
 use phi_envelope::{
     Argon2Costs, Authenticated, Context, ContextMismatch, DataKey, EnvelopeCipher,
     EnvelopeCipherBuilder, Error, KeyProvider, KeyState, Keyring, Limit, Malformed, MasterKey,
-    Passphrase, Recognition, SessionLimits, Slot, UnwrapContext, WrapContext, WrappedKey, inspect,
+    Passphrase, Recipients, Recognition, SessionLimits, Slot, UnwrapContext, WrapContext,
+    WrappedKey, inspect,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -426,7 +427,13 @@ fn read_with_opens_what_it_does_not_write() {
     ));
     // Moving to another keyring is a new envelope, or a recipient replaced; a rewrap adds none.
     assert_eq!(moving.rewrap(&envelope).unwrap(), envelope);
-    let moved = moving.reencrypt(&envelope, &context()).unwrap();
+    assert!(matches!(
+        moving.reencrypt(&envelope, &context()),
+        Err(Error::Recipients(Recipients::Dropped))
+    ));
+    let moved = moving
+        .reencrypt_dropping_recipients(&envelope, &context())
+        .unwrap();
     EnvelopeCipher::new(new)
         .decrypt(&moved, &context())
         .unwrap();

@@ -393,11 +393,10 @@ fn recipients_change_only_for_exactly_the_envelopes_labels() {
             assert!(differs, "{labels:?}: {error:?}");
         }
     }
-    // Bindings that come along are not looked at.
+    // Bindings would have no effect.
     let with_bindings = labels().bind("patient", "of someone else").unwrap();
-    cipher
-        .add_recipient(&envelope, &other, &with_bindings)
-        .unwrap();
+    let refused = cipher.add_recipient(&envelope, &other, &with_bindings);
+    assert!(matches!(refused, Err(Error::Misuse(_))));
 }
 
 #[test]
@@ -607,7 +606,12 @@ fn a_reencrypted_record_has_a_new_data_key_and_a_new_payload() {
     let envelope = cipher_for([shared(ring.clone()), shared(OpenBook::new("b"))])
         .encrypt(NOTE, &context())
         .unwrap();
-    let anew = cipher.reencrypt(&envelope, &context()).unwrap();
+    assert!(matches!(
+        cipher.reencrypt(&envelope, &context()),
+        Err(Error::Recipients(Recipients::Dropped))
+    ));
+    let reencrypt = |context: &Context| cipher.reencrypt_dropping_recipients(&envelope, context);
+    let anew = reencrypt(&context()).unwrap();
     let ((before, before_payload), (after, after_payload)) = (parts(&envelope), parts(&anew));
     assert_ne!(before.data_key_id, after.data_key_id);
     assert_ne!(before_payload, after_payload);
@@ -616,12 +620,12 @@ fn a_reencrypted_record_has_a_new_data_key_and_a_new_payload() {
     assert_opens(&cipher, &anew);
 
     let other = labels().bind("patient", "MRN-0043").unwrap();
-    let refused = cipher.reencrypt(&envelope, &other).unwrap_err();
+    let refused = reencrypt(&other).unwrap_err();
     assert!(matches!(
         refused,
         Error::ContextMismatch(ContextMismatch::BindingsDiffer)
     ));
-    let refused = cipher.reencrypt(&envelope, &labels()).unwrap_err();
+    let refused = reencrypt(&labels()).unwrap_err();
     assert!(matches!(
         refused,
         Error::ContextMismatch(ContextMismatch::BindingsMissing)
@@ -692,14 +696,19 @@ fn a_suspended_key_opens_again_once_resumed_and_a_destroyed_one_never() {
 }
 
 #[test]
-fn a_slot_under_a_key_that_is_out_of_use_is_moved_by_whoever_opens_it_otherwise() {
+fn a_slot_under_a_destroyed_key_is_moved_by_replacing_its_recipient_and_not_by_a_rewrap() {
     let ring = keyring();
     let both = cipher_for([shared(ring.clone()), shared(keyring_of(1))]);
     let envelope = seal(&both);
     let old = ring.active().unwrap();
     ring.rotate("next").unwrap();
     ring.destroy_without_evidence(old).unwrap();
-    let moved = both.rewrap(&envelope).unwrap();
+    assert!(not_usable(old, KeyState::Destroyed)(
+        &both.rewrap(&envelope).unwrap_err()
+    ));
+    let moved = both
+        .replace_recipient(&envelope, &ring, &ring, &labels())
+        .unwrap();
     assert_opens(&EnvelopeCipher::new(ring), &moved);
 }
 

@@ -61,6 +61,9 @@ fn sizes() -> impl Iterator<Item = usize> {
     [0, 1].into_iter().chain(around)
 }
 
+/// Bytes at the head of a detached payload that name its header.
+const HEAD: usize = 24;
+
 /// At most `most` bytes a time.
 struct Trickle<R>(R, usize);
 
@@ -85,7 +88,7 @@ fn streams_of_every_size_open_inline_and_detached() {
         );
 
         let (header, payload) = seal_detached(&cipher, &plaintext);
-        assert_eq!(payload.len(), FLOE_HEADER + size + 32 * segments);
+        assert_eq!(payload.len(), HEAD + FLOE_HEADER + size + 32 * segments);
         let reader =
             cipher.decrypt_reader_detached(&header, Trickle(&payload[..], 1000), &context());
         let (out, end) = drain(reader.unwrap());
@@ -720,10 +723,15 @@ fn a_header_is_attached_and_detached_again_by_a_key_holder() {
         header.kind = 3;
         header.block_length = 0;
     });
-    let opened =
-        known
-            .cipher
-            .decrypt_reader_detached(&detached.write(), &known.payload[..], &context());
+    let payload = [
+        b"PHIP\x01\x03\x00\x00",
+        &detached.data_key_id[..],
+        &known.payload,
+    ]
+    .concat();
+    let opened = known
+        .cipher
+        .decrypt_reader_detached(&detached.write(), &payload[..], &context());
     assert_eq!(drain_opened(opened).0, b"plaintext");
     let longer = known.changed(|header| header.block_length = 8192);
     assert_eq!(known.open(&longer, &longer).unwrap(), None);

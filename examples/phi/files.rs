@@ -54,7 +54,7 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         refuse_any(&output, keyrings.chain(secrets))?;
         let options = meter.watch(options(&args.work, args.overwrite));
         let source = Source::open(&args.input)?;
-        let _graceful = signals::graceful();
+        signals::leave_word();
         let sealed = match source {
             Source::File(file) => encrypt_from(&cipher, &file, &output, &context, options),
             Source::Flow(flow) => encrypt_read(&cipher, flow, &output, &context, options),
@@ -110,7 +110,7 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
         let options = meter.watch(options(&args.work, args.overwrite));
         refuse_any(&output, args.context.bind_file.iter())?;
         let source = Source::open(&args.input)?;
-        let _graceful = signals::graceful();
+        signals::leave_word();
         let opened = match source {
             Source::File(file) => decrypt_from(&cipher, &file, &output, &context, options),
             Source::Flow(flow) => decrypt_read(&cipher, flow, &output, &context, options),
@@ -191,7 +191,7 @@ pub(crate) fn rewrap(console: &Console, args: &Rewrap) -> Result<Answer> {
     let cipher = Keys::new(&args.key).reader()?;
     let change = args.change.options();
     each(console, "rewrap", files, |path| {
-        let _graceful = signals::graceful();
+        signals::leave_word();
         let rewrapped = change.rewrap(&cipher, path)?;
         warn_not_kept(console, path, rewrapped.not_kept());
         let changed = rewrapped != Rewrapped::Current;
@@ -226,7 +226,7 @@ pub(crate) fn reencrypt(console: &Console, args: &Reencrypt) -> Result<Answer> {
     let cipher = Keys::new(&args.key).rewriter(&args.to)?;
     let meter = console.meter();
     let options = meter.watch(laid_out);
-    let _graceful = signals::graceful();
+    signals::leave_word();
     let FileReport {
         plaintext_bytes,
         header_damage,
@@ -265,7 +265,7 @@ pub(crate) fn repack(
     let cipher = Keys::new(key).reader()?;
     let meter = console.meter();
     let options = meter.watch(change.among(options));
-    let _graceful = signals::graceful();
+    signals::leave_word();
     let not_kept = repack_file(&cipher, file, options).with_context(|| escaped_path(file))?;
     meter.stop(0);
     warn_not_kept(console, file, not_kept);

@@ -58,7 +58,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
                 let keyring = open(file, secret)?;
                 let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
                 let cipher = EnvelopeCipher::new(keyring.keyring());
-                let _graceful = signals::graceful();
+                signals::leave_word();
                 destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
                 tell(console, "destroy", (file, &keyring), *id)
@@ -81,7 +81,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
                 &shown(file),
             )?;
             let protection = new.provider()?;
-            let _graceful = signals::graceful();
+            signals::leave_word();
             keyring
                 .protect_with(protection)
                 .with_context(|| shown(file))?;
@@ -105,7 +105,7 @@ fn new(console: &Console, path: &Path, label: &str, secret: &SecretArgs) -> Resu
         .with_context(|| shown(path));
     }
     let secret = Secret::read(secret, &shown(path), Asked::Twice)?;
-    let _graceful = signals::graceful();
+    signals::leave_word();
     let file = KeyringFile::create(path, label, secret.provider()?).with_context(|| shown(path))?;
     let keys = file.keyring().keys();
     console.say(format_args!(
@@ -130,7 +130,7 @@ fn changed(
     change: impl FnOnce(&mut KeyringEdit) -> phi_envelope::Result<KeyId>,
 ) -> Result<Answer> {
     let file = open(path, secret)?;
-    let _graceful = signals::graceful();
+    signals::leave_word();
     let id = file.update(change).with_context(|| shown(path))?;
     tell(console, command, (path, &file), id)
 }

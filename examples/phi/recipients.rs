@@ -16,7 +16,7 @@ pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answe
         RecipientCommand::Add { on, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let new = keys.one(to)?;
-            let _graceful = signals::graceful();
+            signals::leave_word();
             let not_kept = on
                 .change
                 .options()
@@ -27,7 +27,7 @@ pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answe
         RecipientCommand::Remove { on, from } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let old = keys.holder(from)?;
-            let _graceful = signals::graceful();
+            signals::leave_word();
             let not_kept = on
                 .change
                 .options()
@@ -38,7 +38,7 @@ pub(crate) fn run(console: &Console, command: &RecipientCommand) -> Result<Answe
         RecipientCommand::Replace { on, from, to } => {
             let (mut keys, cipher, labels) = ready(on)?;
             let (old, new) = (keys.holder(from)?, keys.one(to)?);
-            let _graceful = signals::graceful();
+            signals::leave_word();
             let not_kept = on
                 .change
                 .options()

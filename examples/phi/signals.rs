@@ -1,6 +1,6 @@
 //! Signals: an ordinary interruption is no crash.
 //!
-//! SIGINT, SIGTERM and SIGHUP end the process at once while it has nothing to clear away. While a [`Graceful`] lives they only
+//! SIGINT, SIGTERM and SIGHUP end the process at once while it has nothing to clear away and has changed nothing. From then on they only
 //! leave word, and the work ends by itself at its next step; who asks twice does not wait. A signal that the process was told to
 //! ignore when it was started, as by `nohup`, stays ignored.
 
@@ -151,14 +151,20 @@ pub(crate) fn flow() -> ControlFlow<()> {
     }
 }
 
-/// While it lives, signals leave word and the work ends by itself.
+/// From now on signals only leave word: something is made that must be cleared away, or changed so that the exit code must say so.
+pub(crate) fn leave_word() {
+    #[cfg(unix)]
+    system::set_at_once(false);
+}
+
+/// While it lives, signals leave word.
 #[must_use]
 pub(crate) struct Graceful {
     #[cfg(unix)]
     at_once: bool,
 }
 
-/// Asks signals to leave word, where something is made that must be cleared away.
+/// Has signals leave word for a while, so that what was changed for that while is put back.
 pub(crate) fn graceful() -> Graceful {
     Graceful {
         #[cfg(unix)]

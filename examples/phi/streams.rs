@@ -194,7 +194,9 @@ pub(crate) fn encrypt_to_stdout(
     meter: &Meter,
 ) -> Result<u64> {
     // The header is opened first: what is sealed and has no header is lost.
-    let _graceful = signals::graceful();
+    if work.detached.is_some() {
+        signals::leave_word();
+    }
     let header_file = work.detached.as_deref().map(NewFile::create).transpose()?;
     let (source, out) = (Source::open(input)?.reader(), stdio::stdout()?);
     let (header, writer) = match header_file {
@@ -242,6 +244,9 @@ fn pump(
 ) -> Result<u64, Error> {
     let mut done = 0;
     while done < len {
+        if signals::flow().is_break() {
+            return Err(Error::Cancelled);
+        }
         let bytes = match from.fill_buf() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             bytes => bytes?,

@@ -60,7 +60,12 @@ pub(crate) fn passphrase(
 ) -> Result<Secret<64>, Error> {
     let refused = |_| Error::Misuse("Argon2id refuses these cost parameters or this passphrase");
     let params = Params::new(memory_kib, passes, lanes, Some(64)).map_err(refused)?;
-    let mut memory = Zeroizing::new(vec![Block::default(); params.block_count()]);
+    // A system that refuses the memory is an error, and not the end of the process.
+    let mut memory = Zeroizing::new(Vec::new());
+    memory
+        .try_reserve_exact(params.block_count())
+        .map_err(|_| Error::Io(std::io::ErrorKind::OutOfMemory.into()))?;
+    memory.resize(params.block_count(), Block::default());
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     Secret::try_filled(|out| {
         argon2.hash_password_into_with_memory(passphrase, salt, out, memory.as_mut_slice())

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::Cache;
+use super::context::Demands;
+use super::proof::Proven;
 use crate::error::{Error, Limit, Malformed, Result};
 use crate::floe::SegmentLength;
 use crate::format::header::is_block_length;
@@ -32,6 +34,9 @@ pub(super) struct Inner {
     /// The writers, then those that only read.
     pub(super) readers: Vec<Arc<dyn KeyProvider>>,
     pub(super) allow_compromised: bool,
+    pub(super) demands: Demands,
+    /// Keys of a network whose first wrap was unwrapped and compared.
+    pub(super) proven: Proven,
     pub(super) cache: Option<Cache>,
     pub(super) segment_length: SegmentLength,
     pub(super) block_length: usize,
@@ -108,6 +113,7 @@ pub struct EnvelopeCipherBuilder {
     writers: Vec<Arc<dyn KeyProvider>>,
     readers: Vec<Arc<dyn KeyProvider>>,
     allow_compromised: bool,
+    demands: Demands,
     cache: Option<(usize, Duration)>,
     segment_length: SegmentLength,
     block_length: usize,
@@ -129,6 +135,33 @@ impl EnvelopeCipherBuilder {
     /// Opens, and rewraps, what a compromised key wrapped. Whoever held that key may have forged it.
     pub fn allow_compromised(mut self) -> Self {
         self.allow_compromised = true;
+        self
+    }
+
+    /// Demands these labels of every context, for sealing and for opening: a call whose context has not all of them fails with
+    /// [`Error::ContextIncomplete`]. So no envelope is sealed without its tenant, and none is opened unasked.
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Error, Keyring};
+    /// let cipher = EnvelopeCipher::builder()
+    ///     .write_for(Keyring::generate("ehr-2026")?)
+    ///     .require_labels(["tenant"])
+    ///     .require_bindings(["patient"])
+    ///     .build()?;
+    /// let refused = cipher.encrypt("BP 120/80", &Context::new());
+    /// assert!(matches!(refused, Err(Error::ContextIncomplete { .. })));
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn require_labels<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
+        self.demands.labels.extend(keys.into_iter().map(Into::into));
+        self
+    }
+
+    /// Demands these bindings of every context, as [`require_labels`](Self::require_labels) does labels.
+    pub fn require_bindings<S: Into<String>>(mut self, keys: impl IntoIterator<Item = S>) -> Self {
+        self.demands
+            .bindings
+            .extend(keys.into_iter().map(Into::into));
         self
     }
 
@@ -167,7 +200,8 @@ impl EnvelopeCipherBuilder {
     /// The cipher.
     ///
     /// # Errors
-    /// [`Error::Misuse`] without any provider, [`Limit::Slots`] with more than 32 to write for.
+    /// [`Error::Misuse`] without any provider, or if a label or binding is demanded twice; [`Limit::Slots`] with more than 32 to write
+    /// for; [`Limit::Labels`] or [`Limit::Bindings`] if no context can have what is demanded.
     pub fn build(self) -> Result<EnvelopeCipher> {
         if self.writers.is_empty() && self.readers.is_empty() {
             return Err(Error::Misuse("a cipher without a key provider"));
@@ -175,6 +209,7 @@ impl EnvelopeCipherBuilder {
         if self.writers.len() > MAX_SLOTS {
             return Err(Limit::Slots.into());
         }
+        self.demands.check()?;
         Ok(self.finish())
     }
 
@@ -184,6 +219,8 @@ impl EnvelopeCipherBuilder {
             writers: self.writers,
             readers,
             allow_compromised: self.allow_compromised,
+            demands: self.demands,
+            proven: Proven::default(),
             cache: self.cache.map(|(entries, age)| Cache::new(entries, age)),
             segment_length: self.segment_length,
             block_length: self.block_length,
@@ -197,6 +234,7 @@ impl Default for EnvelopeCipherBuilder {
             writers: Vec::new(),
             readers: Vec::new(),
             allow_compromised: false,
+            demands: Demands::default(),
             cache: None,
             segment_length: SegmentLength::DEFAULT,
             block_length: BLOCK_STEP,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::error::{ContextMismatch, Limit, Result};
+use crate::error::{ContextMismatch, Error, Limit, Result};
 use crate::format::header::Header;
 use crate::format::pairs::{self, BINDINGS, LABELS};
 
@@ -47,7 +47,7 @@ impl Context {
     /// Adds a public label, which is stored in clear: never PHI.
     ///
     /// # Errors
-    /// [`Limit::Labels`], or [`Error::Misuse`](crate::Error::Misuse) where the key is there already.
+    /// [`Limit::Labels`], or [`Error::Misuse`] where the key is there already.
     pub fn label(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
         let mut pairs = self.label_pairs().to_vec();
         pairs::insert(&mut pairs, LABELS, key.as_ref(), value.as_ref())?;
@@ -59,7 +59,7 @@ impl Context {
     /// Adds a private binding, which is stored nowhere and must be presented again.
     ///
     /// # Errors
-    /// [`Limit::Bindings`], or [`Error::Misuse`](crate::Error::Misuse) where the key is there already.
+    /// [`Limit::Bindings`], or [`Error::Misuse`] where the key is there already.
     pub fn bind(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
         pairs::insert(&mut self.bindings, BINDINGS, key.as_ref(), value.as_ref())?;
         Ok(self)
@@ -87,6 +87,32 @@ impl Context {
 
     pub(super) fn encoded_bindings(&self) -> &[u8] {
         &self.bindings
+    }
+
+    /// Checks that the labels and bindings that a cipher demands are there.
+    pub(super) fn check_demands(&self, demands: &Demands) -> Result<()> {
+        self.check_demanded_labels(demands)?;
+        self.check_demanded_bindings(demands)
+    }
+
+    /// Checks the labels alone: those of a session.
+    pub(super) fn check_demanded_labels(&self, demands: &Demands) -> Result<()> {
+        demanded("label", &demands.labels, self.label_pairs())
+    }
+
+    /// Checks the bindings alone: those of a session's record.
+    pub(super) fn check_demanded_bindings(&self, demands: &Demands) -> Result<()> {
+        demanded("binding", &demands.bindings, &self.bindings)
+    }
+
+    /// Refuses bindings in a call that looks at labels alone: what is given and has no effect would be believed to have one.
+    pub(super) fn refuse_bindings(&self) -> Result<()> {
+        if self.has_bindings() {
+            return Err(Error::Misuse(
+                "this call looks at labels alone, and bindings were given",
+            ));
+        }
+        Ok(())
     }
 
     // FORMAT §3: whether bindings are presented must equal flag bit 0, before any key work.
@@ -119,6 +145,40 @@ impl Context {
 
     fn label_pairs(&self) -> &[u8] {
         self.labels.get(2..).unwrap_or_default()
+    }
+}
+
+/// The labels and bindings that a cipher demands of each context.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Demands {
+    pub(super) labels: Vec<String>,
+    pub(super) bindings: Vec<String>,
+}
+
+fn demanded(part: &'static str, names: &[String], pairs: &[u8]) -> Result<()> {
+    match names
+        .iter()
+        .find(|name| pairs::value(pairs, name).is_none())
+    {
+        Some(name) => Err(Error::ContextIncomplete {
+            part,
+            name: name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+impl Demands {
+    /// Checks that contexts can meet them.
+    pub(super) fn check(&self) -> Result<()> {
+        let mut probe = Context::new();
+        for name in &self.labels {
+            probe = probe.label(name, "-")?;
+        }
+        for name in &self.bindings {
+            probe = probe.bind(name, "-")?;
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, Malformed, Result};
 use crate::format::blocks::{self, Candidates};
 use crate::format::header::{Header, Kind};
 use crate::format::limits::MAX_BLOCK;
+use crate::format::payload_head;
 use crate::secret::on_cleared_stack;
 
 /// Bytes that tell how long the header blocks are.
@@ -21,6 +22,7 @@ impl EnvelopeCipher {
         candidates: &Candidates<'a>,
         context: &Context,
     ) -> Result<(Opened<'a>, Option<HeaderDamage>)> {
+        context.check_demands(&self.0.demands)?;
         let verify = |header: Header<'a>| {
             context.check_presence(&header)?;
             self.verify_header(header)
@@ -121,6 +123,13 @@ pub(crate) fn read_head(inner: &mut impl Read) -> Result<Vec<u8>> {
         }
     }
     read_up_to(inner, 2 * MAX_BLOCK, &mut head)?;
+    Ok(head)
+}
+
+/// Reads the head of a detached payload, as far as there is one.
+pub(super) fn read_payload_head(inner: &mut impl Read) -> Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(payload_head::LEN);
+    read_up_to(inner, payload_head::LEN, &mut head)?;
     Ok(head)
 }
 

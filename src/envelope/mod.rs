@@ -12,8 +12,10 @@ mod keyring_json;
 mod open;
 #[allow(dead_code)] // until keyrings and evidence are sealed with it
 mod own_file;
+mod proof;
 mod recipients;
 mod record;
+mod rewrap;
 mod seal;
 mod session;
 mod stream;

@@ -37,6 +37,8 @@ impl DataKeyState {
 pub(crate) struct Verified<'a> {
     header: Header<'a>,
     state: Arc<DataKeyState>,
+    /// The slot that gave the data key.
+    slot: Slot<'a>,
 }
 
 /// A verified header whose labels and bindings are those that the reader presented.
@@ -46,6 +48,11 @@ pub(crate) struct Opened<'a>(Verified<'a>);
 impl<'a> Verified<'a> {
     pub(crate) fn header(&self) -> &Header<'a> {
         &self.header
+    }
+
+    /// The slot that gave the data key.
+    pub(super) fn slot(&self) -> &Slot<'a> {
+        &self.slot
     }
 
     pub(super) fn state(&self) -> &DataKeyState {
@@ -111,6 +118,9 @@ impl EnvelopeCipher {
         header: Header<'a>,
         context: &Context,
     ) -> Result<Opened<'a>> {
+        if !header.kind().is_own() {
+            context.check_demands(&self.0.demands)?;
+        }
         context.check_presence(&header)?;
         self.verify_slots(header)?.admit(context)
     }
@@ -143,7 +153,13 @@ impl EnvelopeCipher {
                     recognition,
                     &context,
                 ) {
-                    Ok(state) => return Ok(Verified { header, state }),
+                    Ok(state) => {
+                        return Ok(Verified {
+                            header,
+                            state,
+                            slot,
+                        });
+                    }
                     Err(error) => {
                         first_failure.get_or_insert(error);
                     }

@@ -1,14 +1,16 @@
 //! Changes of a header: rewrap, and recipients added, removed and replaced (FORMAT §7). The payload keeps its bytes.
 
 use super::open::Verified;
+use super::proof::gives;
+use super::rewrap::opener;
 use super::seal::reseal_header;
 use super::{Context, EnvelopeCipher};
 use crate::crypto::derive;
 use crate::crypto::random::SharedIv;
-use crate::error::{Authenticated, Error, Malformed, Recipients, Result, SlotId};
+use crate::error::{Error, Malformed, Recipients, Result};
 use crate::format::header::{Header, Kind};
 use crate::format::slot::{Slot, SlotList, WrappedKey};
-use crate::keys::{KeyProvider, Recognition, WrapContext};
+use crate::keys::{KeyProvider, WrapContext};
 use crate::secret::on_cleared_stack;
 
 /// A change of a header's slots.
@@ -54,7 +56,7 @@ impl EnvelopeCipher {
     /// Gives a recipient a slot, after all others.
     ///
     /// `labels` must be exactly the envelope's labels, so that nobody who moves envelopes about can have a recipient added to
-    /// another's; its bindings are not looked at. Takes a record, or the detached header of a stream.
+    /// another's. It has no bindings: a header's change needs none, and would not look at them. Takes a record, or the detached header of a stream.
     ///
     /// # Errors
     /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`Recipients::Present`] where the
@@ -101,15 +103,35 @@ impl EnvelopeCipher {
         self.change(envelope.as_ref(), Change::Replace(old, new, labels))
     }
 
-    /// Seals a record anew: a new data key, a new payload, for the providers that this cipher writes for. What a leaked data key
-    /// needs, where a rewrap is not enough.
+    /// Seals a record again: a new data key, a new payload, for the providers that this cipher writes for. A rewrap is not enough
+    /// after a data key has leaked; this is.
     ///
     /// `context` presents the bindings and exactly the envelope's labels.
     ///
     /// # Errors
-    /// Those of [`decrypt`](Self::decrypt) and [`encrypt`](Self::encrypt), and [`Error::ContextMismatch`](crate::Error::ContextMismatch) where the labels are not
-    /// exactly the envelope's.
+    /// Those of [`decrypt`](Self::decrypt) and [`encrypt`](Self::encrypt);
+    /// [`Error::ContextMismatch`](crate::Error::ContextMismatch) if the labels are not exactly the envelope's;
+    /// [`Recipients::Dropped`] if a slot belongs to no provider that this cipher writes for, see
+    /// [`reencrypt_dropping_recipients`](Self::reencrypt_dropping_recipients).
     pub fn reencrypt(&self, envelope: impl AsRef<[u8]>, context: &Context) -> Result<Vec<u8>> {
+        let envelope = envelope.as_ref();
+        if !self.writes() {
+            return Err(Error::Misuse("this cipher has no provider to write for"));
+        }
+        self.check_keeps_recipients(&Header::parse(envelope)?.0)?;
+        self.reencrypt_dropping_recipients(envelope, context)
+    }
+
+    /// [`reencrypt`](Self::reencrypt) for those whom this cipher writes for and nobody else. **Recipients that the envelope had and
+    /// this cipher does not write for can no longer open it.**
+    ///
+    /// # Errors
+    /// Those of [`reencrypt`](Self::reencrypt), but [`Recipients::Dropped`].
+    pub fn reencrypt_dropping_recipients(
+        &self,
+        envelope: impl AsRef<[u8]>,
+        context: &Context,
+    ) -> Result<Vec<u8>> {
         let envelope = envelope.as_ref();
         let plaintext = self.decrypt(envelope, context)?;
         let (header, _) = Header::parse(envelope)?;
@@ -149,10 +171,11 @@ impl EnvelopeCipher {
     fn change(&self, envelope: &[u8], change: Change<'_>) -> Result<Vec<u8>> {
         let (header, payload) = changeable(envelope, change)?;
         let verified = self.verify_header(header)?;
-        match self.changed_header(&verified, change)? {
-            Some(header) => Ok([&header, payload].concat()),
-            None => Ok(envelope.to_vec()),
-        }
+        let Some(changed) = self.changed_header(&verified, change)? else {
+            return Ok(envelope.to_vec());
+        };
+        self.check_changed(&verified, &Header::parse(&changed)?.0, change)?;
+        Ok([&changed, payload].concat())
     }
 
     /// The header after the change, or none where there is nothing to change.
@@ -170,6 +193,7 @@ impl EnvelopeCipher {
         change: Change<'_>,
     ) -> Result<Option<Vec<u8>>> {
         let header = verified.header();
+        check_change(header, change)?;
         let slots = match change {
             Change::Rewrap => self.rewrapped(verified)?,
             Change::Add(recipient, labels) => {
@@ -221,16 +245,13 @@ impl EnvelopeCipher {
             Change::Rewrap | Change::Remove(..) => None,
             Change::Add(new, _) | Change::Replace(_, new, _) => Some(new),
         };
-        let writers = self.0.writers.iter().map(AsRef::as_ref);
-        let providers: Vec<_> = named.into_iter().chain(writers).collect();
+        let readers = self.0.readers.iter().map(AsRef::as_ref);
+        let providers: Vec<_> = named.into_iter().chain(readers).collect();
         let context = self.unwrap_context(written);
         for slot in written.slots().filter(|slot| !kept(slot)) {
-            // A provider that can only wrap recognizes nothing, and its slot cannot be tried.
-            let owner = providers.iter().find(|p| p.recognize(&slot).is_mine());
-            let Some(owner) = owner else { continue };
-            let unwrapped = owner.unwrap_key(&slot, &context)?;
-            if !crate::crypto::equal(unwrapped.as_bytes(), before.state().key.as_bytes()) {
-                return Err(Authenticated::WrappedKey.into());
+            // The slot of a provider that only wraps can be tried by nobody here.
+            if let Some(opener) = opener(providers.iter().copied(), &slot) {
+                gives(opener, &slot, &context, &before.state().key)?;
             }
         }
         Ok(())
@@ -241,7 +262,7 @@ impl EnvelopeCipher {
         if let Some(slot) = self.leftover(header) {
             return Err(Error::OutdatedSlot { slot });
         }
-        if header.slots().all(|slot| self.owner(&slot).is_none()) {
+        if !header.slots().any(|slot| self.is_owned(&slot)) {
             return Err(Recipients::Absent.into());
         }
         Ok(())
@@ -249,70 +270,23 @@ impl EnvelopeCipher {
 
     /// Checks that sealing an envelope anew takes it from nobody: each slot belongs to a provider that this cipher writes for.
     pub(crate) fn check_keeps_recipients(&self, header: &Header<'_>) -> Result<()> {
-        if header.slots().all(|slot| self.owner(&slot).is_some()) {
+        if header.slots().all(|slot| self.is_owned(&slot)) {
             return Ok(());
         }
         Err(Recipients::Dropped.into())
-    }
-
-    /// The first slot that a provider knows as its own and would move off, be it one that only reads.
-    pub(crate) fn leftover(&self, header: &Header<'_>) -> Option<SlotId> {
-        let outdated = |slot: &Slot<'_>| {
-            self.0.readers.iter().any(|provider| {
-                !matches!(
-                    provider.recognize(slot),
-                    Recognition::NotMine | Recognition::Current
-                )
-            })
-        };
-        header.slots().find(outdated).map(|slot| slot.id())
-    }
-
-    // FORMAT §7: a new slot takes the place of its provider's first slot; further ones of that provider go.
-    fn rewrapped(&self, verified: &Verified<'_>) -> Result<Option<SlotList>> {
-        let mut slots = SlotList::default();
-        let mut met = vec![false; self.0.writers.len()];
-        let mut changed = false;
-        for slot in verified.header().slots() {
-            let owner = self.owner(&slot);
-            match owner {
-                None => slots.keep(&slot)?,
-                Some((number, recognition)) => {
-                    let first = met.get_mut(number).map(|met| !std::mem::replace(met, true));
-                    let only = self.is_only_slot(verified.header(), number);
-                    if recognition == Recognition::Current && only {
-                        slots.keep(&slot)?;
-                        continue;
-                    }
-                    changed = true;
-                    if let (Some(true), Some(writer)) = (first, self.0.writers.get(number)) {
-                        slots.push(wrap(verified, writer)?)?;
-                    }
-                }
-            }
-        }
-        Ok(changed.then_some(slots))
-    }
-
-    /// The first provider to write for that a slot belongs to.
-    fn owner(&self, slot: &Slot<'_>) -> Option<(usize, Recognition)> {
-        let mut writers = self.0.writers.iter().enumerate();
-        writers.find_map(|(number, provider)| {
-            let recognition = provider.recognize(slot);
-            recognition.is_mine().then_some((number, recognition))
-        })
-    }
-
-    fn is_only_slot(&self, header: &Header<'_>, number: usize) -> bool {
-        let owned = |slot: &Slot<'_>| self.owner(slot).is_some_and(|(owner, _)| owner == number);
-        header.slots().filter(owned).count() == 1
     }
 }
 
 // FORMAT §2: rewrap takes kinds 0x05 and 0x07 to 0x0A like any header; 0x04 and 0x06 move by their own calls alone. Calls that
 // change recipients refuse all of them, before any key work.
-/// Refuses a change of a file of this crate's own that is not made this way.
+/// Refuses a change of a file of this crate's own that is not made this way, and bindings that would have no effect.
 pub(crate) fn check_change(header: &Header<'_>, change: Change<'_>) -> Result<()> {
+    match change {
+        Change::Rewrap => {}
+        Change::Add(_, labels) | Change::Remove(_, labels) | Change::Replace(_, _, labels) => {
+            labels.refuse_bindings()?;
+        }
+    }
     let refused = match header.kind() {
         Kind::Keyring | Kind::Identity => true,
         kind => kind.is_own() && !matches!(change, Change::Rewrap),
@@ -337,7 +311,10 @@ fn changeable<'a>(envelope: &'a [u8], change: Change<'_>) -> Result<(Header<'a>,
 }
 
 /// The verified header's data key, wrapped once more, with fresh randomness.
-fn wrap(verified: &Verified<'_>, provider: &(impl KeyProvider + ?Sized)) -> Result<WrappedKey> {
+pub(super) fn wrap(
+    verified: &Verified<'_>,
+    provider: &(impl KeyProvider + ?Sized),
+) -> Result<WrappedKey> {
     let header = verified.header();
     let aad = derive::wrap_aad(header.kind(), header.data_key_id(), header.labels());
     let iv = SharedIv::draw()?;

@@ -196,6 +196,7 @@ impl EnvelopeCipher {
         context: &Context,
         out: &mut Vec<u8>,
     ) -> Result<Begun> {
+        context.check_demands(&self.0.demands)?;
         let (data, data_key_id, slots, iv) =
             self.begin(Kind::Record, draw, context.encoded_labels())?;
         let immutable = seal_header(

@@ -37,8 +37,11 @@ impl EnvelopeCipher {
         let aad = derive::wrap_aad(kind, data_key_id, labels);
         let context = WrapContext::new(kind, data_key_id, labels, &aad, iv);
         let mut slots = SlotList::default();
-        for provider in &self.0.writers {
-            slots.push(provider.wrap_key(key, &context)?)?;
+        for (number, provider) in self.0.writers.iter().enumerate() {
+            let wrapped = provider.wrap_key(key, &context)?;
+            let of = (kind, data_key_id, labels);
+            self.prove_first((number, provider.as_ref()), &wrapped, key, of)?;
+            slots.push(wrapped)?;
         }
         Ok(slots)
     }

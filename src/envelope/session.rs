@@ -96,6 +96,7 @@ impl EnvelopeCipher {
         if !(1..=MAX_MESSAGES).contains(&limits.messages) {
             return Err(Limit::Messages.into());
         }
+        labels.check_demanded_labels(&self.0.demands)?;
         let epoch = Epoch::start(self, labels)?;
         Ok(Session {
             cipher: self.clone(),
@@ -146,6 +147,7 @@ impl Session {
         draw: MessageDraw,
         current: Option<&Arc<Epoch>>,
     ) -> Result<Vec<u8>> {
+        context.check_demanded_bindings(&self.cipher.0.demands)?;
         let labels = self.labels.encoded_labels();
         if context.has_labels() && context.encoded_labels() != labels {
             return Err(ContextMismatch::LabelsDiffer.into());

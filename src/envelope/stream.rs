@@ -8,10 +8,10 @@ use super::open::Opened;
 use super::seal::{Identity, payload_key, seal_header};
 use super::{Context, EnvelopeCipher};
 use crate::crypto::random;
-use crate::error::{Malformed, Result};
+use crate::error::{Error, Malformed, Result};
 use crate::floe;
-use crate::format::blocks;
 use crate::format::header::{Header, Kind};
+use crate::format::{blocks, payload_head};
 use crate::secret::on_cleared_stack;
 
 impl EnvelopeCipher {
@@ -43,20 +43,26 @@ impl EnvelopeCipher {
         let block = blocks::write(&header, self.0.block_length)?;
         inner.write_all(&block)?;
         inner.write_all(&block)?;
-        self.payload_writer(inner, &key, &aad)
+        self.payload_writer(inner, header, &key, &aad)
     }
 
     /// Seals what is written into a detached stream, and returns its header, to be stored in an object of its own.
+    ///
+    /// The payload begins with 24 bytes that name its header (FORMAT §2). [`EncryptWriter::finish_with_header`] returns the header
+    /// under the keys that are current by then.
     ///
     /// # Errors
     /// What a provider or `inner` reports.
     pub fn encrypt_writer_detached<W: Write>(
         &self,
-        inner: W,
+        mut inner: W,
         context: &Context,
     ) -> Result<(Vec<u8>, EncryptWriter<W>)> {
         let (header, key, aad) = self.begin_stream(Kind::StreamDetached, 0, context)?;
-        Ok((header, self.payload_writer(inner, &key, &aad)?))
+        let (parsed, _) = Header::parse(&header)?;
+        inner.write_all(&payload_head::write(parsed.message_id()))?;
+        let writer = self.payload_writer(inner, header.clone(), &key, &aad)?;
+        Ok((header, writer))
     }
 
     /// Opens an inline stream. Over a [`Seek`] source, what comes back can seek too.
@@ -95,11 +101,12 @@ impl EnvelopeCipher {
     /// Opens a detached stream with its header.
     ///
     /// # Errors
-    /// Those of opening a header, and of `inner`.
+    /// Those of opening a header, and of `inner`; [`Authenticated::PayloadOfAnotherHeader`](crate::Authenticated::PayloadOfAnotherHeader)
+    /// if the payload names another header, before any work with keys.
     pub fn decrypt_reader_detached<R: Read>(
         &self,
         header: &[u8],
-        inner: R,
+        mut inner: R,
         context: &Context,
     ) -> Result<DecryptReader<R>> {
         let (header, rest) = Header::parse(header)?;
@@ -109,6 +116,9 @@ impl EnvelopeCipher {
         if !rest.is_empty() {
             return Err(Malformed::TrailingBytes.into());
         }
+        // FORMAT §2: a reader compares the id with the header's before any key work.
+        let head = inline::read_payload_head(&mut inner)?;
+        payload_head::check(&head, header.message_id())?;
         let opened = self.open_header(header, context)?;
         self.payload_reader(Source::new(Vec::new(), inner), &opened, None)
     }
@@ -120,6 +130,7 @@ impl EnvelopeCipher {
         block_length: u32,
         context: &Context,
     ) -> Result<(Vec<u8>, floe::Key, Vec<u8>)> {
+        context.check_demands(&self.0.demands)?;
         let labels = context.encoded_labels();
         let mut header = Vec::new();
         let (immutable, key) = on_cleared_stack(|| {
@@ -145,15 +156,15 @@ impl EnvelopeCipher {
     fn payload_writer<W: Write>(
         &self,
         inner: W,
+        header: Vec<u8>,
         key: &floe::Key,
         aad: &[u8],
     ) -> Result<EncryptWriter<W>> {
-        Ok(EncryptWriter(floe::Writer::new(
-            inner,
-            key,
-            aad,
-            self.0.segment_length,
-        )?))
+        Ok(EncryptWriter {
+            writer: floe::Writer::new(inner, key, aad, self.0.segment_length)?,
+            cipher: self.clone(),
+            header,
+        })
     }
 
     fn payload_reader<R: Read>(
@@ -182,30 +193,112 @@ pub(crate) fn stream_key(opened: &Opened<'_>) -> (floe::Key, Vec<u8>) {
 /// Dropped without [`finish`](Self::finish), it leaves something that never opens.
 #[must_use = "a stream that is not finished never opens"]
 #[derive(Debug)]
-pub struct EncryptWriter<W: Write>(floe::Writer<W>);
+pub struct EncryptWriter<W: Write> {
+    writer: floe::Writer<W>,
+    cipher: EnvelopeCipher,
+    /// As it was written, or handed out.
+    header: Vec<u8>,
+}
 
 impl<W: Write> EncryptWriter<W> {
     /// Seals on the calling thread alone.
     pub fn single_threaded(self) -> Self {
-        Self(self.0.single_threaded())
+        Self {
+            writer: self.writer.single_threaded(),
+            ..self
+        }
     }
 
     /// Seals the last segment, flushes and hands the inner writer back.
     ///
+    /// The providers confirm first that they would still wrap. If a key was rotated away from since the stream began, its header is
+    /// out of date: this call then fails, and nothing that opens is left. [`finish_up_to_date`](Self::finish_up_to_date) and
+    /// [`finish_with_header`](Self::finish_with_header) renew the header instead.
+    ///
     /// # Errors
-    /// What the inner writer reports, and [`Limit::StreamLength`](crate::Limit::StreamLength).
+    /// What the inner writer reports; [`Limit::StreamLength`](crate::Limit::StreamLength);
+    /// [`Error::OutdatedSlot`](crate::Error::OutdatedSlot) if the header is out of date; what keeps a provider from wrapping.
     pub fn finish(self) -> Result<W> {
-        self.0.finish()
+        self.cipher.confirm_writers()?;
+        let (header, _) = Header::parse(&self.header)?;
+        if let Some(slot) = self.cipher.leftover(&header) {
+            return Err(Error::OutdatedSlot { slot });
+        }
+        self.writer.finish()
+    }
+
+    /// [`finish`](Self::finish) for a detached stream: also returns its header, under the keys that are current now. Store this one
+    /// in place of the header that the stream began with.
+    ///
+    /// # Errors
+    /// What the inner writer and the providers report; [`Limit::StreamLength`](crate::Limit::StreamLength);
+    /// [`Error::Misuse`](crate::Error::Misuse) for an inline stream.
+    ///
+    /// ```
+    /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
+    /// # use std::io::Write;
+    /// # let keyring = Keyring::generate("doc")?;
+    /// # let cipher = EnvelopeCipher::new(keyring.clone());
+    /// let (_, mut out) = cipher.encrypt_writer_detached(Vec::new(), &Context::new())?;
+    /// out.write_all(b"BP 120/80")?;
+    /// keyring.rotate("ehr-2027")?; // while the upload goes on
+    /// let (payload, header) = out.finish_with_header()?;
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn finish_with_header(mut self) -> Result<(W, Vec<u8>)> {
+        let (header, _) = Header::parse(&self.header)?;
+        if header.kind() != Kind::StreamDetached {
+            return Err(Error::Misuse("an inline stream holds its header itself"));
+        }
+        self.renew()?;
+        Ok((self.writer.finish()?, self.header))
+    }
+
+    /// Brings the header under the keys that are current now, and says whether it changed.
+    fn renew(&mut self) -> Result<bool> {
+        self.cipher.confirm_writers()?;
+        let Some(renewed) = self.cipher.brought_up_to_date(&self.header)? else {
+            return Ok(false);
+        };
+        self.header = renewed;
+        Ok(true)
+    }
+}
+
+impl<W: Write + Seek> EncryptWriter<W> {
+    /// [`finish`](Self::finish) for an inline stream that begins at the start of the inner writer: if a key was rotated away from since
+    /// the stream began, its header blocks are written again, before the last segment is sealed.
+    ///
+    /// # Errors
+    /// What the inner writer and the providers report; [`Limit::StreamLength`](crate::Limit::StreamLength);
+    /// [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) if the new slots do not fit the blocks; [`Error::Misuse`](crate::Error::Misuse)
+    /// for a detached stream.
+    pub fn finish_up_to_date(mut self) -> Result<W> {
+        let (header, _) = Header::parse(&self.header)?;
+        if header.kind() != Kind::StreamInline {
+            return Err(Error::Misuse("a detached stream does not hold its header"));
+        }
+        if self.renew()? {
+            let length = blocks::stated_length(&self.header).ok_or(Malformed::BlockLength)?;
+            let block = blocks::write(&self.header, length)?;
+            let inner = self.writer.get_mut();
+            let at = inner.stream_position()?;
+            inner.seek(SeekFrom::Start(0))?;
+            inner.write_all(&block)?;
+            inner.write_all(&block)?;
+            inner.seek(SeekFrom::Start(at))?;
+        }
+        self.writer.finish()
     }
 }
 
 impl<W: Write> Write for EncryptWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.writer.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.writer.flush()
     }
 }
 

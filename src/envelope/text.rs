@@ -107,7 +107,10 @@ impl<'de> Deserialize<'de> for Envelope {
     }
 }
 
-/// What a format is to hold. What it holds instead may be a plaintext that was never sealed: no error of this visitor repeats
+/// What a format is to hold. Both forms are read from both kinds of formats: inside a flattened, untagged or internally tagged type,
+/// serde says of a binary format that humans read it.
+///
+/// What it holds instead may be a plaintext that was never sealed: no error of this visitor repeats
 /// it. (A deserializer that refuses by itself, as `serde_json` does a number, says what it likes.)
 enum Form {
     Text,
@@ -125,10 +128,7 @@ impl Visitor<'_> for Form {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Envelope, E> {
-        match self {
-            Self::Text => text.parse().map_err(E::custom),
-            Self::Bytes => Err(self.instead("text")),
-        }
+        text.parse().map_err(E::custom)
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Envelope, E> {
@@ -136,10 +136,7 @@ impl Visitor<'_> for Form {
     }
 
     fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Envelope, E> {
-        match self {
-            Self::Text => Err(self.instead("bytes")),
-            Self::Bytes => Envelope::from_bytes(bytes).map_err(E::custom),
-        }
+        Envelope::from_bytes(bytes).map_err(E::custom)
     }
 
     fn visit_i64<E: de::Error>(self, _: i64) -> Result<Envelope, E> {

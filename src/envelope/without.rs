@@ -47,4 +47,20 @@ impl KeyProvider for Without {
     fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
         self.provider.unwrap_key(slot, context)
     }
+
+    fn opens(&self) -> bool {
+        self.provider.opens()
+    }
+
+    fn asks_network(&self) -> bool {
+        self.provider.asks_network()
+    }
+
+    fn authenticates(&self) -> bool {
+        self.provider.authenticates()
+    }
+
+    fn confirm(&self) -> Result<()> {
+        self.provider.confirm()
+    }
 }

@@ -66,6 +66,14 @@ pub enum Error {
     /// The context that was presented is not the one that the envelope was sealed with.
     #[error("context mismatch: {0}")]
     ContextMismatch(ContextMismatch),
+    /// This cipher demands a label or a binding that the presented context does not have.
+    #[error("this cipher demands the {part} `{name}`, and the context has none")]
+    ContextIncomplete {
+        /// "label" or "binding".
+        part: &'static str,
+        /// Its key.
+        name: String,
+    },
     /// A tag did not verify: the bytes were changed, or belong elsewhere.
     #[error("authentication failed: {0}")]
     AuthenticationFailed(Authenticated),
@@ -149,6 +157,7 @@ impl Error {
             Self::NoMatchingKey { .. } => "no-matching-key",
             Self::KeyNotUsable { .. } => "key-not-usable",
             Self::ContextMismatch(_) => "context-mismatch",
+            Self::ContextIncomplete { .. } => "context-incomplete",
             Self::AuthenticationFailed(_) => "authentication-failed",
             Self::WrongPassphrase => "wrong-passphrase",
             Self::MakerUnknown { .. } => "maker-unknown",
@@ -211,7 +220,7 @@ impl From<Error> for io::Error {
             | Error::NoMatchingKey { .. }
             | Error::MakerUnknown { .. }
             | Error::WrongPassphrase => io::ErrorKind::PermissionDenied,
-            Error::Misuse(_) => io::ErrorKind::InvalidInput,
+            Error::Misuse(_) | Error::ContextIncomplete { .. } => io::ErrorKind::InvalidInput,
             Error::LimitExceeded(_)
             | Error::Cancelled
             | Error::Provider { .. }

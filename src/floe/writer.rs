@@ -63,6 +63,11 @@ impl<W: Write> Writer<W> {
         self
     }
 
+    /// The inner writer, between two segments.
+    pub(crate) fn get_mut(&mut self) -> &mut W {
+        &mut self.inner
+    }
+
     /// Writes the last segment, flushes `inner` and returns it.
     ///
     /// # Errors

@@ -136,12 +136,16 @@ impl Passphrase {
 }
 
 impl KeyProvider for Passphrase {
-    /// Every passphrase slot is current: whose it is shows only when it is tried.
+    // FORMAT §7: a slot is up to date where the provider opens it and m, t, p are its own.
+    /// A passphrase slot of these costs is current: whose it is shows only when it is tried.
     fn recognize(&self, slot: &Slot<'_>) -> Recognition {
-        if slot.scheme() == PASSPHRASE {
-            Recognition::Current
-        } else {
-            Recognition::NotMine
+        if slot.scheme() != PASSPHRASE {
+            return Recognition::NotMine;
+        }
+        let own = (self.costs.memory_kib, self.costs.passes, self.costs.lanes);
+        match passphrase_costs(slot.wrapped()) {
+            Ok(costs) if costs == own => Recognition::Current,
+            _ => Recognition::Outdated,
         }
     }
 

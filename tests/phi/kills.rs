@@ -23,6 +23,43 @@ fn killed_at_random_moments() {
     kill(28);
 }
 
+/// SIGINT in place of SIGKILL: what is there is what the exit code says, and nothing else is.
+#[cfg(unix)]
+#[test]
+fn interrupted_at_random_moments() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let shell = Shell::with_keyring();
+    let plain = CANARY.repeat(400_000);
+    shell.write("plain", &plain);
+    shell.done("encrypt --keyring k plain -o sealed --bind x=y");
+    let names = ["k", "out", "sealed"];
+    shell.write("out", b"old");
+    for (time, call) in (0..21).zip(WRITING.iter().cycle()) {
+        let before = names.map(|name| shell.read(name));
+        let mut command = writing(&shell, call);
+        let mut child = command.spawn().unwrap();
+        thread::sleep(Duration::from_millis(u64::from(time * 61_u32 % 97)));
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let status = child.wait().unwrap();
+        let changed = names.map(|name| shell.read(name)) != before;
+        match status.code() {
+            Some(0) => {}
+            Some(130) => assert!(!changed, "{call}"),
+            // The signal came before the program listened to it.
+            None => assert!(!changed, "{call}"),
+            code => panic!("{call}: {code:?}"),
+        }
+        let left = shell
+            .names()
+            .into_iter()
+            .find(|name| name.starts_with(".phi-tmp-"));
+        assert_eq!(left, None, "{call}");
+    }
+    let opened = shell.done("decrypt --keyring k sealed -o - --bind x=y");
+    assert!(opened.stdout == plain);
+}
+
 #[test]
 #[ignore = "takes a minute: the same two hundred times"]
 fn killed_two_hundred_times() {
@@ -43,14 +80,7 @@ fn kill(times: u32) {
             shell.done("verify --keyring k sealed --bind x=y");
             usual = began.elapsed() * 2;
         }
-        let mut command = Command::new(phi());
-        command.args(call.split_whitespace());
-        if !call.starts_with("keyring") {
-            command.args(KEYS.split_whitespace());
-        }
-        command.current_dir(shell.path("")).stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
+        let mut child = writing(&shell, call).spawn().unwrap();
         // A sequence that visits all of the time a command takes, evenly and in no order.
         let share = f64::from(time * 61 % 97) / 97.0;
         thread::sleep(Duration::from_secs_f64(usual.as_secs_f64() * share));
@@ -60,6 +90,17 @@ fn kill(times: u32) {
     }
     // How many is a matter of how busy the machine is, and no matter of what is right.
     eprintln!("{killed} of {times} were killed at work");
+}
+
+fn writing(shell: &Shell, call: &str) -> Command {
+    let mut command = Command::new(phi());
+    command.args(call.split_whitespace());
+    if !call.starts_with("keyring") {
+        command.args(KEYS.split_whitespace());
+    }
+    command.current_dir(shell.path("")).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 fn check(shell: &Shell, plain: &[u8], call: &str) {

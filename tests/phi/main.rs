@@ -203,6 +203,13 @@ fn of_several_files_the_worst_code() {
     assert_eq!(json["files"][0]["error"]["kind"], "context-mismatch");
     assert_eq!(json["files"][1]["error"]["exit_code"], 1);
     assert_eq!(json["files"][2]["plaintext_bytes"], 5_000);
+    // No key comes before a wrong context, which comes before a file that is not there.
+    shell.done("keyring new other --label other");
+    shell.done("encrypt --keyring other a -o c");
+    for files in ["c missing b.phi", "missing b.phi c", "b.phi c a.phi"] {
+        let verified = shell.run(&format!("verify --keyring k {files}"));
+        assert_eq!(verified.code, 4, "{files}");
+    }
     shell.done("keyring rotate k --label two");
     let rewrapped = shell.run("rewrap --keyring k a.phi missing b.phi");
     assert_eq!(rewrapped.code, 1);

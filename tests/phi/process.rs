@@ -250,6 +250,25 @@ fn an_interruption_at_work_leaves_nothing() {
 }
 
 #[test]
+fn an_interruption_leaves_no_header_without_its_payload() {
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 4 << 20);
+    let (mut from, into) = io::pipe().unwrap();
+    let mut command = shell.command("encrypt --keyring k plain -o - --detached head");
+    let child = command.stdout(into).stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    // It cannot end before all of it is taken.
+    from.read_exact(&mut [0; 100]).unwrap();
+    assert!(shell.exists("head"));
+    send(&child, Signal::INT);
+    let rest = thread::spawn(move || io::copy(&mut from, &mut io::sink()));
+    let (status, told) = ended(child);
+    rest.join().unwrap().unwrap();
+    assert_eq!(status.code(), Some(130), "{told}");
+    assert!(!shell.exists("head"));
+}
+
+#[test]
 fn the_end_of_a_pipe_whose_writer_was_interrupted_is_no_end() {
     let shell = Shell::with_keyring();
     let plain = shell.plaintext("plain", 2 << 20);

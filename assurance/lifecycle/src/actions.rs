@@ -118,9 +118,9 @@ impl Setup {
 
     fn offer_work(&self, world: &World, who: usize, actions: &mut Vec<Action>) {
         use Action::{
-            Confirm, Encrypt, LookBegins, LookEnds, PassReads, PassWrites, PassWritesBadly, Read, Restart,
-            SessionBegins, SessionWrites, SetBack, Store, StreamBegins, StreamFinishes, TickAsleep,
-            TickWhileStill, Wrap,
+            Confirm, Encrypt, LookBegins, LookEnds, PassReads, PassWrites, PassWritesBadly, Read,
+            Restart, SessionBegins, SessionWrites, SetBack, Store, StreamBegins, StreamFinishes,
+            TickAsleep, TickWhileStill, Wrap,
         };
         let budget = &world.budget;
         let work = &self.work;

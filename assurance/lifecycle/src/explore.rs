@@ -60,6 +60,6 @@ pub fn counterexample(setup: &Setup, property: Property) -> Option<Vec<Action>> 
 
 impl Setup {
     fn checker_of(&self) -> stateright::CheckerBuilder<Self> {
-        self.clone().checker().threads(1)
+        (*self).checker().threads(1)
     }
 }

@@ -1,13 +1,24 @@
 //! The rules under test. Each can be dropped by itself.
 
-/// One rule of the format (`FORMAT` is `src/manual/format.md` of the crate) or of the crate's own behaviour.
-///
-/// With every rule in force, no property of [`crate::Property`] breaks within the bounds. A test shows for each rule what breaks
-/// without it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Rule {
-    // The lease.
+macro_rules! rules {
+    ($($(#[$text:meta])* $name:ident,)*) => {
+        /// One rule of the format (`FORMAT` is `src/manual/format.md` of the crate) or of the crate's own behaviour.
+        ///
+        /// A test shows for each rule what breaks without it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Rule {
+            $($(#[$text])* $name,)*
+        }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+rules! {
     /// FORMAT §9.2: a process that has not confirmed its keyring within the lease wraps nothing.
     Lease,
     /// The lease counts from before the look at the store began.
@@ -29,7 +40,6 @@ pub enum Rule {
     /// A process that only reads confirms too.
     ReadingConfirms,
 
-    // The store.
     /// FORMAT §9.2: a file whose link count is not 1 is not confirmed.
     LinksWhenConfirming,
     /// Opening confirms only a file whose link count is 1.
@@ -61,7 +71,6 @@ pub enum Rule {
     /// A refused retirement changes nothing.
     RefusalChangesNothing,
 
-    // Evidence.
     /// FORMAT §9.2: a settling time passes before a scan counts.
     Settling,
     /// FORMAT §9.4: the settling time counts up to `began`, not up to the destruction.
@@ -111,7 +120,6 @@ pub enum Rule {
     /// A folder that changed within the stamp in which it was read counts as changed.
     FreshFoldersAgain,
 
-    // Headers.
     /// FORMAT §7: a new slot is unwrapped before it replaces another.
     WrapsAreTried,
     /// FORMAT §7: a header is replaced by an exchange of names, which fails if another program replaced it meanwhile.

@@ -58,6 +58,8 @@ pub struct Setup {
     pub keeps_data_key: bool,
     /// Whether process 0 sees the store through a bind mount of the file.
     pub bind_mount: bool,
+    /// Whether a process counts as late that cannot reach the store. The format says that it goes on reading.
+    pub blames_unreachable: bool,
     /// Whether the time of a folder's last change is a stamp, so that two changes within it look like one.
     pub coarse_folders: bool,
     /// Whether the lease is measured by the wall clock, where a system has nothing better.
@@ -95,6 +97,7 @@ impl Setup {
             slow_changes: false,
             keeps_data_key: false,
             bind_mount: false,
+            blames_unreachable: false,
             coarse_folders: false,
             wall_lease: false,
             retire: false,

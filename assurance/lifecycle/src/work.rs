@@ -194,7 +194,8 @@ impl Setup {
             let opens =
                 envelope.slots & 1 << key != 0 && world.processes[who].ring.states[key].opens();
             let off = world.record.off[key];
-            if opens && reachable && off != NEVER && off > self.grace() {
+            if opens && (reachable || self.blames_unreachable) && off != NEVER && off > self.grace()
+            {
                 world.breaks(Property::StatesTakeEffect);
             }
         }

@@ -2,11 +2,19 @@
 
 mod common;
 
-use common::needs;
+use common::{needs, readme};
 use phi_envelope_lifecycle::Property::{
     NoLateWrap, NoOlderKeyring, NothingLost, NothingOverwritten, PassesGoForward, StatesTakeEffect,
 };
 use phi_envelope_lifecycle::{Rule, scenes};
+
+#[test]
+fn the_tables_name_every_rule() {
+    let readme = readme();
+    for rule in Rule::ALL {
+        assert!(readme.contains(&format!("`{rule:?}`")), "{rule:?}");
+    }
+}
 
 #[test]
 fn a_wrap_needs_the_lease_and_a_scan_a_settled_keyring() {

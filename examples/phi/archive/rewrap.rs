@@ -32,7 +32,7 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     if let Some(rate) = args.rate {
         tree = tree.files_per_second(rate);
     }
-    let _graceful = signals::graceful();
+    signals::leave_word();
     let mut pass = rewrap_tree(&cipher, tree, options)?;
     while let Some(entry) = pass.next() {
         if let Some((path, report)) = &mut report {

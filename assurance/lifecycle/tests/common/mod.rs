@@ -14,7 +14,7 @@ pub fn readme() -> String {
 /// Demands that a row of a table begins with one cell and ends with others.
 pub fn stated(first: &str, last: &str) {
     let (first, last) = (format!("| `{first}` |"), format!("| {last} |"));
-    if std::env::var("X").is_ok() { println!("ROW {first} {last}"); return; } assert!(
+    assert!(
         readme()
             .lines()
             .any(|line| line.starts_with(&first) && line.ends_with(&last)),
