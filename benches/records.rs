@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use phi_envelope::{Context, EnvelopeCipher, Keyring, Result};
+use phi_envelope::{Context, EnvelopeCipher, KeyProvider as _, Keyring, KeyringFile, Result};
 
 const SIZES: [(&str, usize); 3] = [("64 B", 64), ("1 KiB", 1 << 10), ("16 KiB", 16 << 10)];
 /// Records of a batch; its times are divided by hand, its rates are per record.
@@ -75,12 +75,45 @@ fn of_size(c: &mut Criterion, name: &str, size: usize) -> Result<()> {
     Ok(())
 }
 
+/// What a lease costs: the same record under a keyring in memory, and under one that a file holds.
+fn lease(c: &mut Criterion) {
+    of_lease(c).unwrap_or_else(|error| eprintln!("lease: {error}"));
+}
+
+fn of_lease(c: &mut Criterion) -> Result<()> {
+    let folder = tempfile::tempdir().map_err(phi_envelope::Error::Io)?;
+    let path = folder.path().join("bench.keyring");
+    let file = KeyringFile::create(path, "bench", Keyring::generate("outer")?)?;
+    let (memory, held) = (Keyring::generate("bench")?, file.keyring());
+    let mut group = c.benchmark_group("lease");
+    for (name, keyring) in [("in memory", memory), ("in a file", held)] {
+        let cipher = EnvelopeCipher::new(keyring.clone());
+        let context = Context::new();
+        let session = cipher.session(&context)?;
+        let sealed = cipher.encrypt("note", &context)?;
+        group.bench_function(format!("confirm, {name}"), |b| {
+            b.iter(|| keyring.confirm());
+        });
+        group.bench_function(format!("session, {name}"), |b| {
+            b.iter(|| session.encrypt(black_box("note"), &context));
+        });
+        group.bench_function(format!("encrypt, {name}"), |b| {
+            b.iter(|| cipher.encrypt(black_box("note"), &context));
+        });
+        group.bench_function(format!("decrypt, {name}"), |b| {
+            b.iter(|| cipher.decrypt(black_box(&sealed), &context));
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .without_plots();
-    targets = records
+    targets = records, lease
 }
 criterion_main!(benches);

@@ -5,12 +5,12 @@
 use std::fs;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use phi_envelope::{
-    Context, DestroyOptions, EnvelopeCipher, FileOptions, KeyringFile, Passphrase, RetireOptions,
-    RewrapOptions, Shard, Tree, encrypt_file, exposure, inventory, retire, rewrap_tree,
+    Context, EnvelopeCipher, FileOptions, KeyringFile, Passphrase, RetireOptions, RewrapOptions,
+    Shard, Tree, encrypt_file, exposure, inventory, retire, rewrap_tree,
 };
 
 const FILES: usize = 2000;
@@ -52,11 +52,19 @@ fn main() -> Result<()> {
     println!("== Is it now safe to destroy the old key?\n");
     let evidence = home.path().join("ehr-2026.evidence.phi");
     let places = [&archive];
-    // Else an hour must pass since the rotation: here nothing can still be under way.
-    let terms = DestroyOptions::new().settling_time(Duration::ZERO);
-    let options = RetireOptions::new().destroy(terms);
-    let retired = retire(&keyring, &cipher, old, &places, &evidence, options)?;
+    let retired = retire(
+        &keyring,
+        &cipher,
+        old,
+        &places,
+        &evidence,
+        RetireOptions::new(),
+    )?;
     println!("{}", retired.evidence);
+    // The settling time must pass first, and the note that nobody encrypted must go, or be accepted.
+    for finding in &retired.evidence.findings {
+        println!("{}: {}: {}", finding.class, finding.path, finding.rule);
+    }
     println!("destroyed: {}\n", retired.destroyed);
 
     println!(

@@ -27,11 +27,12 @@ mod secret;
 
 pub use envelope::{
     Context, DecryptReader, EncryptWriter, Envelope, EnvelopeCipher, EnvelopeCipherBuilder,
-    HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, Session, SessionLimits, inspect,
+    HeaderDamage, Inspection, KeyringFile, KeyringFileOptions, KeyringPin, Session, SessionLimits,
+    SlotChange, Updated, inspect,
 };
 pub use error::{
-    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringRule, Kind,
-    Limit, Malformed, Recipients, Result, SlotId,
+    Authenticated, ContextMismatch, Error, EvidenceFault, KeyId, KeyState, KeyringFault,
+    KeyringRule, Kind, Limit, Malformed, Recipients, Result, Rollback, SlotId, SlotName,
 };
 pub use file::{
     ChangeOptions, FileInspection, FileOptions, FileReport, NotKept, RangeReader, Rewrapped,
@@ -46,10 +47,12 @@ pub use keys::{
     Recognition, UnwrapContext, WrapContext,
 };
 pub use rotation::{
-    Content, DestroyOptions, Evidence, EvidenceScan, Exposed, Exposure, ExposureEntry,
-    ExposureSummary, Finding, Inventory, InventoryChange, InventoryChanges, InventoryEntry,
-    InventorySummary, KeyUse, KeyUses, PassedOver, Place, Progress, RetireOptions, Retired,
-    RewrapEntry, RewrapOptions, RewrapOutcome, RewrapSummary, RewrapTree, RowsPass, RowsReport,
-    Shard, Swap, Tally, Tree, destroy_key, exposure, inventory, retire, rewrap_rows, rewrap_tree,
+    ClassCount, Content, DestroyOptions, EntryId, Evidence, EvidenceScan, Exposed, Exposure,
+    ExposureEntry, ExposureSummary, Finding, FindingClass, HeaderOpener, Inventory,
+    InventoryChange, InventoryChanges, InventoryEntry, InventoryScan, InventorySummary, KeyUse,
+    KeyUses, KeyringRevision, Looked, NamesBefore, OpenedHeader, PassedOver, Place, PlaceId,
+    PlaceKind, Previous, Progress, RetireOptions, Retired, RewrapEntry, RewrapOptions,
+    RewrapOutcome, RewrapSummary, RewrapTree, RowsPass, RowsReport, Shard, Swap, Tally, Tree,
+    destroy_key, exposure, exposure_through, inventory, retire, rewrap_rows, rewrap_tree,
 };
 pub use secret::Plaintext;

@@ -21,7 +21,7 @@ use serde::de::{Deserialize as _, Deserializer, Visitor};
 use serde_json::json;
 
 use hunt::{
-    BINDING, BINDING_KEY, FLOE_KEY, Hunt, MASTER_KEY, NUMBER, PASSPHRASE, PLAINTEXT, UNKNOWN_FIELD,
+    BINDING, BINDING_KEY, FLOE_KEY, Hunt, MASTER_KEY, NUMBER, PASSPHRASE, PLAINTEXT,
     WRONG_PASSPHRASE, forms,
 };
 
@@ -181,26 +181,10 @@ fn no_debug_of_a_keyrings_file_tells_a_secret() {
     file.update(|keys| {
         keys.rotate("ehr-2027")?;
         hunt.look_at(keys);
-        hunt.look_at(&keys.clone());
         Ok(())
     })
     .unwrap();
 
-    // Fields of a later version may be secret, for all that this one knows.
-    let labels = Context::new().label("phi-envelope", "keyring/1").unwrap();
-    let cipher = EnvelopeCipher::new(cheap(PASSPHRASE));
-    let plaintext = cipher.decrypt(fs::read(&path).unwrap(), &labels).unwrap();
-    let mut content: serde_json::Value = serde_json::from_slice(&plaintext).unwrap();
-    content["later"] = json!(UNKNOWN_FIELD);
-    content["keys"][0]["later"] = json!({ "nested": UNKNOWN_FIELD });
-    fs::write(&path, cipher.encrypt(content.to_string(), &labels).unwrap()).unwrap();
-    let file = KeyringFile::open(&path, cheap(PASSPHRASE)).unwrap();
-    hunt.look_at(&file);
-    file.update(|keys| {
-        hunt.look_at(keys);
-        Ok(())
-    })
-    .unwrap();
     hunt.finish();
 }
 
@@ -507,39 +491,14 @@ fn provoke_in_keyring_files(hunt: &mut Hunt) {
     hunt.provoke("wrong", KeyringFile::open(&path, cheap(WRONG_PASSPHRASE)));
     hunt.provoke("a file's keyring", file.keyring().rotate("again"));
 
-    let labels = Context::new().label("phi-envelope", "keyring/1").unwrap();
-    let cipher = EnvelopeCipher::new(cheap(PASSPHRASE));
-    let plaintext = cipher.decrypt(fs::read(&path).unwrap(), &labels).unwrap();
-    let good: serde_json::Value = serde_json::from_slice(&plaintext).unwrap();
-    let with = |field: &str, value: serde_json::Value| {
-        let mut content = good.clone();
-        content["keys"][0][field] = value;
-        content.to_string()
-    };
+    // What a file holds that is none is crafted beside the code, in `src/envelope/keyring_crafted.rs`.
     let raw = String::from_utf8(MASTER_KEY.to_vec()).unwrap();
-    let contents = [
-        raw.clone(),
-        json!(raw).to_string(),
-        json!({ "version": 1, "keys": raw }).to_string(),
-        json!({ "version": raw, "keys": [] }).to_string(),
-        json!({ "version": 1, "keys": [raw] }).to_string(),
-        with("key", json!(raw)),
-        with("key", json!([raw])),
-        with("id", json!(raw)),
-        with("state", json!(raw)),
-        with("created", json!(raw)),
-        with("state", json!("destroyed")),
-        with("state", json!("deactivated")),
-        good.to_string()[..plaintext.len() - 2].to_owned(),
-    ];
-    for content in contents {
-        fs::write(&path, cipher.encrypt(content, &labels).unwrap()).unwrap();
-        hunt.provoke("no keyring", KeyringFile::open(&path, cheap(PASSPHRASE)));
-    }
-    fs::write(&path, cipher.encrypt(&*plaintext, &bound()).unwrap()).unwrap();
-    hunt.provoke("no label", KeyringFile::open(&path, cheap(PASSPHRASE)));
-    fs::write(&path, &*plaintext).unwrap();
+    let cipher = EnvelopeCipher::new(cheap(PASSPHRASE));
+    fs::write(&path, cipher.encrypt(&raw, &bound()).unwrap()).unwrap();
+    hunt.provoke("no keyring", KeyringFile::open(&path, cheap(PASSPHRASE)));
+    fs::write(&path, &raw).unwrap();
     hunt.provoke("in clear", KeyringFile::open(&path, cheap(PASSPHRASE)));
+    hunt.provoke("not confirmed", file.reload());
 }
 
 #[test]

@@ -10,16 +10,16 @@ use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::fs;
 use std::io::{Cursor, Read as _, Write as _};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use phi_envelope::{
     Argon2Costs, Context, DataKey, DestroyOptions, Envelope, EnvelopeCipher, Error, Evidence,
-    EvidenceScan, FileOptions, KeyProvider, Keyring, KeyringFile, Kind, MasterKey, Passphrase,
-    Recognition, RetireOptions, RewrapOptions, RowsPass, SessionLimits, Shard, Slot, Swap, Tree,
-    UnwrapContext, WrapContext, WrappedKey, add_recipient_file, decrypt_file, destroy_key,
-    encrypt_file, exposure, floe, inspect, inspect_file, inventory, open_range, retire,
-    rewrap_file, rewrap_rows, rewrap_tree,
+    EvidenceScan, FileOptions, KeyProvider, Keyring, KeyringFile, KeyringRule, Kind, MasterKey,
+    Passphrase, Recognition, RetireOptions, RewrapOptions, Rollback, RowsPass, SessionLimits,
+    Shard, Slot, SlotChange, Swap, Tree, UnwrapContext, WrapContext, WrappedKey,
+    add_recipient_file, decrypt_file, destroy_key, encrypt_file, exposure, floe, inspect,
+    inspect_file, inventory, open_range, retire, rewrap_file, rewrap_rows, rewrap_tree,
 };
 use serde::Serialize;
 
@@ -251,6 +251,7 @@ fn keys(seen: &mut Gallery) {
     let file = KeyringFile::create_with(&path, master_key(), "ehr-2026", cheap()).unwrap();
     seen.see(&file);
     seen.see(&KeyringFile::options());
+    seen.see(&file.pin());
     seen.see(&file.keyring());
     seen.see(&file.keyring().keys()[0]);
     seen.see_text(&file.keyring().active().unwrap());
@@ -261,13 +262,35 @@ fn keys(seen: &mut Gallery) {
         Ok(())
     })
     .unwrap();
+    seen.see(
+        &file
+            .update_and_tell(|keys| keys.rotate("ehr-2028"))
+            .unwrap(),
+    );
+    let slots = Arc::new(Mutex::new(SlotChange::default()));
+    let told = Arc::clone(&slots);
+    let watched = KeyringFile::options()
+        .on_slot_change(move |change| *told.lock().unwrap() = change.clone())
+        .open(&path, cheap())
+        .unwrap();
+    file.update(|keys| keys.rotate("ehr-2029")).unwrap();
+    watched.reload().unwrap();
+    seen.see(&*slots.lock().unwrap());
+    let later = KeyringFile::options().min_revision(99).open(&path, cheap());
+    match later.unwrap_err() {
+        Error::KeyringFile { fault, .. } => {
+            seen.see(&fault);
+            seen.see(&Rollback::Revision);
+        }
+        other => panic!("{other}"),
+    }
+    seen.see(&KeyringRule::Json);
     seen.see(&master_key());
     seen.see(&cheap());
     seen.see(&Argon2Costs::default());
     // A keyring's file whose content is none: the plaintext is a canary.
-    let labels = Context::new().label("phi-envelope", "keyring/1").unwrap();
     let sealed = EnvelopeCipher::new(cheap())
-        .encrypt(PLAINTEXT, &labels)
+        .encrypt(PLAINTEXT, &Context::new())
         .unwrap();
     fs::write(&path, sealed).unwrap();
     seen.see_error(&KeyringFile::open(&path, cheap()).unwrap_err());
@@ -398,7 +421,7 @@ fn retirement(seen: &mut Gallery) {
     fs::write(at("tree/no envelope"), PLAINTEXT).unwrap();
     let old = file.keyring().active().unwrap();
     file.update(|keys| keys.rotate("new")).unwrap();
-    let mut scan = EvidenceScan::new(&cipher, old);
+    let mut scan = EvidenceScan::new(&file, &cipher, old).unwrap();
     scan.tree("the tree", Tree::new([at("tree")])).unwrap();
     seen.see(&scan);
     let evidence: Evidence = scan.finish();
@@ -412,8 +435,32 @@ fn retirement(seen: &mut Gallery) {
         .findings
         .iter()
         .for_each(|finding| seen.see_json(finding));
-    let sealed = evidence.seal(&cipher).unwrap();
-    let refused = destroy_key(&file, &cipher, old, &sealed, DestroyOptions::new());
+    for class in evidence.found() {
+        seen.see(&class);
+        seen.see(&class.class);
+    }
+    seen.see(&evidence.keyring.unwrap());
+    seen.see(&evidence.places[0].kind);
+    seen.see(&phi_envelope::NamesBefore::of([Tree::new([at("tree")])]));
+    let mut bucket = EvidenceScan::of_slot(&cipher, old.into());
+    let place = bucket.place("bucket", phi_envelope::PlaceKind::Objects);
+    let object = cipher.encrypt(PLAINTEXT, &bound()).unwrap();
+    let length = object.len() as u64;
+    let looked = bucket.look(place, "object", length, &object);
+    seen.see(&place);
+    seen.see(&looked);
+    seen.see(&bucket.opener());
+    if let phi_envelope::Looked::Open(id) = looked {
+        seen.see(&id);
+        seen.see(&bucket.opener().open(length, &object).unwrap());
+    }
+    let mut inventory = phi_envelope::InventoryScan::new();
+    let _ = inventory.look("bucket", "object", length, &object);
+    seen.see(&inventory);
+    let sealed = evidence.seal(&EnvelopeCipher::new(cheap())).unwrap();
+    let previous = phi_envelope::Previous::evidence(&EnvelopeCipher::new(cheap()), &sealed);
+    seen.see(&previous.unwrap());
+    let refused = destroy_key(&file, old, &sealed, DestroyOptions::new());
     seen.see_error(&refused.unwrap_err());
     seen.see(&DestroyOptions::new().evidence_not_older_than(Duration::from_secs(5)));
     seen.see(&RetireOptions::new().keep());
@@ -424,9 +471,9 @@ fn retirement(seen: &mut Gallery) {
         old,
         &places,
         at("evidence"),
-        RetireOptions::new().destroy(DestroyOptions::new().settling_time(Duration::ZERO)),
+        RetireOptions::new(),
     )
     .unwrap();
-    assert!(retired.destroyed);
+    assert!(retired.not_before.is_some());
     seen.see(&retired);
 }

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use phi_envelope::KeyId;
 
-use crate::archive::args::{DestroyGround, DestroyTerms, Exposure, Inventory, Retire, Rewrap};
+use crate::archive::args::{
+    DestroyGround, DestroyTerms, EvidenceCommand, Exposure, Inventory, Retire, Rewrap,
+};
 use crate::options::{
-    ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, LockWait, SecretArgs, ToArgs, WorkArgs,
+    ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, Lease, LockWait, SecretArgs, ToArgs,
+    WorkArgs,
 };
 use crate::streams::ByteRange;
 
@@ -28,6 +31,9 @@ pub(crate) struct Cli {
     /// Open a keyring's file although others may read or write it, as with a secret that is mounted into a container
     #[arg(long, global = true)]
     pub(crate) allow_access_by_others: bool,
+    /// Refuse the command's keyring file if its revision is lower: an older one that somebody has put back
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) min_revision: Option<u64>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -79,11 +85,14 @@ pub(crate) enum Command {
     ///
     /// With --json, each file is a line (with --files; without it, each that could not be read), and the last line has the summary.
     Inventory(Inventory),
-    /// Take a key out of use: deactivate it, rewrap everything, open everything without it, and destroy it if that went well
+    /// Take a key out of use: rewrap everything, open everything without it, and destroy it if nothing speaks against that
     ///
     /// The places must be all there is: what lies elsewhere under this key is lost with it. To run it again, with another file for
-    /// the evidence, is to go on.
+    /// the evidence, is to go on. What was seen and could not be examined is told, and keeps the key until it is accepted (exit code 7).
     Retire(Retire),
+    /// Tell what a scan for evidence has found; it opens as the keyring's file does
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// After a theft: sort files by whether these keys open them today; needs no key, and nothing of it is verified
     ///
     /// With --json, each file is a line (with --files; without it, each that could not be read), and the last line has the summary.
@@ -115,7 +124,7 @@ impl Command {
         match self {
             Self::Keyring(KeyringCommand::List { .. }) | Self::Inspect { .. } => true,
             Self::Inventory(args) => args.save.is_none(),
-            Self::Exposure(_) => true,
+            Self::Exposure(_) | Self::Evidence(_) => true,
             _ => false,
         }
     }
@@ -136,7 +145,8 @@ impl Command {
             Self::Recipient(command) => command.opens_keyring(),
             Self::Inventory(args) => !args.keyrings.is_empty(),
             Self::Retire(args) => is_named(&args.key),
-            Self::Inspect { .. } | Self::Exposure(_) => false,
+            Self::Exposure(args) => !args.keyrings.is_empty(),
+            Self::Inspect { .. } | Self::Evidence(_) => false,
         }
     }
 }
@@ -163,6 +173,18 @@ pub(crate) enum KeyringCommand {
         /// What to call the key
         #[arg(long)]
         label: String,
+        /// How long a process may use it without confirming that the file is still the same, 1s to 24h [default: 15m]
+        #[arg(long, value_name = "TIME")]
+        lease: Option<Lease>,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
+    /// Set how long a process may use the keyring without confirming that the file is still the same
+    SetLease {
+        /// The keyring's file
+        file: PathBuf,
+        /// 1s to 24h
+        lease: Lease,
         #[command(flatten)]
         secret: SecretArgs,
     },
@@ -176,7 +198,7 @@ pub(crate) enum KeyringCommand {
         #[command(flatten)]
         secret: SecretArgs,
     },
-    /// List the keys and their states
+    /// Show the keyring's id, revision and lease, who can open it, and the keys with their states and ages
     List {
         /// The keyring's file
         file: PathBuf,
@@ -223,6 +245,9 @@ pub(crate) enum KeyringCommand {
         /// A master key in place of a passphrase: base64 text
         #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase_file")]
         new_master_key_file: Option<PathBuf>,
+        /// Also if somebody else who can open the file, by another slot, could not open it any more
+        #[arg(long)]
+        dropping_recipients: bool,
     },
 }
 

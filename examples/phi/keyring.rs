@@ -3,15 +3,15 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{EnvelopeCipher, KeyId, KeyInfo, KeyringEdit, KeyringFile, destroy_key};
+use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile, Updated, destroy_key};
 use serde_json::{Value, json};
 
 use crate::args::{KeyringCommand, NewState};
-use crate::keys::open_keyring;
-use crate::options::SecretArgs;
+use crate::keys::{at, open_own_keyring};
+use crate::options::{Lease, SecretArgs};
 use crate::output::{Answer, Console, escaped_path, hex, put_path};
 use crate::secrets::{Asked, Secret};
 use crate::signals;
@@ -24,8 +24,21 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
         KeyringCommand::New {
             file,
             label,
+            lease,
             secret,
-        } => new(console, file, label, secret),
+        } => new(console, (file, label), *lease, secret),
+        KeyringCommand::SetLease {
+            file,
+            lease,
+            secret,
+        } => {
+            let keyring = open(file, secret)?;
+            signals::leave_word();
+            let updated = keyring.update_and_tell(|keys| keys.set_lease(lease.0));
+            warn_of_data_key(console, file, &at(file, updated)?);
+            console.say(about(&keyring))?;
+            Ok(answer("set-lease", file, &keyring, None))
+        }
         KeyringCommand::Rotate {
             file,
             label,
@@ -57,9 +70,8 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             Some(evidence) => {
                 let keyring = open(file, secret)?;
                 let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
-                let cipher = EnvelopeCipher::new(keyring.keyring());
                 signals::leave_word();
-                destroy_key(&keyring, &cipher, *id, &sealed, terms.options())
+                destroy_key(&keyring, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
                 tell(console, "destroy", (file, &keyring), *id)
             }
@@ -73,6 +85,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             secret,
             new_passphrase_file,
             new_master_key_file,
+            dropping_recipients,
         } => {
             let keyring = open(file, secret)?;
             let new = Secret::read_new(
@@ -82,9 +95,13 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             )?;
             let protection = new.provider()?;
             signals::leave_word();
-            keyring
-                .protect_with(protection)
-                .with_context(|| shown(file))?;
+            // The one slot that there is is what the old secret has opened.
+            let protected = if *dropping_recipients || keyring.slots().len() == 1 {
+                keyring.protect_with_dropping_recipients(protection)
+            } else {
+                keyring.protect_with(protection)
+            };
+            at(file, protected)?;
             console.say(format_args!(
                 "{}: sealed under the new secret; copies of the old file still open with the old one",
                 shown(file)
@@ -96,7 +113,12 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
     }
 }
 
-fn new(console: &Console, path: &Path, label: &str, secret: &SecretArgs) -> Result<Answer> {
+fn new(
+    console: &Console,
+    (path, label): (&Path, &str),
+    lease: Option<Lease>,
+    secret: &SecretArgs,
+) -> Result<Answer> {
     if path.symlink_metadata().is_ok() {
         // Said before a passphrase is asked for twice.
         return Err(anyhow::Error::from(std::io::Error::from(
@@ -106,20 +128,28 @@ fn new(console: &Console, path: &Path, label: &str, secret: &SecretArgs) -> Resu
     }
     let secret = Secret::read(secret, &shown(path), Asked::Twice)?;
     signals::leave_word();
-    let file = KeyringFile::create(path, label, secret.provider()?).with_context(|| shown(path))?;
+    let mut options = KeyringFile::options();
+    if let Some(lease) = lease {
+        options = options.lease(lease.0);
+    }
+    let file = at(path, options.create(path, label, secret.provider()?))?;
     let keys = file.keyring().keys();
     console.say(format_args!(
         "{}: made, with one key; keep a copy elsewhere: whatever is sealed with a lost key is lost\n{}",
         shown(path),
         table(&keys)
     ))?;
-    Ok(answer("new", path, &keys, keys.first()))
+    Ok(answer("new", path, &file, keys.first()))
 }
 
 fn list(console: &Console, path: &Path, secret: &SecretArgs) -> Result<Answer> {
-    let keys = open(path, secret)?.keyring().keys();
-    console.say(table(&keys))?;
-    Ok(answer("list", path, &keys, None))
+    let file = open(path, secret)?;
+    console.say(format_args!(
+        "{}\n{}",
+        about(&file),
+        table(&file.keyring().keys())
+    ))?;
+    Ok(answer("list", path, &file, None))
 }
 
 /// Changes a keyring, and answers with the key that it was about.
@@ -131,8 +161,9 @@ fn changed(
 ) -> Result<Answer> {
     let file = open(path, secret)?;
     signals::leave_word();
-    let id = file.update(change).with_context(|| shown(path))?;
-    tell(console, command, (path, &file), id)
+    let updated = at(path, file.update_and_tell(change))?;
+    warn_of_data_key(console, path, &updated);
+    tell(console, command, (path, &file), updated.out)
 }
 
 fn tell(
@@ -144,7 +175,15 @@ fn tell(
     let keys = file.keyring().keys();
     console.say(table(&keys))?;
     let about = keys.iter().find(|key| key.id == id);
-    Ok(answer(command, path, &keys, about))
+    Ok(answer(command, path, file, about))
+}
+
+/// Says that older copies, and what opened them, still open the file.
+fn warn_of_data_key<T>(console: &Console, path: &Path, updated: &Updated<T>) {
+    for slot in &updated.not_wrapped_for {
+        let what = format!("its data key was kept, because this secret cannot wrap for {slot}");
+        console.warn(path, what);
+    }
 }
 
 /// All of a file of evidence; a wrong path may lead to something long.
@@ -161,11 +200,18 @@ fn evidence_in(path: &Path) -> io::Result<Vec<u8>> {
 fn open(path: &Path, secret: &SecretArgs) -> Result<KeyringFile> {
     // Said before a passphrase is asked for.
     path.metadata().with_context(|| shown(path))?;
-    open_keyring(path, &Secret::read(secret, &shown(path), Asked::Once)?)
+    open_own_keyring(path, &Secret::read(secret, &shown(path), Asked::Once)?)
 }
 
-fn answer(command: &str, path: &Path, keys: &[KeyInfo], about: Option<&KeyInfo>) -> Answer {
+fn answer(command: &str, path: &Path, file: &KeyringFile, about: Option<&KeyInfo>) -> Answer {
+    let keys = file.keyring().keys();
     let mut answer = json!({
+        "id": hex(&file.id()),
+        "revision": file.revision(),
+        "lease": file.lease().as_secs(),
+        "lease_changed": file.lease_changed().map(seconds),
+        "last_confirmed": file.last_confirmed().map(seconds),
+        "slots": file.slots().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "command": format!("keyring {command}"),
         "key": about.map(object),
         "keys": keys.iter().map(object).collect::<Vec<_>>(),
@@ -185,15 +231,35 @@ fn object(key: &KeyInfo) -> Value {
     })
 }
 
+/// Which keyring it is, which version of it, and who can open it.
+fn about(file: &KeyringFile) -> String {
+    let confirmed = file.last_confirmed().map_or("never".to_owned(), |at| {
+        format!("{} s ago", age(at).as_secs())
+    });
+    let slots: Vec<_> = file.slots().iter().map(ToString::to_string).collect();
+    format!(
+        "keyring {}  revision {}  lease {} s  confirmed {confirmed}\nopened by {}",
+        hex(&file.id()),
+        file.revision(),
+        file.lease().as_secs(),
+        slots.join(", ")
+    )
+}
+
+fn age(since: SystemTime) -> Duration {
+    SystemTime::now().duration_since(since).unwrap_or_default()
+}
+
 fn table(keys: &[KeyInfo]) -> String {
     let lines = keys.iter().map(|key| {
         let evidence = key.evidence.map(|digest| hex(&digest));
         let evidence = evidence.map_or(String::new(), |hex| format!("\n  evidence {hex}"));
         format!(
-            "{}  {:<11}  since {}  made {}  {}{evidence}",
+            "{}  {:<11}  since {} ({} d)  made {}  {}{evidence}",
             key.id,
             key.state.to_string(),
             date(key.changed),
+            age(key.changed).as_secs() / 86_400,
             date(key.created),
             key.label.escape_debug()
         )

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
@@ -95,7 +95,7 @@ impl<'a> Keys<'a> {
     pub(crate) fn file(&mut self) -> Result<&KeyringFile> {
         let file = match (self.file.take(), &self.args.keyring) {
             (Some(file), _) => file,
-            (None, Some(path)) => self.open(path, None)?,
+            (None, Some(path)) => self.open_own(path)?,
             (None, None) => return Err(usage("this needs --keyring")),
         };
         Ok(self.file.insert(file))
@@ -149,6 +149,12 @@ impl<'a> Keys<'a> {
         }
     }
 
+    fn open_own(&mut self, path: &Path) -> Result<KeyringFile> {
+        // Said before a passphrase is asked for.
+        path.metadata().with_context(|| escaped_path(path))?;
+        open_own_keyring(path, self.secret(&escaped_path(path))?)
+    }
+
     fn keyring(&mut self, path: &Path, passphrase_file: Option<&Path>) -> Result<Provider> {
         Ok(Arc::new(self.open(path, passphrase_file)?.keyring()))
     }
@@ -179,14 +185,44 @@ pub(crate) fn allow_access_by_others() {
     OTHERS_ARE_ALLOWED.store(true, Ordering::SeqCst);
 }
 
+/// The least revision of the command's own keyring.
+static MIN_REVISION: AtomicU64 = AtomicU64::new(0);
+
+/// From now on the command's own keyring is refused if its revision is lower.
+pub(crate) fn set_min_revision(revision: u64) {
+    MIN_REVISION.store(revision, Ordering::SeqCst);
+}
+
 /// Opens a keyring's file.
 pub(crate) fn open_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> {
-    let mut options = KeyringFileOptions::default();
+    open_with(KeyringFileOptions::default(), path, secret)
+}
+
+/// Opens the file of the command's own keyring.
+pub(crate) fn open_own_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> {
+    let revision = MIN_REVISION.load(Ordering::SeqCst);
+    open_with(
+        KeyringFileOptions::default().min_revision(revision),
+        path,
+        secret,
+    )
+}
+
+fn open_with(mut options: KeyringFileOptions, path: &Path, secret: &Secret) -> Result<KeyringFile> {
     if OTHERS_ARE_ALLOWED.load(Ordering::SeqCst) {
         options = options.allow_access_by_others();
     }
     let opened = options.open(path, secret.provider()?);
-    opened.with_context(|| escaped_path(path))
+    at(path, opened)
+}
+
+/// What a call on a keyring's file came to. Most of its errors name the file; it is not named twice.
+pub(crate) fn at<T>(path: &Path, outcome: phi_envelope::Result<T>) -> Result<T> {
+    let text = outcome.as_ref().err().map(ToString::to_string);
+    if text.is_some_and(|text| text.contains(&*path.to_string_lossy())) {
+        return Ok(outcome?);
+    }
+    outcome.with_context(|| escaped_path(path))
 }
 
 /// The context that the options present.

@@ -31,7 +31,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use phi_envelope::{on_lock_wait, set_lock_wait};
 
-use archive::{exposure, inventory, retire};
+use archive::{evidence, exposure, inventory, retire};
 use args::{Cli, Command};
 use failure::{Exit, Failure, usage};
 use options::LockWait;
@@ -98,6 +98,14 @@ fn begin(cli: &Cli) -> Result<()> {
         }
         keys::allow_access_by_others();
     }
+    if let Some(revision) = cli.min_revision {
+        if !cli.command.opens_keyring() {
+            return Err(usage(
+                "--min-revision is for the file of a keyring, and none is named",
+            ));
+        }
+        keys::set_min_revision(revision);
+    }
     Ok(())
 }
 
@@ -119,6 +127,7 @@ fn run(console: &Console, command: &Command) -> Result<Answer> {
         } => files::repack(console, (file, *block_length), key, *change),
         Command::Inventory(args) => inventory::run(console, args),
         Command::Retire(args) => retire::run(console, args),
+        Command::Evidence(command) => evidence::run(console, command),
         Command::Exposure(args) => exposure::run(console, args),
         Command::Recipient(command) => recipients::run(console, command),
     }

@@ -89,6 +89,24 @@ impl FromStr for LockWait {
     }
 }
 
+/// The lease of a keyring.
+#[derive(Clone, Copy)]
+pub(crate) struct Lease(pub(crate) Duration);
+
+impl FromStr for Lease {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let LockWait(time) = text.parse()?;
+        let is_lease =
+            |time: &Duration| time.subsec_nanos() == 0 && (1..=86_400).contains(&time.as_secs());
+        let lease = time.filter(is_lease);
+        Ok(Self(
+            lease.ok_or("a lease is whole seconds from 1s to 24h")?,
+        ))
+    }
+}
+
 /// Recipients to seal for.
 #[derive(Args)]
 pub(crate) struct ToArgs {

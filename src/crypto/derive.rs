@@ -2,12 +2,14 @@
 //! bytes, that is `HMAC-SHA-256(k, info ‖ 0x01)`; every info is `label ‖ 0x00 ‖ context`, and no label has two uses.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::mac::{Mac256, Mac384};
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
 
+const RECIPIENT: &[u8] = b"phi-envelope/1 recipient\0";
 const WRAP: &[u8] = b"phi-envelope/1 wrap\0";
 const WRAP_FILE: &[u8] = b"phi-envelope/1 wrap file\0";
 const WRAP_KEY: &[u8] = b"phi-envelope/1 wrap key\0";
@@ -27,6 +29,12 @@ pub(crate) fn wrap_aad(kind: Kind, data_key_id: &[u8; 16], labels: &[u8]) -> Vec
     } else {
         [WRAP, data_key_id, labels].concat()
     }
+}
+
+// FORMAT §4: wrap digest = SHA-256(wrap aad)
+/// What stands for the wrap aad where a service limits or logs what it authenticates.
+pub(crate) fn wrap_digest(aad: &[u8]) -> [u8; 32] {
+    Sha256::digest(aad).into()
 }
 
 // FORMAT §4, scheme 0x01: Expand256(master key, "phi-envelope/1 wrap key" ‖ 0x00 ‖ key id ‖ data key id)
@@ -124,4 +132,19 @@ pub(crate) fn floe_segment_key(
             .zip(full.as_bytes())
             .for_each(|(to, from)| *to = *from);
     })
+}
+
+// FORMAT §4, scheme 0x03: u16 KEM ‖ SHA-256("phi-envelope/1 recipient" ‖ 0x00 ‖ u16 KEM ‖ public key)
+/// The id of a public key.
+pub(crate) fn recipient_id(kem: u16, public_key: &[u8]) -> [u8; 34] {
+    let kem = kem.to_be_bytes();
+    let hash = Sha256::new_with_prefix(RECIPIENT)
+        .chain_update(kem)
+        .chain_update(public_key)
+        .finalize();
+    let mut id = [0; 34];
+    let (number, rest) = id.split_at_mut(kem.len());
+    number.copy_from_slice(&kem);
+    rest.copy_from_slice(&hash);
+    id
 }

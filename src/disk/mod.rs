@@ -17,7 +17,7 @@ pub use lock::{on_lock_wait, set_lock_wait};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
 #[allow(unused_imports)] // outside of tests, until a keyring's file is replaced with it
 pub(crate) use replace::Old;
-pub(crate) use version::{is_unchanged, same_file};
+pub(crate) use version::{is_unchanged, links, same_file};
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};

@@ -1,30 +1,31 @@
-//! A keyring in a file that is itself a record envelope (FORMAT §9).
+//! A keyring in a file that is itself an envelope (FORMAT §9.2).
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use super::open::Opened;
-use super::record::seal_message;
-use super::{Context, EnvelopeCipher, keyring_json, record};
+use super::keyring_content::{Content, Sealed, note_sealed, seal_first};
+use super::keyring_options::KeyringFileOptions;
+use super::keyring_pins::KeyringPin;
+use super::keyring_store::{FileRead, FileStore};
+use super::{EnvelopeCipher, keyring_recipients};
 use crate::crypto::random;
-use crate::disk::{Disk, Lock, folder_of};
-use crate::error::{ContextMismatch, Error, KeyringRule, Limit, Malformed, Result};
-use crate::format::slot::{KEYRING, SlotList};
+use crate::disk::Lock;
+use crate::error::{Error, KeyringFault, Result, SlotId};
 use crate::keys::{Keyring, KeyringEdit, MasterKey};
-use crate::secret::on_cleared_stack;
-
-/// Bytes of the longest keyring's file that is read, and so of the longest that is written.
-const MAX_FILE: u64 = 16 << 20;
 
 /// A keyring in a file, sealed under a passphrase, under a master key from elsewhere, or under either.
 ///
 /// Everything that changes it goes through [`update`](Self::update), which works across threads and processes: none loses
-/// another's new key, and nothing is ever sealed under a key that the file does not hold durably. Long-running readers call
-/// [`reload`](Self::reload) to see what others changed.
+/// another's new key, and nothing is ever sealed under a key that the file does not hold durably.
 ///
-/// The file has mode 0600. A file that group or others may touch is refused, see [`KeyringFileOptions`].
+/// The keyring has a lease, 15 minutes unless set: a process that has not confirmed within it that the file is still the one
+/// that it has read confirms by itself before it wraps, or wraps nothing. It reads on where the file cannot be reached. A key that
+/// another process has made since is found when a header names it; [`reload`](Self::reload) shows all changes at once.
+///
+/// Each update makes a new data key, and a passphrase has a new salt each time: an update costs two derivations by Argon2id, and every
+/// process that reads it one. The file has mode 0600. One that group or others may touch is refused, see [`KeyringFileOptions`].
 ///
 /// ```no_run
 /// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase};
@@ -36,89 +37,38 @@ const MAX_FILE: u64 = 16 << 20;
 /// ```
 #[derive(Debug)]
 pub struct KeyringFile {
-    path: PathBuf,
+    store: Arc<FileStore>,
     keyring: Keyring,
-    protection: RwLock<EnvelopeCipher>,
-    options: KeyringFileOptions,
-    disk: Disk,
 }
 
-/// How a keyring's file is opened.
-#[derive(Debug, Clone, Copy, Default)]
-#[must_use]
-pub struct KeyringFileOptions {
-    allow_others: bool,
-}
-
-impl KeyringFileOptions {
-    /// Opens a file although group or others may read it or write it, as with a secret that is mounted into a container.
-    pub fn allow_access_by_others(mut self) -> Self {
-        self.allow_others = true;
-        self
-    }
-
-    /// [`KeyringFile::open`] with these options.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn open(
-        self,
-        path: impl AsRef<Path>,
-        protection: impl Into<EnvelopeCipher>,
-    ) -> Result<KeyringFile> {
-        self.open_on(Disk::default(), path.as_ref(), protection.into())
-    }
-
-    pub(super) fn open_on(
-        self,
-        disk: Disk,
-        path: &Path,
-        protection: EnvelopeCipher,
-    ) -> Result<KeyringFile> {
-        let (_locked, bytes) = self.read(&disk, &disk.resolve(path)?, Lock::Shared)?;
-        let keys = Content::open(&protection, &bytes)?.keys;
-        Ok(KeyringFile {
-            path: path.to_owned(),
-            keyring: Keyring::in_file(keys),
-            protection: RwLock::new(protection),
-            options: self,
-            disk,
-        })
-    }
-
-    fn read(self, disk: &Disk, path: &Path, lock: Lock) -> Result<(File, Vec<u8>)> {
-        let file = disk.open_locked(path, lock)?;
-        if !self.allow_others {
-            refuse_access_by_others(&disk.metadata_of(&file)?)?;
-        }
-        // A writer that was killed between its rename and its sync left a file that is not durable yet.
-        match disk.sync_folder(&folder_of(path)) {
-            Err(error) if !cannot_sync(&error) => return Err(error.into()),
-            _ => {}
-        }
-        let mut bytes = Vec::new();
-        disk.reader(&file)
-            .take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)?;
-        check_length(&bytes)?;
-        Ok((file, bytes))
-    }
+/// What an update came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Updated<T> {
+    /// What the change returned.
+    pub out: T,
+    /// Whether the file was written. A change that changes nothing writes nothing.
+    pub is_written: bool,
+    /// The slots for which this process cannot wrap. If there are any, the file keeps its data key: an older copy, and what opened
+    /// that, still open it.
+    pub not_wrapped_for: Vec<SlotId>,
 }
 
 impl KeyringFile {
     /// Makes a file that holds a keyring of one new random key. Refuses to replace a file.
     ///
     /// `protection` is who may open it: a [`Passphrase`](crate::Passphrase), a [`Keyring`] of another master key, or a cipher
-    /// that writes for several.
+    /// that writes for several. Each of them opens what it has sealed once before anything is written.
     ///
     /// # Errors
-    /// [`Error::Io`], also where the path exists, [`Limit::KeyringFile`], and what the protection's providers report.
+    /// [`Error::Io`], also if the path exists, [`Limit::KeyringFile`](crate::Limit::KeyringFile),
+    /// [`KeyringFault::DoesNotOpen`], and what the protection's providers report.
     pub fn create(
         path: impl AsRef<Path>,
         label: &str,
         protection: impl Into<EnvelopeCipher>,
     ) -> Result<Self> {
-        Self::create_with(path, MasterKey::generate()?, label, protection)
+        Self::options().create(path, label, protection)
     }
 
     /// Makes a file that holds a keyring of one key from elsewhere. Refuses to replace a file.
@@ -131,40 +81,68 @@ impl KeyringFile {
         label: &str,
         protection: impl Into<EnvelopeCipher>,
     ) -> Result<Self> {
-        let keys = Keyring::from_master_key(key, label).snapshot();
-        Self::create_on(Disk::default(), path.as_ref(), keys, protection.into())
+        Self::options().create_with(path, key, label, protection)
     }
 
-    pub(super) fn create_on(
-        disk: Disk,
+    pub(super) fn create_of(
+        options: KeyringFileOptions,
         path: &Path,
-        keys: KeyringEdit,
+        mut keys: KeyringEdit,
         protection: EnvelopeCipher,
     ) -> Result<Self> {
-        let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
-        check_length(&sealed)?;
-        disk.put_new(path, &sealed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            keyring: Keyring::in_file(keys),
-            protection: RwLock::new(protection),
-            options: KeyringFileOptions::default(),
-            disk,
-        })
+        let before = options.clock.now();
+        // FORMAT §9.2: the revision, and the number in the data key id, are 1 when first written.
+        keys.journal.id = random::bytes()?;
+        keys.journal.revision = 1;
+        if let Some(lease) = options.lease {
+            keys.set_lease(lease)?;
+            keys.journal.lease_changed = None;
+        }
+        let store = Arc::new(FileStore::new(path, options, protection)?);
+        let put = || {
+            let sealed = seal_first(&keys, &store.protection())?;
+            store.disk().put_new(&store.path, &sealed.bytes)?;
+            Ok(sealed)
+        };
+        let sealed = put().map_err(|error| store.located(error))?;
+        note_sealed(&mut keys, &sealed)?;
+        let there = store.disk().metadata(&store.path).ok();
+        keys.journal.modified = there.and_then(|there| there.modified().ok());
+        let keyring = Keyring::in_file(keys, store.clone(), store.clock().clone());
+        keyring.confirmed(Some(before));
+        Ok(Self { store, keyring })
     }
 
     /// Opens a keyring's file.
     ///
     /// # Errors
-    /// [`Error::WrongPassphrase`], [`Error::NoMatchingKey`] and the others of opening an envelope; [`Error::Io`], also where
-    /// group or others may touch the file; [`Malformed::Keyring`] where it holds no keyring.
+    /// [`Error::WrongPassphrase`], [`Error::NoMatchingKey`] and the others of opening an envelope;
+    /// [`Malformed::OtherKind`](crate::Malformed::OtherKind) for an envelope that is no keyring's file; [`Error::Io`], also if
+    /// group or others may touch the file or it belongs to another user;
+    /// [`Malformed::Keyring`](crate::Malformed::Keyring) if it holds no keyring.
     pub fn open(path: impl AsRef<Path>, protection: impl Into<EnvelopeCipher>) -> Result<Self> {
-        KeyringFileOptions::default().open(path, protection)
+        Self::options().open(path, protection)
     }
 
-    /// The choices there are in opening.
+    /// The choices there are in opening, and in making.
     pub fn options() -> KeyringFileOptions {
         KeyringFileOptions::default()
+    }
+
+    pub(super) fn open_with(
+        options: KeyringFileOptions,
+        path: &Path,
+        protection: EnvelopeCipher,
+    ) -> Result<Self> {
+        let before = options.clock.now();
+        let store = Arc::new(FileStore::new(path, options, protection)?);
+        let FileRead { file, stamp, bytes } = store.read(Lock::Shared)?;
+        let content = store.open_content(&store.protection(), &bytes, None)?;
+        let home = store.clone();
+        let keyring = Keyring::in_file(content.keys.copied(), home, store.clock().clone());
+        let kept = store.take_in(&keyring, &content, (file, stamp), before);
+        let _ = kept.file.unlock();
+        Ok(Self { store, keyring })
     }
 
     /// The keyring, as a shared handle that sees every [`update`](Self::update) and [`reload`](Self::reload).
@@ -174,205 +152,213 @@ impl KeyringFile {
     }
 
     /// Changes the keyring: locks the file, reloads it, lets `change` work, makes the result durable, and only then lets ciphers
-    /// see it. Where `change` fails, nothing changes. The file's recipients stay as they are: where the key that protects it was
-    /// rotated or compromised, [`protect_with`](Self::protect_with) moves the file off it. `change` must not use this file again.
+    /// see it. If `change` fails, or changes nothing, nothing is written. The file's recipients stay as they are: if the key that
+    /// protects it was rotated or compromised, [`protect_with`](Self::protect_with) moves the file off it. `change` must not use this
+    /// file again.
     ///
     /// # Errors
-    /// What `change` returns, those of [`open`](Self::open), and [`Limit::KeyringFile`] where the file would grow too long.
+    /// What `change` returns, those of [`open`](Self::open), [`Error::KeyringFile`] if the file was rolled back or may not be
+    /// changed, [`Limit::KeyringFile`](crate::Limit::KeyringFile) if it would grow too long, and [`Error::TookEffect`] if the change
+    /// took effect and a step after it failed.
     pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
-        let path = self.disk.resolve(&self.path)?;
-        let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
-        let protection = self.protection();
-        let mut content = self.open_content(&protection, &bytes)?;
-        let out = change(&mut content.keys)?;
-        let sealed = content.reseal()?;
-        check_length(&sealed)?;
-        let old = self.disk.metadata_of(&locked)?;
-        let _new = self.disk.put_in_place(&path, &sealed, &old)?;
-        self.keyring.publish(content.keys);
-        Ok(out)
+        self.update_and_tell(change).map(|updated| updated.out)
+    }
+
+    /// [`update`](Self::update), and says whether the file has a new data key.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn update_and_tell<T>(
+        &self,
+        change: impl FnOnce(&mut KeyringEdit) -> Result<T>,
+    ) -> Result<Updated<T>> {
+        self.change(|content| {
+            let mut keys = content.keys.copied();
+            let out = change(&mut keys)?;
+            if !keys.follows(&content.keys) {
+                return Err(Error::Misuse(
+                    "what is to be stored does not follow the keyring that was loaded",
+                ));
+            }
+            if keys.is_same(&content.keys) {
+                return Ok((out, None));
+            }
+            keys.journal = keys.journal.next();
+            let sealed = content.seal_next(&keys, &self.store.protection())?;
+            Ok((out, Some((keys, sealed))))
+        })
+    }
+
+    /// Who opens the file, and whom it is sealed for.
+    pub(crate) fn protection(&self) -> EnvelopeCipher {
+        self.store.protection()
     }
 
     /// Reads the file again, to see what other processes changed.
     ///
     /// # Errors
-    /// As [`open`](Self::open); the keyring then stays as it is.
+    /// As [`open`](Self::open), and [`KeyringFault::RolledBack`]; the keyring then stays as it is.
     pub fn reload(&self) -> Result<()> {
-        let path = self.disk.resolve(&self.path)?;
-        let (_locked, bytes) = self.options.read(&self.disk, &path, Lock::Shared)?;
-        let keys = self.open_content(&self.protection(), &bytes)?.keys;
-        self.keyring.publish(keys);
-        Ok(())
+        self.store.load(&self.keyring)
     }
 
     /// Seals the file anew, under a new data key, for those whom `protection` writes for and nobody else: a new passphrase, another
     /// master key. The keyring's master keys stay as they are.
     ///
-    /// Copies of the old file still open as before; rotate the keyring where an old passphrase may be known.
+    /// Copies of the old file still open as before; rotate the keyring if an old passphrase may be known.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As [`update`](Self::update), and [`KeyringFault::DropsRecipient`] if somebody who can open the file belongs to none of the
+    /// new protection.
     pub fn protect_with(&self, protection: impl Into<EnvelopeCipher>) -> Result<()> {
-        let protection = protection.into();
-        let path = self.disk.resolve(&self.path)?;
-        let (locked, bytes) = self.options.read(&self.disk, &path, Lock::Exclusive)?;
-        let keys = self.open_content(&self.protection(), &bytes)?.keys;
-        let sealed = protection.encrypt(&*keyring_json::write(&keys)?, &labels()?)?;
-        // Whoever could not open it again would lose the keyring.
-        check_length(&sealed)?;
-        if Content::open(&protection, &sealed)?.is_under_its_own_keys() {
-            return Err(Error::Misuse(
-                "a keyring's file cannot be sealed under its own keys alone",
-            ));
-        }
-        let old = self.disk.metadata_of(&locked)?;
-        let _new = self.disk.put_in_place(&path, &sealed, &old)?;
-        *self
-            .protection
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = protection;
-        self.keyring.publish(keys);
-        Ok(())
+        self.reprotect(protection.into(), false)
     }
 
-    /// The file's content, which must not be older than what this process knows: whoever writes the storage could put a key back
-    /// that was marked compromised.
-    fn open_content<'a>(
+    /// [`protect_with`](Self::protect_with), also if somebody could no longer open the file.
+    ///
+    /// # Errors
+    /// As there, but for that.
+    pub fn protect_with_dropping_recipients(
         &self,
-        protection: &EnvelopeCipher,
-        bytes: &'a [u8],
-    ) -> Result<Content<'a>> {
-        let content = Content::open(protection, bytes)?;
-        if content.keys.follows(&self.keyring.snapshot()) {
-            Ok(content)
-        } else {
-            Err(Malformed::Keyring(KeyringRule::Older).into())
+        protection: impl Into<EnvelopeCipher>,
+    ) -> Result<()> {
+        self.reprotect(protection.into(), true)
+    }
+
+    fn reprotect(&self, protection: EnvelopeCipher, dropping: bool) -> Result<()> {
+        if !protection.writes() {
+            return Err(Error::Misuse("this cipher has no provider to write for"));
         }
+        let changed = self.change(|content| {
+            if let (Some(slot), false) = (content.left_out(&protection), dropping) {
+                return Err(self.store.fault(KeyringFault::DropsRecipient { slot }));
+            }
+            let mut keys = content.keys.copied();
+            keys.journal = keys.journal.next();
+            // Public keys are wrapped for by their texts alone, and none of the new protection is one.
+            keys.journal.recipients.retain(|text| {
+                let id = keyring_recipients::id(text).unwrap_or_default();
+                !content
+                    .slots()
+                    .iter()
+                    .any(|slot| slot.scheme == 0x03 && slot.key_id == id)
+            });
+            let sealed = content.seal_for(&keys, protection.0.writers.clone())?;
+            let new = Content::open(&protection, &sealed.bytes)?;
+            if new.is_under_its_own_keys() {
+                return Err(Error::Misuse(
+                    "a keyring's file cannot be sealed under its own keys alone",
+                ));
+            }
+            if let Some(slot) = self.store.options.unexpected(new.slots()) {
+                let slot = slot.clone();
+                return Err(self.store.fault(KeyringFault::UnexpectedSlot { slot }));
+            }
+            drop(new);
+            Ok(((), Some((keys, sealed))))
+        });
+        if matches!(changed, Ok(_) | Err(Error::TookEffect { .. })) {
+            self.store.protect_with(protection);
+        }
+        changed.map(drop)
     }
 
-    fn protection(&self) -> EnvelopeCipher {
-        self.protection
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
-/// A keyring's file, opened.
-struct Content<'a> {
-    keys: KeyringEdit,
-    opened: Opened<'a>,
-}
-
-impl<'a> Content<'a> {
-    fn open(protection: &EnvelopeCipher, bytes: &'a [u8]) -> Result<Self> {
-        let labels = labels()?;
-        let (header, payload) = record::parse(bytes)?;
-        let no_keyring = |error| match error {
-            Error::ContextMismatch(
-                ContextMismatch::LabelsDiffer | ContextMismatch::BindingsMissing,
-            ) => Malformed::Keyring(KeyringRule::Label).into(),
-            error => error,
+    /// Locks and reads the file, lets `seal` make the next revision of it, and puts that in its place.
+    fn change<T>(
+        &self,
+        seal: impl FnOnce(&Content<'_>) -> Result<(T, Option<(KeyringEdit, Sealed)>)>,
+    ) -> Result<Updated<T>> {
+        let (store, keyring) = (&self.store, &self.keyring);
+        let _busy = keyring.begin_change();
+        let before = store.clock().now();
+        let read = store.read(Lock::Exclusive)?;
+        let content = store.open_content(&store.protection(), &read.bytes, Some(keyring))?;
+        if let Some(fault) = store.fault_of(&content, &read.stamp) {
+            return Err(store.fault(fault));
+        }
+        // Taken in already, so that a keyring that protects its own file too wraps without waiting for the lock that is held here.
+        let kept = (read.file.try_clone()?, read.stamp.clone());
+        // The file that is kept to be looked at has the same lock, which ends here in any case.
+        let _locked = LockedUntilDropped(&read.file);
+        store.take_in(keyring, &content, kept, before);
+        let (out, next) = seal(&content).map_err(|error| store.located(error))?;
+        let mut updated = Updated {
+            out,
+            is_written: false,
+            not_wrapped_for: Vec::new(),
         };
-        let opened = protection
-            .open_header(header, &labels)
-            .map_err(no_keyring)?;
-        labels
-            .check_exact_labels(opened.header())
-            .map_err(no_keyring)?;
-        let content = on_cleared_stack(|| record::open_payload(&opened, &payload))?;
-        let keys = keyring_json::parse(&content)?;
-        Ok(Self { keys, opened })
-    }
-
-    /// Whether all its slots are of keys that only the file itself holds.
-    fn is_under_its_own_keys(&self) -> bool {
-        let own = |id: &[u8]| self.keys.keys().any(|key| key.id.as_bytes() == id);
-        let mut slots = self.opened.header().slots();
-        slots.all(|slot| slot.scheme() == KEYRING && own(slot.key_id()))
-    }
-
-    /// The file's bytes for the keys as they are now: the same data key and slots, so that whoever could open it still can, and
-    /// a message id of its own.
-    fn reseal(&self) -> Result<Vec<u8>> {
-        let header = self.opened.header();
-        let slots = SlotList::keeping(header.slots())?;
-        let draw = random::message()?;
-        seal_message(
-            self.opened.data(),
-            (header.data_key_id(), &draw.message_id),
-            (header.labels(), &Context::new()),
-            &slots,
-            (&keyring_json::write(&self.keys)?, draw.iv),
-        )
-    }
-}
-
-/// Whether a folder cannot be synced by this process or on its file system, where no writer of this system is at work either.
-fn cannot_sync(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::InvalidInput
-            | io::ErrorKind::Unsupported
-    )
-}
-
-fn check_length(bytes: &[u8]) -> Result<()> {
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Limit::KeyringFile.into());
-    }
-    Ok(())
-}
-
-fn labels() -> Result<Context> {
-    Context::new().label("phi-envelope", "keyring/1")
-}
-
-#[cfg(unix)]
-fn refuse_access_by_others(metadata: &Metadata) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = metadata.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(Error::Io(io::Error::new(
-        io::ErrorKind::PermissionDenied,
-        format!(
-            "the keyring's file has mode {:04o}, which lets others at it: `chmod 600` it, or allow access by others explicitly",
-            mode & 0o7777
-        ),
-    )))
-}
-
-#[cfg(not(unix))]
-fn refuse_access_by_others(_: &Metadata) -> Result<()> {
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_keyrings_file_has_16_mib_at_most() {
-        let mut bytes = vec![0; 16 << 20];
-        assert!(check_length(&bytes).is_ok());
-        bytes.push(0);
-        assert!(matches!(
-            check_length(&bytes),
-            Err(Error::LimitExceeded(Limit::KeyringFile))
-        ));
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_synced_at_all_is_told_from_a_disk_that_fails() {
-        use io::ErrorKind::{InvalidInput, Other, PermissionDenied, ReadOnlyFilesystem};
-        for kind in [PermissionDenied, ReadOnlyFilesystem, InvalidInput] {
-            assert!(cannot_sync(&kind.into()), "{kind}");
+        if let Some((mut keys, sealed)) = next {
+            note_sealed(&mut keys, &sealed)?;
+            store
+                .put(keyring, (keys, &sealed.bytes), &read.stamp, before)
+                .map_err(|error| store.located(error))?;
+            updated.is_written = true;
+            updated.not_wrapped_for = sealed.not_wrapped_for;
         }
-        assert!(!cannot_sync(&Other.into()));
-        assert!(!cannot_sync(&io::ErrorKind::StorageFull.into()));
+        Ok(updated)
+    }
+
+    /// The file, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.store.path
+    }
+
+    /// The id of the keyring: 16 random bytes.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.keyring.read(|keys| keys.journal.id)
+    }
+
+    /// Which version of the keyring this is: 1 when it was made, one more at each change.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.keyring.read(|keys| keys.journal.revision)
+    }
+
+    /// How long it wraps without confirming that it is what the file holds.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.keyring.read(|keys| keys.journal.lease)
+    }
+
+    /// When the lease was last changed, if it was.
+    #[must_use]
+    pub fn lease_changed(&self) -> Option<SystemTime> {
+        self.keyring.lease_changed()
+    }
+
+    /// When the last look began that found the keyring to be what the file holds. None if it never was: the file has no name, or several,
+    /// or a slot that is not expected.
+    #[must_use]
+    pub fn last_confirmed(&self) -> Option<SystemTime> {
+        self.keyring.last_confirmed()
+    }
+
+    /// When the file that was read last was written, as its file system says.
+    #[must_use]
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.keyring.read(|keys| keys.journal.modified)
+    }
+
+    /// The slots of the file: who can open it.
+    #[must_use]
+    pub fn slots(&self) -> Vec<SlotId> {
+        self.keyring.read(|keys| keys.journal.slots.clone())
+    }
+
+    /// What a later process can be told, so that it refuses an older file: [`KeyringFileOptions::pin`].
+    #[must_use]
+    pub fn pin(&self) -> KeyringPin {
+        self.keyring.read(|keys| KeyringPin::of(&keys.journal))
+    }
+}
+
+/// Ends a file's lock when it is dropped, although the file stays open elsewhere.
+struct LockedUntilDropped<'a>(&'a File);
+
+impl Drop for LockedUntilDropped<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
 }

@@ -5,12 +5,20 @@ mod cipher;
 mod context;
 pub(crate) mod inline;
 mod inspect;
+mod keyring_content;
+#[cfg(test)]
+mod keyring_crafted;
 #[cfg(test)]
 mod keyring_faults;
 mod keyring_file;
 mod keyring_json;
+#[cfg(test)]
+mod keyring_leases;
+mod keyring_options;
+mod keyring_pins;
+mod keyring_recipients;
+mod keyring_store;
 mod open;
-#[allow(dead_code)] // until keyrings and evidence are sealed with it
 mod own_file;
 mod proof;
 mod recipients;
@@ -28,7 +36,10 @@ pub(crate) use cipher::checked_segment_length;
 pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};
 pub use context::Context;
 pub use inspect::{Inspection, inspect};
-pub use keyring_file::{KeyringFile, KeyringFileOptions};
+pub use keyring_file::{KeyringFile, Updated};
+pub use keyring_options::{KeyringFileOptions, SlotChange};
+pub use keyring_pins::KeyringPin;
+pub(crate) use own_file::NewOwnFile;
 pub(crate) use recipients::{Change, check_change};
 pub use session::{Session, SessionLimits};
 pub(crate) use stream::stream_key;

@@ -42,7 +42,8 @@ impl Default for SessionLimits {
 /// One data key for many records: several times faster than a data key each. `Send + Sync`, for many threads at once.
 ///
 /// Its labels are fixed when it starts; bindings come with each record. When a limit is reached, or a provider's current
-/// key changes, it goes over to a new data key by itself. Its records are opened by [`EnvelopeCipher::decrypt`], one by one.
+/// key changes, it goes over to a new data key by itself. With a file's keyring, each record counts as a wrap: beyond its lease,
+/// a session confirms the keyring, or seals nothing. Its records are opened by [`EnvelopeCipher::decrypt`], one by one.
 /// That records share a data key is visible, and whoever gets that data key has the whole session.
 ///
 /// ```
@@ -69,6 +70,8 @@ struct Epoch {
     data: Mac256,
     data_key_id: [u8; 16],
     slots: SlotList,
+    /// For each slot, whether its provider knew it when it was new.
+    known: Vec<bool>,
     started: Instant,
     messages: AtomicU64,
     bytes: AtomicU64,
@@ -131,6 +134,8 @@ impl Session {
     {
         let drawn = random::messages(records.len())?;
         let work = records.iter().zip(drawn).collect();
+        // A record of a session counts as a wrap.
+        self.cipher.confirm_writers()?;
         let current = self.current();
         let current = Some(&current).filter(|epoch| epoch.is_current(&self.cipher, &self.limits));
         map_all(work, |((plaintext, context), draw)| {
@@ -171,6 +176,8 @@ impl Session {
 
     /// An epoch that has room for this record, which now counts in it.
     fn reserve(&self, len: u64) -> Result<Arc<Epoch>> {
+        // FORMAT §9.2, Lease: a record of a session counts as a wrap. Before the slots are looked at, which it may outdate.
+        self.cipher.confirm_writers()?;
         let epoch = self.current();
         if epoch.is_current(&self.cipher, &self.limits) && epoch.admit(len, &self.limits) {
             return Ok(epoch);
@@ -200,25 +207,36 @@ impl Epoch {
         let (data, data_key_id, slots, _) = on_cleared_stack(|| {
             cipher.begin(Kind::Record, random::record()?, labels.encoded_labels())
         })?;
+        let writers = cipher.0.writers.iter();
+        let known = slots
+            .iter()
+            .zip(writers)
+            .map(|(slot, provider)| provider.recognize(&slot).is_mine())
+            .collect();
         Ok(Self {
             data,
             data_key_id,
             slots,
+            known,
             started: Instant::now(),
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })
     }
 
-    /// Whether the data key is young enough and still wrapped under each provider's current key.
+    /// Whether the data key is young enough and still wrapped under each provider's current key, as far as the provider knows.
     fn is_current(&self, cipher: &EnvelopeCipher, limits: &SessionLimits) -> bool {
         let writers = cipher.0.writers.iter();
+        let mut slots = self.slots.iter().zip(writers).zip(&self.known);
         self.started.elapsed() < limits.age
-            && self
-                .slots
-                .iter()
-                .zip(writers)
-                .all(|(slot, provider)| provider.recognize(&slot) == Recognition::Current)
+            && slots.all(
+                |((slot, provider), known)| match provider.recognize(&slot) {
+                    Recognition::Current => true,
+                    // A provider that only wraps need not know its own slots; one that has forgotten a slot has moved off it.
+                    Recognition::NotMine => !known,
+                    Recognition::Outdated | Recognition::Restricted => false,
+                },
+            )
     }
 
     /// Counts a record in, or says that a limit is reached. A new epoch admits any: a record longer than the limit of bytes gets in

@@ -1,16 +1,20 @@
 //! The one error of the crate, grouped by what a caller can do about it, and the words that it names things by.
 
+mod keyring;
 mod names;
 mod rules;
+mod slot_id;
 
 use std::io;
 
-use names::Listed;
-pub(crate) use names::split_external;
-pub use names::{KeyId, KeyState, Kind, SlotId};
+pub use keyring::{KeyringFault, Rollback};
+pub use names::{KeyId, KeyState, Kind};
 pub use rules::{
     Authenticated, ContextMismatch, EvidenceFault, KeyringRule, Limit, Malformed, Recipients,
 };
+use slot_id::Listed;
+pub(crate) use slot_id::{KEM_P384, KEM_X_WING};
+pub use slot_id::{SlotId, SlotName};
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -85,6 +89,14 @@ pub enum Error {
     MakerUnknown {
         /// The kind of the file.
         kind: Kind,
+    },
+    /// A keyring's file is not used for what was asked; nothing was changed.
+    #[error("{}: {fault}", path.to_string_lossy().escape_debug())]
+    KeyringFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why it is not, and what to do.
+        fault: KeyringFault,
     },
     /// A limit was reached.
     #[error("limit exceeded: {0}")]
@@ -161,6 +173,7 @@ impl Error {
             Self::AuthenticationFailed(_) => "authentication-failed",
             Self::WrongPassphrase => "wrong-passphrase",
             Self::MakerUnknown { .. } => "maker-unknown",
+            Self::KeyringFile { fault, .. } => fault.word(),
             Self::LimitExceeded(_) => "limit-exceeded",
             Self::Recipients(_) => "recipients",
             Self::OutdatedSlot { .. } => "outdated-slot",

@@ -146,7 +146,8 @@ impl Kind {
     }
 
     /// The byte of a header that states the kind.
-    pub(crate) fn byte(self) -> u8 {
+    #[must_use]
+    pub fn byte(self) -> u8 {
         match self {
             Self::Record => 0x01,
             Self::StreamInline => 0x02,
@@ -168,7 +169,8 @@ impl Kind {
     }
 
     /// Whether files of the kind are this crate's own (FORMAT §2, kinds 0x04 to 0x0A): never a record of an application.
-    pub(crate) fn is_own(self) -> bool {
+    #[must_use]
+    pub fn is_own(self) -> bool {
         (0x04..=0x0A).contains(&self.byte())
     }
 }
@@ -191,69 +193,11 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a slot of a header names: the scheme of a provider and the id of its key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SlotId {
-    /// The scheme's number (FORMAT §4).
-    pub scheme: u8,
-    /// The key's id in that scheme.
-    pub key_id: Vec<u8>,
-}
-
-impl From<KeyId> for SlotId {
-    /// The slot of a keyring's master key.
-    fn from(id: KeyId) -> Self {
-        Self {
-            scheme: 0x01,
-            key_id: id.as_bytes().to_vec(),
-        }
-    }
-}
-
-impl fmt::Display for SlotId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = Hex(&self.key_id);
-        match self.scheme {
-            0x01 => write!(f, "keyring {id}"),
-            0x02 => f.write_str("passphrase"),
-            0xF0 => match split_external(&self.key_id) {
-                // ASCII may command a terminal, and nothing has verified this.
-                Some((name, id)) => write!(f, "{} {}", name.escape_debug(), Hex(id)),
-                None => write!(f, "external {id}"),
-            },
-            scheme => write!(f, "scheme {scheme:#04x} {id}"),
-        }
-    }
-}
-
-// FORMAT §4, scheme 0xF0: u8 len ‖ reverse-DNS name ‖ id
-/// The name and the id of an external provider's key id, where it is one.
-pub(crate) fn split_external(key_id: &[u8]) -> Option<(&str, &[u8])> {
-    let (len, rest) = key_id.split_first()?;
-    let (name, id) = rest.split_at_checked(usize::from(*len))?;
-    let name = std::str::from_utf8(name).ok()?;
-    (!name.is_empty() && name.is_ascii() && !id.is_empty()).then_some((name, id))
-}
-
-struct Hex<'a>(&'a [u8]);
+/// Bytes in hexadecimal.
+pub(super) struct Hex<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// Several slots in one line.
-pub(super) struct Listed<'a>(pub(super) &'a [SlotId]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, slot) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str(", ")?;
-            }
-            write!(f, "{slot}")?;
-        }
-        Ok(())
     }
 }

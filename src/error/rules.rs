@@ -59,6 +59,15 @@ pub enum Malformed {
     /// An external slot's key id is not a name and an id.
     #[error("an external slot's key id is not a reverse-DNS name and an id")]
     ExternalKeyId,
+    /// A text in a slot's key id is not UTF-8, or has control characters.
+    #[error("a text in a slot's key id is not UTF-8 or has control characters")]
+    SlotText,
+    /// A number in a slot's key id is one that no key has.
+    #[error("a number in a slot's key id is 0")]
+    SlotNumber,
+    /// A compartment's slot has another beside it, or stands in a file of this crate's own.
+    #[error("a compartment's slot that does not stand alone, or in a kind that has none")]
+    CompartmentSlot,
     /// The labels take more than 4,096 bytes.
     #[error("labels longer than 4,096 bytes")]
     LabelsLength,
@@ -146,12 +155,24 @@ pub enum KeyringRule {
     /// A key that is not destroyed has no material, or a destroyed one has some.
     #[error("a key's material does not fit its state")]
     Material,
-    /// The content is older than what this process has read before: a key is missing, or its state went back.
-    #[error("older than what was read before")]
-    Older,
-    /// The envelope is not labelled as a keyring.
-    #[error("not labelled as a keyring")]
-    Label,
+    /// The number in the data key id is 0 or greater than the revision.
+    #[error("the number in the data key id does not fit the revision")]
+    DataKeyRevision,
+    /// The list of the hashes of earlier revisions does not have the length that the revision demands.
+    #[error("the list of earlier revisions has the wrong length")]
+    Before,
+    /// The lease is not 1 to 86,400 seconds.
+    #[error("the lease is not 1 to 86,400 seconds")]
+    Lease,
+    /// A recipient's public text is not as the format says, or stands there twice.
+    #[error("a recipient's public text is not as the format says, or stands there twice")]
+    Recipients,
+    /// The recipients are not those of the header's slots of scheme 0x03.
+    #[error("the recipients are not those that have a slot")]
+    RecipientsDiffer,
+    /// An index key is not as the format says.
+    #[error("an index key is not as the format says")]
+    IndexKeys,
 }
 
 /// What was authenticated and did not verify.
@@ -262,37 +283,57 @@ pub enum Limit {
     /// A file of this crate's own: 16 MiB, 64 KiB for a compartment's entry.
     #[error("a keyring, evidence or identity of 16 MiB, or a compartment's entry of 64 KiB")]
     OwnFile,
+    /// Slots of one key service in a header: 4.
+    #[error("four slots of one key service in a header")]
+    NetworkSlots,
+    /// The work that this reader grants Argon2id.
+    #[error("the work granted to a passphrase's Argon2id")]
+    PassphraseWork,
     /// The memory that this reader grants Argon2id.
     #[error("the memory granted to a passphrase's Argon2id")]
     PassphraseMemory,
 }
 
-/// Why evidence does not show that a key is out of use.
+/// Why evidence does not permit the destruction of a key (FORMAT §9.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvidenceFault {
-    /// The envelope is not labelled as evidence, or its content is not as this version writes it.
-    #[error("not evidence that this version knows")]
+    /// Its content is not as the format says.
+    #[error("its content is not as the format says")]
     Content,
-    /// It is about another key.
-    #[error("it is about another key")]
+    /// A later version wrote it.
+    #[error("a later version of this crate wrote it")]
+    Newer,
+    /// It is about another key, or about a key that is no master key of a keyring.
+    #[error("it is about another key, or about no master key of a keyring")]
     OtherKey,
+    /// It is about a key of another keyring.
+    #[error("it is about another keyring, although the key may be the same")]
+    OtherKeyring,
+    /// The keyring is at an older revision than the one that the scan has seen.
+    #[error("its scan has seen a later revision of the keyring than this one")]
+    OlderKeyring,
     /// A header, or a row, still has a slot of the key.
     #[error("the key is still in use")]
     InUse,
-    /// Something could not be opened under another key, or not be read.
-    #[error("not everything was opened under another key")]
-    NotAllOpened,
-    /// In one of the places nothing was opened: the wrong one, an empty one, or one that is not mounted.
-    #[error("in one of the places nothing was opened")]
-    NothingOpened,
-    /// Its scan began longer ago than allowed, or in the future.
+    /// Something was found that is not accepted, or accepted that was not found, or in another number.
+    #[error("what was found is not exactly what was accepted")]
+    Found,
+    /// It speaks of no place.
+    #[error("it speaks of no place")]
+    NoPlaces,
+    /// Its scan began longer ago than allowed.
     #[error("its scan is too old")]
     TooOld,
-    /// Its scan began too soon after the last rotation: what was begun before may have been sealed under the key since.
-    #[error("its scan began too soon after the last rotation")]
+    /// Its scan ended in the future, or before it began.
+    #[error("its scan ended in the future, or before it began: a clock is wrong")]
+    Clock,
+    /// The key, or the keyring's file, changed after the time that the scan relies on.
+    #[error("the key has changed since the time from which the scan counts")]
+    ChangedSince,
+    /// Its scan began before the settling time was over.
+    #[error(
+        "its scan began before the settling time was over: a process may have encrypted under the key since"
+    )]
     TooSoon,
-    /// There are more payloads of detached headers than such headers that were opened.
-    #[error("there are more detached payloads than detached headers that were opened")]
-    HeadersElsewhere,
 }

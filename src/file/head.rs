@@ -23,7 +23,6 @@ const STEPS: [usize; 3] = [
 ];
 /// What a record in text form begins with (FORMAT §8).
 const TEXT: &[u8] = b"UEhJRQEB";
-
 /// What a sealed file says about itself. **Nothing of it is verified**: without a key it is a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,7 +57,7 @@ impl FileInspection {
 
 /// What was read of the head of a file.
 pub(crate) struct Head {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     is_text: bool,
     /// What is wrong with a text.
     fault: Option<Malformed>,
@@ -101,6 +100,19 @@ impl Head {
             read => metadata.len().max(read),
         };
         Ok(Self::of(bytes, file_bytes, modified))
+    }
+
+    /// The head of something of which only the first bytes are in memory.
+    pub(crate) fn of_first(bytes: &[u8], length: u64) -> Self {
+        Self::of(bytes.to_vec(), length, None)
+    }
+
+    /// How many bytes more than what is there may be needed, if they may.
+    pub(crate) fn wanted(bytes: &[u8], length: u64) -> Option<usize> {
+        if bytes.len() as u64 >= length || holds_header(bytes) {
+            return None;
+        }
+        STEPS.into_iter().find(|step| *step > bytes.len())
     }
 
     /// The head of an envelope in memory.
@@ -216,19 +228,13 @@ impl Head {
         }
     }
 
-    /// Whether it begins as the payload of a detached header does. A claim, as everything that was read without a key.
-    pub(crate) fn looks_like_payload(&self) -> bool {
-        let header = self.bytes.first_chunk::<HEADER_LEN>();
-        header.is_some_and(|header| stated_segment_length(header).is_ok())
-    }
-
     /// Whether it is a record as bytes.
     pub(crate) fn is_record(&self) -> bool {
         let whole = Header::parse(&self.bytes);
         !self.is_text && whole.is_ok_and(|(header, _)| header.kind().is_record_like())
     }
 
-    fn parse(&self) -> Result<Found<'_>> {
+    pub(super) fn parse(&self) -> Result<Found<'_>> {
         if let Some(fault) = self.fault {
             return Err(fault.into());
         }
@@ -295,7 +301,7 @@ impl Head {
 }
 
 /// What a head holds.
-enum Found<'a> {
+pub(super) enum Found<'a> {
     Whole(Header<'a>),
     Blocks(Candidates<'a>),
 }

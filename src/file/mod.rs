@@ -5,6 +5,7 @@ mod change;
 mod decrypt;
 mod encrypt;
 mod head;
+mod head_scan;
 mod in_place;
 mod inspect;
 mod message;
@@ -27,6 +28,7 @@ pub use decrypt::{decrypt_file, decrypt_from, decrypt_read, decrypt_to, verify_f
 pub use encrypt::{FileReport, encrypt_file, encrypt_from, encrypt_read};
 pub use head::FileInspection;
 pub(crate) use head::Head;
+pub(crate) use head_scan::{PayloadHead, StreamProof};
 pub use inspect::inspect_file;
 pub use options::FileOptions;
 pub(crate) use options::threads_or_cores;

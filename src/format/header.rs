@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::codec::{Input, before};
 use super::limits::{BLOCK_STEP, MAX_BLOCK, MAX_HEADER, MAX_LABELS, MAX_SLOTS};
 use super::pairs;
-use super::slot::{Slot, SlotList, refuse_pair, slots_in};
+use super::slot::{COMPARTMENT, Slot, SlotList, refuse_pair, slots_in};
 pub(crate) use crate::error::Kind;
 use crate::error::{Error, Limit, Malformed, Result};
 
@@ -72,7 +72,7 @@ impl<'a> Header<'a> {
         }
         let bindings_tag = optional(flags & FLAG_BINDINGS != 0, &mut input)?;
         let at_slots = input.rest();
-        parse_slots(&mut input, slot_count, bytes.len())?;
+        parse_slots(&mut input, kind, slot_count, bytes.len())?;
         let slots = before(at_slots, input.rest());
         let tag = input.array()?;
         let bytes = before(bytes, input.rest());
@@ -307,12 +307,16 @@ fn parse_labels<'a>(input: &mut Input<'a>) -> Result<&'a [u8]> {
     Ok(before(whole, input.rest()))
 }
 
-fn parse_slots(input: &mut Input<'_>, count: u8, available: usize) -> Result<()> {
+fn parse_slots(input: &mut Input<'_>, kind: Kind, count: u8, available: usize) -> Result<()> {
     let first = input.rest();
     for index in 0..count {
         let slot = Slot::parse(input)?;
         if available - input.rest().len() + TAG_LEN > MAX_HEADER {
             return Err(Malformed::HeaderLength.into());
+        }
+        // FORMAT §10: 0x0A on a kind other than 0x01 to 0x03 is malformed.
+        if slot.scheme() == COMPARTMENT && kind.is_own() {
+            return Err(Malformed::CompartmentSlot.into());
         }
         let mut earlier = Input::new(first);
         for _ in 0..index {

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::MasterKey;
+use super::journal::Journal;
 use crate::error::{Error, KeyId, KeyState, KeyringRule, Malformed, Result};
-
-/// Fields of a keyring's file that this version does not know, kept for the next writer.
-pub(crate) type Unknown = serde_json::Map<String, serde_json::Value>;
+use crate::format::json::Object;
 
 /// The keys of a keyring while they are changed: what [`KeyringFile::update`](crate::KeyringFile::update) hands to its closure.
 ///
 /// Nothing can be sealed with it, so that no envelope is ever under a key that is not stored yet.
-#[derive(Clone)]
 pub struct KeyringEdit {
     entries: Vec<Entry>,
-    pub(crate) unknown: Unknown,
+    pub(crate) journal: Journal,
 }
 
 /// One key of a keyring.
@@ -25,7 +23,8 @@ pub(crate) struct Entry {
     pub(crate) info: KeyInfo,
     /// None once destroyed.
     pub(crate) key: Option<Arc<MasterKey>>,
-    pub(crate) unknown: Unknown,
+    /// Fields that this version does not know, kept for the next writer.
+    pub(crate) unknown: Object,
 }
 
 /// What a keyring knows about one of its keys, beside the key.
@@ -51,14 +50,14 @@ impl KeyringEdit {
     pub(super) fn of(key: MasterKey, label: &str) -> Self {
         let mut edit = Self {
             entries: Vec::new(),
-            unknown: Unknown::new(),
+            journal: Journal::default(),
         };
         edit.push(key, label);
         edit
     }
 
     /// The keyring that a file holds.
-    pub(crate) fn from_entries(entries: Vec<Entry>, unknown: Unknown) -> Result<Self> {
+    pub(crate) fn from_entries(entries: Vec<Entry>, journal: Journal) -> Result<Self> {
         let rule = |rule| Err(Malformed::Keyring(rule).into());
         let is_active = |entry: &&Entry| entry.info.state == KeyState::Active;
         if entries.iter().filter(is_active).count() != 1 {
@@ -77,7 +76,7 @@ impl KeyringEdit {
                 return rule(KeyringRule::DuplicateId);
             }
         }
-        Ok(Self { entries, unknown })
+        Ok(Self { entries, journal })
     }
 
     /// The keys, oldest first.
@@ -96,11 +95,23 @@ impl KeyringEdit {
     /// Makes a key from elsewhere the active one; the one that was active becomes deactivated.
     ///
     /// # Errors
-    /// [`Error::Misuse`] where the keyring has, or had, a key of this id.
+    /// [`Error::Misuse`] if the keyring has, or had, a key of this id, or holds the same key under another id.
     pub fn rotate_to(&mut self, key: MasterKey, label: &str) -> Result<KeyId> {
         let id = key.id();
         if self.entry(id).is_some() {
             return Err(Error::Misuse("the keyring already has a key of this id"));
+        }
+        // Under another id, a key that leaked or was moved off would wrap again. All are compared, in constant time.
+        let is_held = self.entries.iter().fold(false, |held, entry| {
+            let same = |held: &Arc<MasterKey>| {
+                crate::crypto::equal(held.secret().as_bytes(), key.secret().as_bytes())
+            };
+            held | entry.key.as_ref().is_some_and(same)
+        });
+        if is_held {
+            return Err(Error::Misuse(
+                "the keyring already holds this key, under another id",
+            ));
         }
         for entry in &mut self.entries {
             if entry.info.state == KeyState::Active {
@@ -181,13 +192,25 @@ impl KeyringEdit {
             ],
             KeyState::Destroyed,
         )?;
+        // FORMAT §9.2: when a key is destroyed, its entry's unknown fields are erased.
         if let Some(entry) = self.entry_mut(id) {
             entry.key = None;
+            entry.unknown = Object::default();
         }
         Ok(())
     }
 
-    // FORMAT §9: the key's entry then holds the SHA-256 of the evidence's envelope.
+    // FORMAT §9.2: how long a process may wrap without confirming that the file is still the one that it has read.
+    /// Sets the lease: within it, every process that holds the keyring confirms that the file is still the one it has read, or
+    /// wraps nothing.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if it is not a number of whole seconds from 1 to 86,400.
+    pub fn set_lease(&mut self, lease: Duration) -> Result<()> {
+        self.journal.set_lease(lease, now())
+    }
+
+    // FORMAT §9.4: the key's entry then holds the SHA-256 of the evidence's plaintext.
     /// Destroys a key's material, and records the evidence that it was out of use.
     pub(crate) fn destroy_on_evidence(&mut self, id: KeyId, digest: [u8; 32]) -> Result<()> {
         // What it was once destroyed on stays.
@@ -210,19 +233,37 @@ impl KeyringEdit {
         Ok(entry.info.state)
     }
 
-    /// When the active key came to be: since then, at the latest, no other wraps.
-    pub(crate) fn last_rotation(&self) -> Option<SystemTime> {
-        let mut entries = self.entries.iter();
-        let active = entries.find(|entry| entry.info.state == KeyState::Active)?;
-        Some(active.info.created)
+    /// The same once more. Not for everybody: a copy put back later would bring destroyed keys back.
+    pub(crate) fn copied(&self) -> Self {
+        Self {
+            entries: self.entries.clone(),
+            journal: self.journal.clone(),
+        }
     }
 
-    /// Whether this may come after `before`: no key is missing, and none went back to a state that it cannot go back to.
+    /// Whether a change has changed nothing.
+    pub(crate) fn is_same(&self, before: &Self) -> bool {
+        let same = |(new, old): (&Entry, &Entry)| {
+            new.info == old.info
+                && new.unknown == old.unknown
+                && match (&new.key, &old.key) {
+                    (Some(new), Some(old)) => Arc::ptr_eq(new, old),
+                    (new, old) => new.is_none() && old.is_none(),
+                }
+        };
+        self.entries.len() == before.entries.len()
+            && self.entries.iter().zip(&before.entries).all(same)
+            && self.journal.is_same(&before.journal)
+    }
+
+    /// Whether this may come after `before`: it is the same keyring, no key is missing, and none went back to a state that it cannot
+    /// go back to.
     pub(crate) fn follows(&self, before: &Self) -> bool {
-        before.entries.iter().all(|old| {
-            self.entry(old.info.id)
-                .is_some_and(|new| may_become(&old.info, &new.info))
-        })
+        self.journal.id == before.journal.id
+            && before.entries.iter().all(|old| {
+                self.entry(old.info.id)
+                    .is_some_and(|new| may_become(&old.info, &new.info))
+            })
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -271,7 +312,7 @@ impl KeyringEdit {
                 evidence: None,
             },
             key: Some(Arc::new(key)),
-            unknown: Unknown::new(),
+            unknown: Object::default(),
         });
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use super::edit::{Entry, KeyInfo, KeyringEdit};
+use super::lease::{Busy, Clock, Home, Lease, Moment};
 use super::{DataKey, KeyProvider, MasterKey, Recognition, UnwrapContext, WrapContext};
 use crate::error::{Error, KeyId, KeyState, Malformed, Result};
 use crate::format::slot::{KEYRING, Slot, WrappedKey};
@@ -11,7 +13,8 @@ use crate::format::slot::{KEYRING, Slot, WrappedKey};
 /// Versioned master keys with a state each, of which exactly one is active. It is a [`KeyProvider`].
 ///
 /// It is a shared handle: clones, and the ciphers that were made with it, see its changes at once. A keyring that a
-/// [`KeyringFile`](crate::KeyringFile) hands out is changed through that file alone.
+/// [`KeyringFile`](crate::KeyringFile) hands out is changed through that file alone, and it has a *lease*: if it was not confirmed
+/// within that time to be what the file holds, it confirms by itself, and if it cannot, it wraps nothing.
 ///
 /// ```
 /// use phi_envelope::{Context, EnvelopeCipher, KeyState, Keyring};
@@ -31,7 +34,8 @@ pub struct Keyring(Arc<Shared>);
 
 struct Shared {
     keys: RwLock<KeyringEdit>,
-    in_file: bool,
+    /// Of a keyring that a file holds.
+    lease: Option<Lease>,
 }
 
 impl Keyring {
@@ -46,7 +50,7 @@ impl Keyring {
     /// A keyring of one active key from elsewhere, in memory alone.
     #[must_use]
     pub fn from_master_key(key: MasterKey, label: &str) -> Self {
-        Self::new(KeyringEdit::of(key, label), false)
+        Self::new(KeyringEdit::of(key, label), None)
     }
 
     /// What the keyring knows about its keys, oldest first.
@@ -61,6 +65,36 @@ impl Keyring {
     /// None: a keyring has an active key.
     pub fn active(&self) -> Result<KeyId> {
         self.read(|keys| Ok(keys.active()?.id()))
+    }
+
+    /// The id of the keyring: 16 random bytes. None for one in memory alone.
+    #[must_use]
+    pub fn id(&self) -> Option<[u8; 16]> {
+        self.in_home(|keys| keys.journal.id)
+    }
+
+    /// Which version of the file's keyring this is: 1 when it was made, one more at each change. None for one in memory alone.
+    #[must_use]
+    pub fn revision(&self) -> Option<u64> {
+        self.in_home(|keys| keys.journal.revision)
+    }
+
+    /// How long it wraps without confirming that it is what the file holds. None for one in memory alone.
+    #[must_use]
+    pub fn lease(&self) -> Option<Duration> {
+        self.in_home(|keys| keys.journal.lease)
+    }
+
+    /// When the lease was last changed, if it was.
+    #[must_use]
+    pub fn lease_changed(&self) -> Option<SystemTime> {
+        self.read(|keys| keys.journal.lease_changed)
+    }
+
+    /// When the last look began that found it to be what the file holds. None before the first, and for one in memory alone.
+    #[must_use]
+    pub fn last_confirmed(&self) -> Option<SystemTime> {
+        self.0.lease.as_ref()?.last_confirmed()
     }
 
     /// [`KeyringEdit::rotate`], at once.
@@ -120,40 +154,68 @@ impl Keyring {
     }
 
     /// A keyring that a file holds, and that only the file changes.
-    pub(crate) fn in_file(keys: KeyringEdit) -> Self {
-        Self::new(keys, true)
+    pub(crate) fn in_file(keys: KeyringEdit, home: Arc<dyn Home>, clock: Clock) -> Self {
+        Self::new(keys, Some(Lease::new(home, clock)))
     }
 
-    /// Replaces the keys by what a file durably holds.
-    pub(crate) fn publish(&self, keys: KeyringEdit) {
-        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    /// Replaces the keys by what a file durably holds, unless they are those of a later revision. The lease begins at `before`, a
+    /// moment from before the file was looked at, or is over where that is none.
+    pub(crate) fn publish(&self, keys: KeyringEdit, before: Option<Moment>) {
+        let mut held = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.journal.revision >= held.journal.revision {
+            *held = keys;
+            self.confirmed(before);
+        }
+    }
+
+    /// The file holds what this keyring holds, as a look that began at `before` has shown.
+    pub(crate) fn confirmed(&self, before: Option<Moment>) {
+        if let Some(lease) = &self.0.lease {
+            lease.confirmed(before);
+        }
+    }
+
+    /// Whoever reads with this keyring goes on without a look at its file until this is dropped.
+    pub(crate) fn begin_change(&self) -> Option<Busy<'_>> {
+        self.0.lease.as_ref().map(Lease::begin_change)
     }
 
     /// The keys as they are now, to be changed and stored.
     pub(crate) fn snapshot(&self) -> KeyringEdit {
-        self.read(Clone::clone)
+        self.read(KeyringEdit::copied)
     }
 
-    fn new(keys: KeyringEdit, in_file: bool) -> Self {
-        Self(Arc::new(Shared {
-            keys: RwLock::new(keys),
-            in_file,
-        }))
-    }
-
-    // A panic elsewhere cannot leave the keys half changed: `edit` and `publish` replace them whole.
-    fn read<T>(&self, look: impl FnOnce(&KeyringEdit) -> T) -> T {
+    /// Looks at what the keyring is, without the keys.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&KeyringEdit) -> T) -> T {
+        // A panic elsewhere cannot leave the keys half changed: `edit` and `publish` replace them whole.
         look(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn new(keys: KeyringEdit, lease: Option<Lease>) -> Self {
+        Self(Arc::new(Shared {
+            keys: RwLock::new(keys),
+            lease,
+        }))
+    }
+
+    /// The same keys once more, which then go their own way.
+    #[cfg(test)]
+    pub(crate) fn copied(&self) -> Self {
+        Self::new(self.snapshot(), None)
+    }
+
+    fn in_home<T>(&self, look: impl FnOnce(&KeyringEdit) -> T) -> Option<T> {
+        self.0.lease.as_ref().map(|_| self.read(look))
+    }
+
     fn edit<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
-        if self.0.in_file {
+        if self.0.lease.is_some() {
             return Err(Error::Misuse(
                 "this keyring belongs to a file and is changed by KeyringFile::update",
             ));
         }
         let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = keys.clone();
+        let mut changed = keys.copied();
         let out = change(&mut changed)?;
         *keys = changed;
         Ok(out)
@@ -165,17 +227,36 @@ impl KeyProvider for Keyring {
         let Some(id) = slot_key(slot) else {
             return Recognition::NotMine;
         };
-        self.read(|keys| match keys.entry(id).map(|entry| entry.info.state) {
+        if let Some(lease) = &self.0.lease {
+            // A key that was suspended or compromised elsewhere stops opening within a lease, in a cache as well.
+            lease.confirm_to_read(self);
+        }
+        let state = || self.read(|keys| keys.entry(id).map(|entry| entry.info.state));
+        let mut found = state();
+        if let (None, Some(lease)) = (found, &self.0.lease) {
+            lease.look_for(id, self);
+            found = state();
+        }
+        match found {
             None => Recognition::NotMine,
             Some(KeyState::Active) => Recognition::Current,
             Some(KeyState::Deactivated) => Recognition::Outdated,
             Some(_) => Recognition::Restricted,
-        })
+        }
     }
 
     fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        self.confirm()?;
         let active = self.read(|keys| keys.active().cloned())?;
         active.wrap(key, context)
+    }
+
+    /// Confirms the lease of a keyring that a file holds.
+    fn confirm(&self) -> Result<()> {
+        match &self.0.lease {
+            Some(lease) => lease.confirm_to_wrap(self),
+            None => Ok(()),
+        }
     }
 
     fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {

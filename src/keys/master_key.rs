@@ -72,6 +72,14 @@ impl MasterKey {
         Ok(Self::taken_from(key))
     }
 
+    /// The key of a base64 text, with nothing around it.
+    pub(crate) fn from_base64_strict(text: &str) -> Result<Self> {
+        if text.trim_ascii().len() != text.len() {
+            return Err(Malformed::MasterKeyText.into());
+        }
+        Self::from_base64(text)
+    }
+
     /// The same key under an id that was stored beside it.
     #[must_use]
     pub fn with_id(mut self, id: KeyId) -> Self {

@@ -166,6 +166,12 @@ impl<'a> WrapContext<'a> {
         self.aad
     }
 
+    /// The SHA-256 of [`aad`](Self::aad), for a service that limits or logs what it authenticates.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        derive::wrap_digest(self.aad)
+    }
+
     /// `N` fresh random bytes from the operating system.
     ///
     /// # Errors
@@ -235,6 +241,12 @@ impl<'a> UnwrapContext<'a> {
     #[must_use]
     pub fn aad(&self) -> &[u8] {
         &self.aad
+    }
+
+    /// The SHA-256 of [`aad`](Self::aad), for a service that limits or logs what it authenticates.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        derive::wrap_digest(&self.aad)
     }
 
     /// Whether the cipher was built to open what a compromised key wrapped.

@@ -10,7 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::vec;
 
-use super::tree::{Met, Tree, Walk};
+use super::tree::Tree;
+use super::walk::{Met, Walk};
 use crate::error::Result;
 
 /// Batches that may wait for whoever takes them, for each thread.
@@ -41,6 +42,16 @@ impl<T: Send + 'static> Crew<T> {
         batch: usize,
         work: impl Fn(Met) -> T + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::start_on(tree, |walk| walk, batch, work)
+    }
+
+    /// [`start`](Self::start), on a walk with choices of its own.
+    pub(super) fn start_on(
+        tree: Tree,
+        prepare: impl FnOnce(Walk) -> Walk,
+        batch: usize,
+        work: impl Fn(Met) -> T + Send + Sync + 'static,
+    ) -> Result<Self> {
         let count = tree.thread_count();
         let stop = Arc::new(AtomicBool::new(false));
         let pace = tree.rate().map(Pace::new);
@@ -48,7 +59,7 @@ impl<T: Send + 'static> Crew<T> {
         let batch = if pace.is_some() { 1 } else { batch };
         let shared = Arc::new(Shared {
             pace,
-            walk: Mutex::new(tree.walk()),
+            walk: Mutex::new(prepare(tree.walk())),
             stop: Arc::clone(&stop),
             batch,
         });

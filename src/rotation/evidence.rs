@@ -1,192 +1,240 @@
-//! Evidence that a key is out of use (FORMAT §9): what was opened without it, and what was not.
+//! FORMAT §9.4: evidence that a key is out of use.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
-use super::json::{hex, seconds};
-use super::table::{Table, day, shown};
-use super::uses::{KeyUses, Tally};
-use crate::envelope::{Context, EnvelopeCipher};
-use crate::error::{ContextMismatch, Error, EvidenceFault, KeyId, Result};
-use crate::format::header::Header;
-
-const VERSION: u64 = 1;
+use super::class::{ClassCount, Counts, FindingClass};
+use super::evidence_json as wire;
+use super::json::{hex, path_text};
+use super::table::{Table, bytes, day, shown};
+use crate::envelope::{Context, EnvelopeCipher, NewOwnFile};
+use crate::error::{Kind, Result, SlotId};
+use crate::format::slot::KEYRING;
 
 /// What an [`EvidenceScan`](crate::EvidenceScan) found: whether anything is left that needs a key. `Display` makes a table of it.
 ///
 /// It speaks of the places that were scanned and of the time at which they were. What was elsewhere, a backup or a copy, it does not know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// Version of this content: 1.
-    pub version: u64,
-    /// The id of the key, in hexadecimal.
-    pub key: String,
-    /// When the scan began, in seconds since 1970.
-    pub started: u64,
+    /// The keyring that the key is of; none if the key is one of a key service.
+    pub keyring: Option<KeyringRevision>,
+    /// The key, as a slot names it.
+    pub key: SlotId,
+    /// When the scan began, in seconds since 1970: the earlier of the scanner's clock and the store's.
+    pub began: u64,
     /// When it ended, likewise.
-    pub finished: u64,
+    pub ended: u64,
+    /// Since when the key does not wrap any more: the later of its last change and the last change of the keyring's file.
+    pub settled_since: u64,
     /// What was scanned.
     pub places: Vec<Place>,
-    /// Envelopes whose header opened under another key: files, and rows.
-    pub opened: Tally,
-    /// Those of them that are the header of a stream that lies elsewhere.
-    pub detached_headers: u64,
+    /// Envelopes whose header opened under another key.
+    pub opened: u64,
     /// Envelopes that have a slot of the key.
     pub in_use: u64,
-    /// Envelopes that did not open under another key, and files and folders that could not be read.
-    pub not_opened: u64,
-    /// Files that are not encrypted by this format.
-    pub not_envelopes: Tally,
-    /// Files that look like the payload of a detached header. They are counted against the headers, not matched with them.
-    pub detached_payloads: Tally,
-    /// Symbolic links, pipes, sockets and devices, which were passed over.
-    pub passed_over: u64,
-    /// The first hundred of what is no envelope or was passed over: none of these should hold sealed data in a form of its own.
-    pub others: Vec<String>,
-    /// The keys that the opened headers name. These headers were authenticated.
-    pub keys: KeyUses,
-    /// What is in use or did not open: the first thousand.
+    /// What was seen and not examined, or is in the way otherwise: ten thousand of them at most.
     pub findings: Vec<Finding>,
-    /// Findings that are not listed.
-    pub further_findings: u64,
+    /// The findings that are not listed.
+    pub more: Vec<ClassCount>,
+    /// The findings that the key's owner accepts.
+    pub accepted: Vec<ClassCount>,
+    /// The SHA-256 of the content of the evidence, or of the bytes of the inventory, that this scan was compared with.
+    pub previous: Option<[u8; 32]>,
+}
+
+/// A keyring at one of its revisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyringRevision {
+    /// The id of the keyring.
+    pub id: [u8; 16],
+    /// The revision that was read.
+    pub revision: u64,
+}
+
+impl KeyringRevision {
+    /// The keyring of this id, at this revision.
+    #[must_use]
+    pub const fn new(id: [u8; 16], revision: u64) -> Self {
+        Self { id, revision }
+    }
+}
+
+/// What kind of place was scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PlaceKind {
+    /// Files in folders.
+    Tree,
+    /// Rows of a table.
+    Rows,
+    /// Objects of a store.
+    Objects,
 }
 
 /// A place that was scanned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Place {
     /// Its name, in the caller's words.
     pub name: String,
-    /// Envelopes there whose header opened under another key.
-    pub opened: Tally,
+    /// The bytes of the name in base64, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_base64: Option<String>,
+    /// What kind of place it is.
+    pub kind: PlaceKind,
+    /// Envelopes that were seen there.
+    pub envelopes: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
-/// Something that speaks against destroying a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Something that speaks against the destruction of a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The file, or the place and the id of the row.
-    pub what: String,
+    /// The class of it.
+    pub class: FindingClass,
+    /// The file, or the place and the id of the row. What would command a terminal is escaped.
+    pub path: String,
+    /// The bytes of the path in base64, if it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_base64: Option<String>,
     /// What is the matter with it.
-    pub why: String,
+    pub rule: String,
+}
+
+impl Finding {
+    pub(super) fn new(class: FindingClass, path: &Path, rule: &str) -> Self {
+        let (text, path_base64) = path_text(path);
+        Self {
+            class,
+            path: shown(&text),
+            path_base64,
+            rule: shown(rule),
+        }
+    }
+}
+
+/// An evidence's content, and what it is known by.
+pub(super) struct Content {
+    pub(super) evidence: Evidence,
+    /// The SHA-256 of the plaintext, which a rewrap does not change.
+    pub(super) digest: [u8; 32],
 }
 
 impl Evidence {
-    pub(super) fn new(key: KeyId) -> Self {
-        Self {
-            version: VERSION,
-            key: key.to_string(),
-            started: seconds(SystemTime::now()),
-            finished: 0,
-            places: Vec::new(),
-            opened: Tally::default(),
-            detached_headers: 0,
-            in_use: 0,
-            not_opened: 0,
-            not_envelopes: Tally::default(),
-            detached_payloads: Tally::default(),
-            passed_over: 0,
-            others: Vec::new(),
-            keys: KeyUses::default(),
-            findings: Vec::new(),
-            further_findings: 0,
+    /// How many findings each class has.
+    #[must_use]
+    pub fn found(&self) -> Vec<ClassCount> {
+        let mut counts = Counts::default();
+        for finding in &self.findings {
+            counts.add(finding.class, 1);
         }
+        for more in &self.more {
+            counts.add(more.class, more.count);
+        }
+        counts.list()
     }
 
-    /// Whether everything that was scanned opened under another key, something did in each place, and no detached payload is without
-    /// its header.
+    /// Whether nothing that was scanned needs the key, and nothing was found that speaks against its destruction but what is accepted.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let mut accepted = self.accepted.clone();
+        accepted.sort_by_key(|accepted| accepted.class);
+        self.in_use == 0 && !self.places.is_empty() && accepted == self.found()
+    }
+
+    /// Envelopes in all places.
+    #[must_use]
+    pub fn envelopes(&self) -> u64 {
+        let all = self.places.iter().map(|place| place.envelopes);
+        all.fold(0, u64::saturating_add)
+    }
+
+    // FORMAT §2: evidence is a file of kind 0x05.
+    /// Seals it, for those whom the cipher writes for. Whoever opens it again names its providers for this file alone: never all that a
+    /// cipher for data reads with.
     ///
     /// # Errors
-    /// [`Error::Evidence`] with what speaks against it.
-    pub fn check(&self) -> Result<()> {
-        let fault = if self.in_use > 0 {
-            EvidenceFault::InUse
-        } else if self.not_opened > 0 {
-            EvidenceFault::NotAllOpened
-        } else if self.detached_payloads.files > self.detached_headers {
-            EvidenceFault::HeadersElsewhere
-        } else if self.places.is_empty() || self.places.iter().any(|it| it.opened.files == 0) {
-            EvidenceFault::NothingOpened
-        } else {
-            return Ok(());
-        };
-        Err(fault.into())
-    }
-
-    /// Whether it is about this key, and its scan began within `age` before `now`.
-    pub(super) fn check_subject(&self, key: KeyId, age: Duration, now: SystemTime) -> Result<()> {
-        if self.key != hex(key.as_bytes()) {
-            return Err(EvidenceFault::OtherKey.into());
-        }
-        match now.duration_since(self.begun()?) {
-            Ok(since) if since <= age => Ok(()),
-            _ => Err(EvidenceFault::TooOld.into()),
-        }
-    }
-
-    /// When the scan began.
-    pub(super) fn begun(&self) -> Result<SystemTime> {
-        let begun = UNIX_EPOCH.checked_add(Duration::from_secs(self.started));
-        Ok(begun.ok_or(EvidenceFault::Content)?)
-    }
-
-    // FORMAT §9: a record envelope with the one label `phi-envelope` = `evidence/1`, JSON inside.
-    /// Seals it, for those whom the cipher writes for.
-    ///
-    /// Keep it as it is: the keyring's file records its SHA-256, and a rewrap would change it. So it opens as long as the keys it is sealed
-    /// under last; let it have a recipient that outlives them.
-    ///
-    /// # Errors
-    /// As [`EnvelopeCipher::encrypt`].
+    /// [`Error::Recipients`](crate::Error::Recipients) if a slot would not show who made it; those of
+    /// [`EnvelopeCipher::encrypt`]; [`Limit::OwnFile`](crate::Limit::OwnFile).
     pub fn seal(&self, cipher: &EnvelopeCipher) -> Result<Vec<u8>> {
-        let json = serde_json::to_vec(self).map_err(|_| EvidenceFault::Content)?;
-        cipher.encrypt(json, &labels()?)
+        Ok(self.seal_with_digest(cipher)?.0)
     }
 
-    /// Opens what [`seal`](Self::seal) sealed.
+    pub(super) fn seal_with_digest(&self, cipher: &EnvelopeCipher) -> Result<(Vec<u8>, [u8; 32])> {
+        let json = self.to_json()?;
+        let new = NewOwnFile {
+            kind: Kind::Evidence,
+            generation: 0,
+            revision: None,
+            context: &Context::new(),
+        };
+        let sealed = cipher.seal_own(&new, &json)?;
+        Ok((sealed, Sha256::digest(&json).into()))
+    }
+
+    /// Opens what [`seal`](Self::seal) sealed, with the providers that the caller names for it.
     ///
     /// # Errors
-    /// Those of opening a record, and [`Error::Evidence`] where it holds no evidence.
+    /// Those of opening a record; [`Malformed::OtherKind`](crate::Malformed::OtherKind) for another kind of file;
+    /// [`Error::MakerUnknown`](crate::Error::MakerUnknown); [`Error::Evidence`](crate::Error::Evidence) if its content is not as
+    /// the format says.
     pub fn open(cipher: &EnvelopeCipher, envelope: impl AsRef<[u8]>) -> Result<Self> {
-        let (envelope, labels) = (envelope.as_ref(), labels()?);
-        let no_evidence = |error| match error {
-            Error::ContextMismatch(
-                ContextMismatch::LabelsDiffer | ContextMismatch::BindingsMissing,
-            ) => EvidenceFault::Content.into(),
-            error => error,
-        };
-        let json = cipher.decrypt(envelope, &labels).map_err(no_evidence)?;
-        labels
-            .check_exact_labels(&Header::parse(envelope)?.0)
-            .map_err(no_evidence)?;
-        match serde_json::from_slice::<Self>(&json) {
-            Ok(evidence) if evidence.version == VERSION => Ok(evidence),
-            _ => Err(EvidenceFault::Content.into()),
-        }
+        Ok(Self::open_content(cipher, envelope.as_ref())?.evidence)
+    }
+
+    pub(super) fn open_content(cipher: &EnvelopeCipher, envelope: &[u8]) -> Result<Content> {
+        let opened = cipher.open_own(Kind::Evidence, envelope, &Context::new())?;
+        Ok(Content {
+            evidence: wire::parse(&opened.content)?,
+            digest: Sha256::digest(&*opened.content).into(),
+        })
+    }
+
+    /// The JSON of FORMAT §9.4.
+    pub(super) fn to_json(&self) -> Result<Zeroizing<Vec<u8>>> {
+        wire::write(self)
+    }
+}
+
+impl Serialize for Evidence {
+    /// As the format lays it out.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        wire::Wire::of(self).serialize(serializer)
     }
 }
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "key {}, on {}", shown(&self.key), day(self.started))?;
-        let count = |files| Tally { files, bytes: 0 }.cells();
+        let key = match self.key.scheme {
+            KEYRING => hex(&self.key.key_id),
+            _ => self.key.to_string(),
+        };
+        writeln!(f, "key {}, on {}", shown(&key), day(self.began))?;
         let mut table = Table::new(&["", "count", "bytes"]);
         for place in &self.places {
-            let name = format!("opened under another key in {}", place.name);
-            table.row(&name, place.opened.cells());
+            let cells = [place.envelopes.to_string(), bytes(place.bytes)];
+            table.row(&format!("envelopes in {}", place.name), cells);
         }
-        table.row("STILL UNDER THE KEY", count(self.in_use));
-        table.row("NOT OPENED", count(self.not_opened));
-        table.row("not envelopes", self.not_envelopes.cells());
-        table.row("detached payloads", self.detached_payloads.cells());
-        table.row("links and special files", count(self.passed_over));
+        table.row("opened under another key", [self.opened.to_string()]);
+        table.row("STILL UNDER THE KEY", [self.in_use.to_string()]);
+        for found in self.found() {
+            let accepted = self.accepted.contains(&found);
+            let name = format!(
+                "{}: {}",
+                if accepted { "accepted" } else { "FOUND" },
+                found.class
+            );
+            table.row(&name, [found.count.to_string()]);
+        }
         write!(f, "{table}")
     }
-}
-
-fn labels() -> Result<Context> {
-    Context::new().label("phi-envelope", "evidence/1")
 }

@@ -10,15 +10,18 @@ use serde::{Serialize, Serializer};
 use super::crew::{Crew, Progress};
 use super::json::{self, Slots};
 use super::look::{Content, InventoryEntry, look};
-use super::table::{Table, day};
+use super::table::{Table, day, shown};
 use super::tree::Tree;
 use super::uses::{KeyUses, Tally};
 use crate::disk::Disk;
-use crate::error::{Error, Malformed, Result, SlotId};
+use crate::envelope::KeyringFile;
+use crate::error::{Error, KeyState, Kind, Malformed, Result, SlotId};
 use crate::format::slot::PASSPHRASE;
 
 /// Files that a thread takes at once.
 const BATCH: usize = 64;
+/// Readable keyrings that are named.
+const MOST_KEYRINGS: usize = 1000;
 
 /// Sorts files by whether these keys open them: the facts for an assessment after a theft, and no judgement of it.
 ///
@@ -47,9 +50,50 @@ pub fn exposure(tree: Tree, keys: impl IntoIterator<Item = SlotId>) -> Result<Ex
         summary: ExposureSummary::new(),
         began: Instant::now(),
         crew: Crew::start(tree, BATCH, move |met| {
-            let (entry, _) = look(&Disk::default(), met, |_| ());
+            let (entry, _) = look(&Disk::default(), met);
             sort(entry, &keys)
         })?,
+    })
+}
+
+/// The keys that whoever has `stolen` has in turn: those in each of these keyrings' files that a key of his opens, and so on. A keyring's
+/// file that was stolen is opened for that by its owner.
+///
+/// ```no_run
+/// use phi_envelope::{KeyringFile, Passphrase, exposure_through};
+///
+/// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
+/// let stolen = exposure_through([file.slots()[0].clone()], [&file]);
+/// assert!(stolen.len() > 1); // its master keys too
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+pub fn exposure_through<'a>(
+    stolen: impl IntoIterator<Item = SlotId>,
+    keyrings: impl IntoIterator<Item = &'a KeyringFile>,
+) -> Vec<SlotId> {
+    let mut stolen: Vec<_> = stolen.into_iter().collect();
+    let mut closed: Vec<_> = keyrings.into_iter().collect();
+    loop {
+        let opens = |file: &&KeyringFile| file.slots().iter().any(|slot| is_among(slot, &stolen));
+        let (opened, rest): (Vec<_>, Vec<_>) = closed.into_iter().partition(opens);
+        if opened.is_empty() {
+            return stolen;
+        }
+        for key in opened.iter().flat_map(|file| file.keyring().keys()) {
+            let slot = SlotId::from(key.id);
+            if key.state != KeyState::Destroyed && !stolen.contains(&slot) {
+                stolen.push(slot);
+            }
+        }
+        closed = rest;
+    }
+}
+
+/// Whether one of these keys is that of a slot. One of scheme 2 without an id stands for all passphrases.
+fn is_among(slot: &SlotId, keys: &[SlotId]) -> bool {
+    keys.iter().any(|key| {
+        let any = key.scheme == PASSPHRASE && key.key_id.is_empty();
+        key.scheme == slot.scheme && (any || key.key_id == slot.key_id)
     })
 }
 
@@ -113,6 +157,8 @@ pub struct ExposureEntry {
     pub generation: Option<u32>,
     /// Whether the keys open it.
     pub exposed: Exposed,
+    /// Whether it is a keyring: the keys that are in it open more in turn.
+    pub is_keyring: bool,
 }
 
 /// Whether keys open a file.
@@ -136,16 +182,12 @@ pub enum Exposed {
 }
 
 fn sort(entry: InventoryEntry, keys: &[SlotId]) -> ExposureEntry {
-    let is_stolen = |slot: &SlotId| {
-        keys.iter().any(|key| {
-            let any = key.scheme == PASSPHRASE && key.key_id.is_empty();
-            key.scheme == slot.scheme && (any || key.key_id == slot.key_id)
-        })
-    };
-    let mut generation = None;
+    let is_stolen = |slot: &SlotId| is_among(slot, keys);
+    let (mut generation, mut is_keyring) = (None, false);
     let exposed = match entry.content {
         Content::Envelope(found) => {
             generation = Some(found.header.generation);
+            is_keyring = found.header.kind == Kind::Keyring;
             let slots = found.all_slots().cloned();
             let (stolen, others): (Vec<_>, Vec<_>) = slots.partition(is_stolen);
             if stolen.is_empty() && !found.blocks_alike {
@@ -161,7 +203,9 @@ fn sort(entry: InventoryEntry, keys: &[SlotId]) -> ExposureEntry {
         Content::NotAnEnvelope => Exposed::NotAnEnvelope,
         Content::Damaged(error) => Exposed::Damaged(error),
         Content::Unreadable(error) => Exposed::Unreadable(error),
-        Content::Symlink | Content::Special => Exposed::PassedOver,
+        Content::CompactRecord(key) if is_stolen(&key) => Exposed::Readable(vec![key]),
+        Content::CompactRecord(key) => Exposed::NotReadable(vec![key]),
+        Content::Symlink | Content::Special | Content::Excluded(_) => Exposed::PassedOver,
     };
     ExposureEntry {
         path: entry.path,
@@ -169,6 +213,7 @@ fn sort(entry: InventoryEntry, keys: &[SlotId]) -> ExposureEntry {
         modified: entry.modified,
         generation,
         exposed,
+        is_keyring,
     }
 }
 
@@ -188,6 +233,9 @@ impl Serialize for ExposureEntry {
             Exposed::PassedOver => "passed-over",
         };
         map.serialize_entry("exposed", word)?;
+        if self.is_keyring {
+            map.serialize_entry("keyring", &true)?;
+        }
         match &self.exposed {
             Exposed::Readable(slots) | Exposed::NotReadable(slots) => {
                 map.serialize_entry("generation", &self.generation)?;
@@ -222,6 +270,8 @@ pub struct ExposureSummary {
     pub unreadable: u64,
     /// Symbolic links, pipes, sockets and devices.
     pub passed_over: u64,
+    /// Keyrings among the files that the keys open: whoever has the keys has those that are in them too. The first thousand.
+    pub readable_keyrings: Vec<String>,
     /// Which of the keys open what.
     pub readable_by: KeyUses,
     /// Which keys open what is not readable, and since when at least.
@@ -251,6 +301,10 @@ impl ExposureSummary {
         let modified = entry.modified.map(json::seconds);
         let tally = match &entry.exposed {
             Exposed::Readable(slots) => {
+                if entry.is_keyring && self.readable_keyrings.len() < MOST_KEYRINGS {
+                    let path = entry.path.to_string_lossy().into_owned();
+                    self.readable_keyrings.push(path);
+                }
                 for slot in slots {
                     self.readable_by.count(slot, entry.bytes, modified);
                 }
@@ -292,6 +346,13 @@ impl fmt::Display for ExposureSummary {
         table.fmt(f)?;
         if self.unreadable > 0 {
             writeln!(f, "{} could not be read: not known", self.unreadable)?;
+        }
+        for keyring in &self.readable_keyrings {
+            writeln!(
+                f,
+                "READABLE KEYRING {}: the keys in it are stolen too, and open what is under them",
+                shown(keyring)
+            )?;
         }
         for (what, keys) in [
             ("readable by", &self.readable_by),

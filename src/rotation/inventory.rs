@@ -1,6 +1,7 @@
 //! Which keys protect what: every file of a tree, by its own account.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Instant;
 
 use super::crew::{Crew, Progress};
@@ -9,6 +10,7 @@ use super::summary::InventorySummary;
 use super::tree::Tree;
 use crate::disk::Disk;
 use crate::error::Result;
+use crate::file::Head;
 
 /// Files that a thread takes at once.
 const BATCH: usize = 64;
@@ -36,7 +38,7 @@ pub fn inventory(tree: Tree) -> Result<Inventory> {
     Ok(Inventory {
         summary: InventorySummary::new(),
         began: Instant::now(),
-        crew: Crew::start(tree, BATCH, |met| look(&Disk::default(), met, |_| ()).0)?,
+        crew: Crew::start(tree, BATCH, |met| look(&Disk::default(), met).0)?,
     })
 }
 
@@ -65,6 +67,59 @@ impl Inventory {
     #[must_use]
     pub fn progress(&self, total: Option<u64>) -> Progress {
         Progress::new(self.summary.seen(), total, self.began)
+    }
+}
+
+/// An inventory of what is handed to it entry by entry: the objects of a store, the rows of a table.
+///
+/// ```
+/// use phi_envelope::{Context, EnvelopeCipher, InventoryScan, Keyring};
+///
+/// let object = EnvelopeCipher::new(Keyring::generate("ehr-2026")?).encrypt("BP 120/80", &Context::new())?;
+/// let mut scan = InventoryScan::new();
+/// let entry = scan.look("bucket", "notes/7", object.len() as u64, &object);
+/// assert!(entry.is_some_and(|entry| entry.inspection().is_some()));
+/// assert_eq!(scan.finish().records.files, 1);
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct InventoryScan(InventorySummary);
+
+impl InventoryScan {
+    /// Begins an inventory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(InventorySummary::new())
+    }
+
+    /// Looks at an entry of a place: its path, its length and its first bytes. None if more of them are needed, up to as many as
+    /// [`EvidenceScan::look`](crate::EvidenceScan::look) says.
+    pub fn look(
+        &mut self,
+        place: impl AsRef<Path>,
+        path: impl AsRef<Path>,
+        length: u64,
+        head: &[u8],
+    ) -> Option<InventoryEntry> {
+        if Head::wanted(head, length).is_some() {
+            return None;
+        }
+        let path = place.as_ref().join(path);
+        let entry = InventoryEntry::of(path, &Head::of_first(head, length));
+        self.0.add(&entry);
+        Some(entry)
+    }
+
+    /// What it adds up to.
+    #[must_use]
+    pub fn finish(self) -> InventorySummary {
+        self.0
+    }
+}
+
+impl Default for InventoryScan {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -12,12 +12,19 @@ use crate::error::{Error, SlotId};
 
 /// `path`, and its bytes too where they are no text.
 pub(super) fn path<M: SerializeMap>(map: &mut M, path: &Path) -> Result<(), M::Error> {
-    map.serialize_entry("path", &path.to_string_lossy())?;
-    if path.to_str().is_none() {
-        let bytes = path.as_os_str().as_encoded_bytes();
-        map.serialize_entry("path_base64", &STANDARD.encode(bytes))?;
+    let (text, base64) = path_text(path);
+    map.serialize_entry("path", &text)?;
+    match base64 {
+        Some(base64) => map.serialize_entry("path_base64", &base64),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// A path as text, and its bytes in base64 where they are no text.
+pub(super) fn path_text(path: &Path) -> (String, Option<String>) {
+    let bytes = || STANDARD.encode(path.as_os_str().as_encoded_bytes());
+    let base64 = path.to_str().is_none().then(bytes);
+    (path.to_string_lossy().into_owned(), base64)
 }
 
 /// `error`, its stable word, and `message`.

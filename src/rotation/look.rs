@@ -8,9 +8,9 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::json::{self, Slots};
-use super::tree::Met;
-use crate::disk::{Disk, is_meanwhile_name};
-use crate::error::{Error, Result};
+use super::walk::Met;
+use crate::disk::{Disk, is_meanwhile_name, named};
+use crate::error::{Error, Result, SlotId};
 use crate::file::{FileInspection, Head};
 use crate::format::header::Kind;
 
@@ -38,8 +38,10 @@ pub struct InventoryEntry {
 pub enum Content {
     /// An envelope: a record, an inline stream or a detached header.
     Envelope(Box<FileInspection>),
-    /// What looks like the payload of a detached header, which says who can open it.
+    /// What begins as the payload of a detached header, which says who can open it.
     DetachedPayload,
+    /// A compact record of this compartment and key number (FORMAT §10). It has no header.
+    CompactRecord(SlotId),
     /// Neither: a plaintext, or a file of another kind.
     NotAnEnvelope,
     /// It begins as an envelope and breaks a rule of the format, is cut short, or of a newer version.
@@ -50,6 +52,8 @@ pub enum Content {
     Symlink,
     /// A pipe, a socket or a device.
     Special,
+    /// Excluded by the caller, with the rule that says so. It was not looked at.
+    Excluded(String),
 }
 
 impl InventoryEntry {
@@ -59,6 +63,15 @@ impl InventoryEntry {
         match &self.content {
             Content::Envelope(found) => Some(found),
             _ => None,
+        }
+    }
+
+    /// Something of which a head was read.
+    pub(super) fn of(path: PathBuf, head: &Head) -> Self {
+        Self {
+            bytes: head.file_bytes,
+            modified: head.modified,
+            ..Self::bare(path, content(head))
         }
     }
 
@@ -94,6 +107,10 @@ impl Serialize for InventoryEntry {
                     map.serialize_entry("other_slots", &Slots(&found.other_slots))?;
                 }
             }
+            Content::CompactRecord(key) => {
+                map.serialize_entry("slots", &Slots(std::slice::from_ref(key)))?;
+            }
+            Content::Excluded(rule) => map.serialize_entry("rule", rule)?,
             Content::Damaged(error) | Content::Unreadable(error) => json::error(&mut map, error)?,
             _ => {}
         }
@@ -125,55 +142,71 @@ impl Content {
             Self::Unreadable(_) => "unreadable",
             Self::Symlink => "symlink",
             Self::Special => "special",
+            Self::CompactRecord(_) => "compact-record",
+            Self::Excluded(_) => "excluded",
         }
     }
 }
 
-/// Looks at what a walk met; `then` may look further at the head of an envelope.
-pub(super) fn look<T>(
-    disk: &Disk,
-    met: Met,
-    then: impl FnOnce(&Head) -> T,
-) -> (InventoryEntry, Option<T>) {
+/// Looks at what a walk met. Of a file that could be read there is its head, to be looked at further, and the open file.
+pub(super) fn look(disk: &Disk, met: Met) -> (InventoryEntry, Option<(Head, File)>) {
+    let bare = |path, content| (InventoryEntry::bare(path, content), None);
     let (path, is_named) = match met {
         Met::File { path, is_named } => (path, is_named),
-        Met::Symlink(path) => return (InventoryEntry::bare(path, Content::Symlink), None),
-        Met::Special(path) => return (InventoryEntry::bare(path, Content::Special), None),
-        Met::Unreadable { path, error, .. } => {
-            return (InventoryEntry::bare(path, Content::Unreadable(error)), None);
-        }
+        Met::Symlink(path) => return bare(path, Content::Symlink),
+        Met::Special(path) | Met::Folder { path, .. } => return bare(path, Content::Special),
+        Met::Excluded { path, rule } => return bare(path, Content::Excluded(rule.to_string())),
+        Met::Unreadable { path, error, .. } => return bare(path, Content::Unreadable(error)),
     };
     let opened = open(disk, &path, is_named);
     match opened.and_then(|file| Ok((Head::read(disk, &file)?, file))) {
-        Err(error @ Error::Io(_)) => {
-            let content = Content::Unreadable(error);
-            (InventoryEntry::bare(path, content), None)
-        }
-        Err(error) => (InventoryEntry::bare(path, Content::Damaged(error)), None),
-        Ok((head, _file)) => {
-            let (content, more) = match head.inspect() {
-                Ok(found) => (Content::Envelope(Box::new(found)), Some(then(&head))),
-                Err(Error::NotAnEnvelope) if head.looks_like_payload() => {
-                    (Content::DetachedPayload, None)
-                }
-                Err(Error::NotAnEnvelope) => (Content::NotAnEnvelope, None),
-                Err(error) => (Content::Damaged(error), None),
-            };
-            let entry = InventoryEntry {
-                bytes: head.file_bytes,
-                modified: head.modified,
-                ..InventoryEntry::bare(path, content)
-            };
-            (entry, more)
-        }
+        Err(error @ Error::Io(_)) => bare(path, Content::Unreadable(error)),
+        Err(error) => bare(path, Content::Damaged(error)),
+        Ok((head, file)) => (InventoryEntry::of(path, &head), Some((head, file))),
+    }
+}
+
+/// What a head says that it is the head of.
+pub(super) fn content(head: &Head) -> Content {
+    if let Some(payload) = head.payload() {
+        return match payload {
+            Ok(_) => Content::DetachedPayload,
+            Err(error) => Content::Damaged(error),
+        };
+    }
+    if let Some(compact) = head.compact() {
+        return match compact {
+            Ok(key) => Content::CompactRecord(key),
+            Err(error) => Content::Damaged(error),
+        };
+    }
+    match head.inspect() {
+        Ok(found) => Content::Envelope(Box::new(found)),
+        Err(Error::NotAnEnvelope) => Content::NotAnEnvelope,
+        Err(error) => Content::Damaged(error),
     }
 }
 
 /// Opens a file that is met in a folder as what itself bears the name; one that was named by the caller, as what the name leads to.
+/// What is no regular file any more is refused: a pipe would be waited for.
 fn open(disk: &Disk, path: &Path, is_named: bool) -> Result<File> {
-    Ok(if is_named {
+    if cfg!(not(target_os = "linux")) {
+        // Nothing there opens without following a link or waiting for a pipe: it is looked at first.
+        let there = if is_named {
+            disk.metadata(path)?
+        } else {
+            disk.metadata_here(path)?
+        };
+        if !there.is_file() {
+            let what = "this is no regular file any more";
+            return Err(named(path, std::io::ErrorKind::InvalidInput, what).into());
+        }
+    }
+    let file = if is_named {
         disk.open_at_once(path)?
     } else {
         disk.open_here(path)?
-    })
+    };
+    disk.refuse_other_than_file(&file, path)?;
+    Ok(file)
 }

@@ -1,34 +1,53 @@
 //! Rotation over whole archives: which keys protect what, everything moved to the current ones, a key retired with proof, and
 //! what a stolen key could read.
 
+mod class;
+mod close;
 mod compare;
 mod crew;
+mod destroy;
 mod evidence;
+mod evidence_json;
+mod examine;
 mod exposure;
 mod inventory;
 mod json;
+mod ledger;
+mod links;
 mod look;
 mod outcome;
+mod permits;
+mod previous;
 mod retire;
 mod rewrap;
 mod rows;
 mod scan;
+mod scan_rows;
+mod scan_tree;
+mod search;
+mod settle;
+mod subject;
 mod summary;
 mod table;
 mod tree;
 mod uses;
+mod walk;
 
+pub use class::{ClassCount, FindingClass};
 pub use compare::{InventoryChange, InventoryChanges};
 pub use crew::Progress;
-pub use evidence::{Evidence, Finding, Place};
-pub use exposure::{Exposed, Exposure, ExposureEntry, ExposureSummary, exposure};
-pub use inventory::{Inventory, inventory};
+pub use destroy::{DestroyOptions, destroy_key};
+pub use evidence::{Evidence, Finding, KeyringRevision, Place, PlaceKind};
+pub use exposure::{Exposed, Exposure, ExposureEntry, ExposureSummary, exposure, exposure_through};
+pub use inventory::{Inventory, InventoryScan, inventory};
+pub use links::NamesBefore;
 pub use look::{Content, InventoryEntry};
 pub use outcome::{PassedOver, RewrapEntry, RewrapOutcome, RewrapSummary};
-pub use retire::{DestroyOptions, RetireOptions, Retired, destroy_key, retire};
+pub use previous::Previous;
+pub use retire::{RetireOptions, Retired, retire};
 pub use rewrap::{RewrapOptions, RewrapTree, rewrap_tree};
 pub use rows::{RowsPass, RowsReport, Swap, rewrap_rows};
-pub use scan::EvidenceScan;
+pub use scan::{EntryId, EvidenceScan, HeaderOpener, Looked, OpenedHeader, PlaceId};
 pub use summary::InventorySummary;
 pub use tree::{Shard, Tree};
 pub use uses::{KeyUse, KeyUses, Tally};

@@ -56,6 +56,10 @@ pub enum PassedOver {
     Temporary,
     /// It was removed, or got another name, while the pass ran.
     Gone,
+    /// The caller excluded it.
+    Excluded,
+    /// A compact record: it moves with the entry of its compartment (FORMAT §10).
+    CompactRecord,
 }
 
 impl RewrapEntry {
@@ -94,6 +98,8 @@ impl RewrapOutcome {
                 PassedOver::Special => "special",
                 PassedOver::Temporary => "temporary",
                 PassedOver::Gone => "gone",
+                PassedOver::Excluded => "excluded",
+                PassedOver::CompactRecord => "compact-record",
             },
         }
     }

@@ -1,128 +1,23 @@
 //! A key taken out of use, with proof, and destroyed.
 
 use std::fmt;
+use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use sha2::{Digest as _, Sha256};
-
+use super::class::ClassCount;
+use super::destroy::{DestroyOptions, destroy_key, may_begin};
 use super::evidence::Evidence;
+use super::links::NamesBefore;
 use super::outcome::{RewrapEntry, RewrapSummary};
+use super::previous::Previous;
 use super::rewrap::{RewrapOptions, rewrap_tree};
 use super::scan::EvidenceScan;
-use super::tree::Tree;
-use crate::disk::{Disk, folder_of};
-use crate::envelope::{EnvelopeCipher, KeyringFile};
-use crate::error::{Error, EvidenceFault, KeyId, KeyState, Result};
-use crate::keys::Keyring;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// On what terms evidence is enough to destroy a key.
-#[derive(Debug, Clone, Copy)]
-#[must_use]
-pub struct DestroyOptions {
-    age: Duration,
-    settling_time: Duration,
-    although_in_use: bool,
-}
-
-impl DestroyOptions {
-    /// The defaults: the scan began within the last 24 hours, and an hour or more after the last rotation; everything was opened under
-    /// another key.
-    pub fn new() -> Self {
-        Self {
-            age: Duration::from_secs(24 * 60 * 60),
-            settling_time: Duration::from_secs(60 * 60),
-            although_in_use: false,
-        }
-    }
-
-    /// The scan began within this time.
-    pub fn evidence_not_older_than(mut self, age: Duration) -> Self {
-        self.age = age;
-        self
-    }
-
-    /// The scan began this long after the last rotation, or later.
-    ///
-    /// What was begun before a rotation, an upload, a transaction, a process that reloads the keyring now and then, ends after it, and may
-    /// be under the old key where no scan has met it yet. Less than the default is for whoever knows that there was nothing of the kind.
-    pub fn settling_time(mut self, time: Duration) -> Self {
-        self.settling_time = time;
-        self
-    }
-
-    /// Destroys the key although the evidence shows that it is in use, or that not everything was opened. **What only this key can
-    /// open is lost.**
-    pub fn although_in_use(mut self) -> Self {
-        self.although_in_use = true;
-        self
-    }
-}
-
-impl Default for DestroyOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Destroys a master key of a keyring's file for ever, on evidence that it is out of use. The file records the SHA-256 of the
-/// evidence, an envelope as [`Evidence::seal`] makes it, which `cipher` opens with another key.
-///
-/// What was begun before the last rotation, an upload, a transaction, a process that has not reloaded the keyring, must have ended before
-/// the scan began: no scan meets it, and what is sealed under the key after the scan is lost. See [`DestroyOptions::settling_time`]. Another keyring's
-/// file that is sealed for a master key of this one is lost with it, keys and all.
-///
-/// Without evidence there is [`KeyringEdit::destroy_without_evidence`](crate::KeyringEdit::destroy_without_evidence).
-///
-/// # Errors
-/// [`Error::Evidence`] where the evidence does not show what the options ask for; those of opening it; those of
-/// [`KeyringFile::update`]; [`Error::KeyNotUsable`] where the key is active.
-///
-/// ```no_run
-/// use phi_envelope::{DestroyOptions, EnvelopeCipher, KeyringFile, Passphrase, destroy_key};
-///
-/// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
-/// let cipher = EnvelopeCipher::new(file.keyring());
-/// let evidence = std::fs::read("ehr-2026.evidence.phi").map_err(phi_envelope::Error::Io)?;
-/// let old = file.keyring().keys()[0].id;
-/// destroy_key(&file, &cipher, old, &evidence, DestroyOptions::new())?;
-/// # Ok::<(), phi_envelope::Error>(())
-/// ```
-pub fn destroy_key(
-    file: &KeyringFile,
-    cipher: &EnvelopeCipher,
-    key: KeyId,
-    evidence: &[u8],
-    options: DestroyOptions,
-) -> Result<()> {
-    let known = file.keyring().keys().into_iter().find(|it| it.id == key);
-    if let Some(state @ (KeyState::Active | KeyState::Destroyed)) = known.map(|it| it.state) {
-        return Err(Error::KeyNotUsable { key_id: key, state });
-    }
-    // Whoever held the key, or one that is compromised, could have forged evidence under it.
-    let content = Evidence::open(&cipher.without(&key.into(), false), evidence)?;
-    content.check_subject(key, options.age, SystemTime::now())?;
-    if !options.although_in_use {
-        content.check()?;
-    }
-    let begun = content.begun()?;
-    let digest = Sha256::digest(evidence).into();
-    file.update(|keys| {
-        // Until the last rotation, something may have been sealed under it. Times are whole seconds: the same is not later.
-        let is_late_enough = keys.last_rotation().is_some_and(|rotation| {
-            begun
-                .duration_since(rotation)
-                .is_ok_and(|since| !since.is_zero() && since >= options.settling_time)
-        });
-        if !is_late_enough {
-            return Err(EvidenceFault::TooSoon.into());
-        }
-        keys.destroy_on_evidence(key, digest)
-    })
-}
+use super::tree::{Exclusion, Tree};
+use crate::disk::{Disk, folder_of, named};
+use crate::envelope::{EnvelopeCipher, KeyringFile, inspect};
+use crate::error::{Error, EvidenceFault, KeyId, Result, SlotId};
 
 /// The choices there are in retiring a key: none must be made.
 #[must_use]
@@ -131,17 +26,23 @@ pub struct RetireOptions<'a> {
     destroy: Option<DestroyOptions>,
     threads: Option<NonZeroUsize>,
     files_per_second: Option<NonZeroU32>,
+    excluded: Vec<Exclusion>,
+    accepted: Vec<ClassCount>,
+    previous: Option<Previous>,
     watch: Box<dyn FnMut(&RewrapEntry) + 'a>,
 }
 
 impl<'a> RetireOptions<'a> {
-    /// The defaults: the key is destroyed where the evidence shows that it is out of use, and kept otherwise.
+    /// The defaults: the key is destroyed if the evidence permits it, and kept otherwise.
     pub fn new() -> Self {
         Self {
             rewrap: RewrapOptions::new(),
             destroy: Some(DestroyOptions::new()),
             threads: None,
             files_per_second: None,
+            excluded: Vec::new(),
+            accepted: Vec::new(),
+            previous: None,
             watch: Box::new(|_| ()),
         }
     }
@@ -176,6 +77,28 @@ impl<'a> RetireOptions<'a> {
         self
     }
 
+    /// [`Tree::exclude`], for the rewrap and for the scan. What is excluded is a finding: it was not looked at.
+    pub fn exclude(
+        mut self,
+        rule: impl Into<String>,
+        matches: impl Fn(&Path) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.excluded.push(Exclusion::new(rule.into(), matches));
+        self
+    }
+
+    /// [`EvidenceScan::accept`].
+    pub fn accept(mut self, accepted: impl IntoIterator<Item = ClassCount>) -> Self {
+        self.accepted.extend(accepted);
+        self
+    }
+
+    /// [`EvidenceScan::since`].
+    pub fn since(mut self, previous: Previous) -> Self {
+        self.previous = Some(previous);
+        self
+    }
+
     /// Is shown every file that was rewrapped, or was not.
     pub fn watch(mut self, watch: impl FnMut(&RewrapEntry) + 'a) -> Self {
         self.watch = Box::new(watch);
@@ -194,6 +117,7 @@ impl fmt::Debug for RetireOptions<'_> {
         f.debug_struct("RetireOptions")
             .field("rewrap", &self.rewrap)
             .field("destroy", &self.destroy)
+            .field("accepted", &self.accepted)
             .finish_non_exhaustive()
     }
 }
@@ -204,38 +128,46 @@ impl fmt::Debug for RetireOptions<'_> {
 pub struct Retired {
     /// What the rewrap did.
     pub rewrapped: RewrapSummary,
-    /// What the scan after it found. It lies, sealed, where it was to be put.
+    /// What the scan after it found. It lies, encrypted, where it was to be put.
     pub evidence: Evidence,
+    /// The first of the envelopes that have a slot of the key.
+    pub in_use: Vec<String>,
     /// Whether the key was destroyed.
     pub destroyed: bool,
-    /// Why it was not, where it was to be.
+    /// Why it was not, if it was to be. The key is as it was.
     pub refused: Option<EvidenceFault>,
+    /// From when on it may be retired again, if it is only too soon.
+    pub not_before: Option<SystemTime>,
+    /// What the clocks were in the way of, if they were.
+    pub clock_warning: Option<&'static str>,
 }
 
-/// Retires a master key: deactivates it, rewraps every envelope in `places`, opens every header there without it, puts the sealed
-/// [`Evidence`] of that into a new file `evidence`, and destroys the key where the evidence shows that it is out of use.
+/// Retires a master key: rewraps every envelope in `places`, opens every header there without it, puts the encrypted
+/// [`Evidence`] of that into a new file `evidence`, and destroys the key if the evidence permits it. The key's state is not touched before:
+/// **whatever speaks against the destruction, the keyring stays as it is**.
 ///
 /// `places` must be all there is: what is elsewhere, in a backup or in a database, the evidence does not speak of, and is lost with the
-/// key. For rows, do the same step by step: [`rewrap_rows`](crate::rewrap_rows), [`EvidenceScan`], [`destroy_key`]. Every process that has the keyring's
-/// file open must have [reloaded](KeyringFile::reload) it, and what was begun before the rotation have ended, as [`destroy_key`] says: within an
-/// hour of a rotation the key is kept.
+/// key. For rows, do the same step by step: [`rewrap_rows`](crate::rewrap_rows), [`EvidenceScan`], [`destroy_key`]. What was seen and could
+/// not be examined is a finding, and the key is kept until its owner [accepts](RetireOptions::accept) it by class and count.
 ///
-/// To run it again is to go on, with another file for the evidence. A suspended key is made a deactivated one first. A compromised key stays
-/// so; what is under it is to be re-encrypted before, or here by [`RewrapOptions::reencrypt`] with a cipher that allows it.
+/// A scan counts once the key, and the keyring's file, were left alone for the settling time: the lease of the keyring, within which each
+/// process confirms it, and the allowance. Before that the key is kept, and [`Retired::not_before`] says how long.
+///
+/// To run it again is to go on, with another file for the evidence. What is under a suspended key cannot be rewrapped: resume the key before.
+/// What is under a compromised key is to be re-encrypted before, or here by [`RewrapOptions::reencrypt`] with a cipher that allows it.
 ///
 /// # Errors
-/// [`Error::KeyNotUsable`] where the key is active ([rotate](crate::KeyringEdit::rotate) first) or destroyed; [`Error::Misuse`] where `evidence` would lie in one
-/// of the places, or the rewrap is to be a dry run; [`Error::Io`], also where it exists; those of [`KeyringFile::update`]. That the key is not out of use is no error:
-/// [`Retired::refused`] says it.
+/// [`Error::KeyNotUsable`] if the key is active ([rotate](crate::KeyringEdit::rotate) first) or destroyed; [`Error::Misuse`] if `evidence`
+/// would lie in one of the places, if the rewrap is to be a dry run, if the settling time is too short, or if the keyring's file is encrypted
+/// for its own keys; [`Error::Io`], also if the file exists; those of [`KeyringFile::reload`] and [`KeyringFile::update`].
+/// That the key is not out of use is no error: [`Retired::refused`] says it.
 ///
 /// ```no_run
 /// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, RetireOptions, retire};
 ///
 /// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
-/// let old = file.keyring().active()?;
-/// file.update(|keyring| keyring.rotate("ehr-2027"))?;
-///
 /// let cipher = EnvelopeCipher::new(file.keyring());
+/// # let old = file.keyring().active()?;
 /// let retired = retire(&file, &cipher, old, &["/archive"], "2026.evidence.phi", RetireOptions::new())?;
 /// println!("{}\n{}", retired.rewrapped, retired.evidence);
 /// # Ok::<(), phi_envelope::Error>(())
@@ -253,28 +185,27 @@ pub fn retire(
             "a key is not retired in a dry run; rewrap_tree has one",
         ));
     }
-    let path = evidence.as_ref();
-    let disk = Disk::default();
-    let whole = |place: &Path| disk.resolve(place);
-    let folder = whole(&folder_of(path))?;
-    let roots = places.iter().map(|place| place.as_ref().to_owned());
-    let roots: Vec<PathBuf> = roots.collect();
-    let names = roots.iter().map(|root| whole(root));
-    let names = names.collect::<Result<Vec<_>, _>>()?;
-    if names.iter().any(|name| folder.starts_with(name)) {
+    let terms = options.destroy.unwrap_or_default();
+    file.reload()?;
+    terms.asked(&file.keyring().snapshot(), key)?;
+    let protection = file.protection();
+    if !protection.writes() {
         return Err(Error::Misuse(
-            "the evidence would lie in a place that it is about",
+            "evidence is encrypted as the keyring's file is, and what opened that can only read",
         ));
     }
-    disk.refuse_taken(path)?;
-    file.update(|keys| match keys.state(key)? {
-        // Rotated away from, it could still be opened, and was not to be used.
-        KeyState::Compromised => Ok(()),
-        _ => keys.deactivate(key),
-    })?;
+    let disk = Disk::default();
+    let roots: Vec<PathBuf> = places
+        .iter()
+        .map(|place| place.as_ref().to_owned())
+        .collect();
+    let path = evidence.as_ref();
+    let names = resolved(&disk, &roots, path)?;
+    // Opened first, and gone unless all of the work is done.
+    let new = disk.new_file(path).map_err(|error| at(path, &error))?;
 
     let tree = |roots: Vec<PathBuf>| {
-        let mut tree = Tree::new(roots);
+        let mut tree = Tree::new(roots).excluding(options.excluded.clone());
         if let Some(threads) = options.threads {
             tree = tree.threads(threads);
         }
@@ -283,44 +214,95 @@ pub fn retire(
         }
         tree
     };
+    let names_before = NamesBefore::of([tree(roots.clone())]);
     let mut pass = rewrap_tree(cipher, tree(roots.clone()), options.rewrap.clone())?;
     for entry in &mut pass {
         (options.watch)(&entry);
     }
     let rewrapped = pass.summary().clone();
 
-    leave_the_second_of(&file.keyring());
-    let mut scan = EvidenceScan::new(cipher, key);
-    for (root, name) in roots.into_iter().zip(names) {
-        scan.tree(name.to_string_lossy(), tree(vec![root]))?;
+    let mut scan = EvidenceScan::new(file, cipher, key)?
+        .allowance(terms.allowance)
+        .accept(options.accepted.clone())
+        .names_before(names_before);
+    if let Some(previous) = options.previous.take() {
+        scan = scan.since(previous);
     }
+    for (root, name) in roots.into_iter().zip(names) {
+        scan.tree(name, tree(vec![root]))?;
+    }
+    let (in_use, clock_warning) = (scan.in_use().to_vec(), scan.clock_warning());
     let evidence = scan.finish();
-    let sealed = evidence.seal(cipher)?;
-    disk.put_new(path, &sealed)?;
+    let sealed = evidence.seal(&protection)?;
+    refuse_own_keys(file, &sealed)?;
+    disk.write_checked_at(new.file()?, &sealed, 0)?;
+    new.publish(None, false).map_err(|error| at(path, &error))?;
 
     let (destroyed, refused) = match options.destroy {
         None => (false, None),
-        Some(terms) => match destroy_key(file, cipher, key, &sealed, terms) {
+        Some(terms) => match destroy_key(file, key, &sealed, terms) {
             Ok(()) => (true, None),
             Err(Error::Evidence(fault)) => (false, Some(fault)),
             Err(error) => return Err(error),
         },
     };
+    let is_early = matches!(
+        refused,
+        Some(EvidenceFault::TooSoon | EvidenceFault::ChangedSince)
+    );
+    let not_before = is_early
+        .then(|| may_begin(file, key, evidence.settled_since, terms))
+        .flatten();
     Ok(Retired {
         rewrapped,
         evidence,
+        in_use,
         destroyed,
         refused,
+        not_before,
+        clock_warning,
     })
 }
 
-/// Waits until the second is over in which the keyring was rotated, so that the scan is seen to begin after it.
-fn leave_the_second_of(keyring: &Keyring) {
-    let keys = keyring.keys();
-    let rotated = keys.iter().find(|key| key.state == KeyState::Active);
-    let Some(next) = rotated.and_then(|key| key.created.checked_add(SECOND)) else {
-        return;
+/// The places without links in their paths; refuses evidence that exists or would lie in one of them.
+fn resolved(disk: &Disk, roots: &[PathBuf], evidence: &Path) -> Result<Vec<PathBuf>> {
+    let resolve = |path: &Path| disk.resolve(path).map_err(|error| at(path, &error));
+    let folder = resolve(&folder_of(evidence))?;
+    let names = roots.iter().map(|root| resolve(root));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    if names.iter().any(|name| folder.starts_with(name)) {
+        return Err(Error::Misuse(
+            "the evidence would lie in a place that it is about",
+        ));
+    }
+    disk.refuse_taken(evidence)
+        .map_err(|error| at(evidence, &error))?;
+    Ok(names)
+}
+
+// FORMAT §9.4: never keys of the keyring of which it speaks.
+fn refuse_own_keys(file: &KeyringFile, sealed: &[u8]) -> Result<()> {
+    let keys = file.keyring().keys();
+    let slots = inspect(sealed)?.slots;
+    if slots
+        .iter()
+        .any(|slot| keys.iter().any(|key| SlotId::from(key.id) == *slot))
+    {
+        return Err(Error::Misuse(
+            "evidence about a keyring cannot be encrypted for keys of that keyring",
+        ));
+    }
+    Ok(())
+}
+
+/// An error that names the file.
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    let what = match error.kind() {
+        io::ErrorKind::AlreadyExists => "it exists already; name a new file".to_owned(),
+        _ => error.to_string(),
     };
-    let left = next.duration_since(SystemTime::now()).unwrap_or_default();
-    std::thread::sleep(left.min(SECOND));
+    if what.starts_with(&*path.to_string_lossy()) {
+        return io::Error::new(error.kind(), what);
+    }
+    named(path, error.kind(), &what)
 }

@@ -9,11 +9,12 @@ use std::time::Instant;
 use super::crew::{Crew, Progress, is_gone};
 use super::look::{Content, look};
 use super::outcome::{PassedOver, RewrapEntry, RewrapOutcome, RewrapSummary};
-use super::tree::{Met, Tree};
+use super::tree::Tree;
+use super::walk::Met;
 use crate::disk::Disk;
 use crate::envelope::{Context, EnvelopeCipher};
-use crate::error::{Error, KeyId, Malformed, Result, SlotId};
-use crate::file::{FileInspection, FileOptions, Head, Rewrapped, reencrypt_file, rewrap_file};
+use crate::error::{Error, KeyId, Kind, Malformed, Result, SlotId};
+use crate::file::{ChangeOptions, FileInspection, FileOptions, Head, Rewrapped, reencrypt_file};
 
 /// Gives the context that a file was sealed with.
 type Contexts = Arc<dyn Fn(&Path, &FileInspection) -> Result<Context> + Send + Sync>;
@@ -25,6 +26,7 @@ pub struct RewrapOptions {
     pub(super) dry_run: bool,
     most_failures: u64,
     reencrypt: Option<(Vec<KeyId>, Contexts)>,
+    change: ChangeOptions,
 }
 
 impl RewrapOptions {
@@ -34,7 +36,14 @@ impl RewrapOptions {
             dry_run: false,
             most_failures: 1000,
             reencrypt: None,
+            change: ChangeOptions::new(),
         }
+    }
+
+    /// How each file is rewrapped: how long its lock is waited for, for one. A lock that is held for longer is a failure of that file.
+    pub fn change(mut self, options: ChangeOptions) -> Self {
+        self.change = options;
+        self
     }
 
     /// Changes nothing, and says what would be changed and what would fail.
@@ -84,7 +93,7 @@ impl fmt::Debug for RewrapOptions {
     }
 }
 
-/// Moves every envelope of a tree to the current keys of its recipients, as [`rewrap_file`] does for one, on all cores and in no order.
+/// Moves every envelope of a tree to the current keys of its recipients, as [`rewrap_file`](crate::rewrap_file) does for one, on all cores and in no order.
 ///
 /// It keeps no journal. Each file's rewrap is atomic, and one that was rewrapped stays as it is: **to run again is to go on**, after a
 /// power cut too, and any number of processes and machines may share the work, by [`Tree::shard`] or without. When a file is
@@ -185,9 +194,10 @@ impl fmt::Debug for RewrapTree {
 
 fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapEntry {
     let was_named = matches!(met, Met::Unreadable { is_named: true, .. });
-    let (entry, plan) = look(&Disk::default(), met, |head| {
-        options.dry_run.then(|| head.would_rewrap(cipher))
-    });
+    let (entry, head) = look(&Disk::default(), met);
+    let plan = head
+        .filter(|_| options.dry_run && entry.inspection().is_some())
+        .map(|(head, _)| head.would_rewrap(cipher));
     let outcome = match entry.content {
         // A name with a slip in it is not to look like an archive that is done.
         Content::Unreadable(error) if was_named => RewrapOutcome::Failed(error),
@@ -196,9 +206,11 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
         Content::DetachedPayload => RewrapOutcome::PassedOver(PassedOver::DetachedPayload),
         Content::Symlink => RewrapOutcome::PassedOver(PassedOver::Symlink),
         Content::Special => RewrapOutcome::PassedOver(PassedOver::Special),
+        Content::Excluded(_) => RewrapOutcome::PassedOver(PassedOver::Excluded),
+        Content::CompactRecord(_) => RewrapOutcome::PassedOver(PassedOver::CompactRecord),
         Content::Damaged(error) | Content::Unreadable(error) => failed(&entry.path, error),
         Content::Envelope(found) => {
-            let outcome = change(cipher, &entry.path, &found, plan.flatten(), options);
+            let outcome = change(cipher, &entry.path, &found, plan, options);
             outcome.unwrap_or_else(|error| failed(&entry.path, error))
         }
     };
@@ -240,6 +252,7 @@ fn change(
         let context = contexts(path, found)?;
         if options.dry_run {
             head()?.check_reencrypt(cipher, &context)?;
+            may_replace(&disk, path)?;
             return Ok(RewrapOutcome::WouldChange);
         }
         // The cores are at work on other files.
@@ -247,16 +260,32 @@ fn change(
         reencrypt_file(cipher, path, &context, options)?;
         RewrapOutcome::Reencrypted
     } else if let Some(plan) = plan {
-        return Ok(match plan? {
-            true => RewrapOutcome::WouldChange,
-            false => RewrapOutcome::Current,
-        });
+        if !plan? {
+            return Ok(RewrapOutcome::Current);
+        }
+        may_change(&disk, path, found.header.kind)?;
+        return Ok(RewrapOutcome::WouldChange);
     } else {
-        match rewrap_file(cipher, path)? {
+        match options.change.rewrap(cipher, path)? {
             Rewrapped::Done | Rewrapped::DoneWithout(_) => RewrapOutcome::Done,
             Rewrapped::Current => RewrapOutcome::Current,
         }
     };
     head()?.check_rewrapped(cipher)?;
     Ok(outcome)
+}
+
+/// Opens a file as a rewrap does, and changes nothing: a forecast is not to promise what this process may not do.
+fn may_change(disk: &Disk, path: &Path, kind: Kind) -> Result<()> {
+    if kind == Kind::StreamInline {
+        disk.open_to_change(path)?;
+        return Ok(());
+    }
+    may_replace(disk, path)
+}
+
+/// Makes the file that would replace another, which goes at once.
+fn may_replace(disk: &Disk, path: &Path) -> Result<()> {
+    disk.new_file(&disk.resolve(path)?)?;
+    Ok(())
 }

@@ -42,6 +42,15 @@ pub struct InventorySummary {
     pub symlinks: u64,
     /// Pipes, sockets and devices.
     pub special: u64,
+    /// Files and folders that the caller excluded.
+    #[serde(default)]
+    pub excluded: u64,
+    /// Keyrings, evidence and other files of this crate's own.
+    #[serde(default)]
+    pub own_files: Tally,
+    /// Compact records.
+    #[serde(default)]
+    pub compact_records: Tally,
     /// Files that a process left behind which died while it wrote, or that one is writing now.
     pub temporary: u64,
     /// The keys that open what was found. A file that several keys open is counted for each.
@@ -63,6 +72,9 @@ impl InventorySummary {
             unreadable: 0,
             symlinks: 0,
             special: 0,
+            excluded: 0,
+            own_files: Tally::default(),
+            compact_records: Tally::default(),
             temporary: 0,
             keys: KeyUses::default(),
         }
@@ -78,7 +90,13 @@ impl InventorySummary {
     /// All envelopes.
     #[must_use]
     pub fn envelopes(&self) -> Tally {
-        let all = [self.records, self.streams, self.detached_headers];
+        let all = [
+            self.records,
+            self.streams,
+            self.detached_headers,
+            self.own_files,
+            self.compact_records,
+        ];
         all.into_iter().fold(Tally::default(), |sum, tally| Tally {
             files: sum.files.saturating_add(tally.files),
             bytes: sum.bytes.saturating_add(tally.bytes),
@@ -87,7 +105,7 @@ impl InventorySummary {
 
     /// Everything that was met.
     pub(super) fn seen(&self) -> u64 {
-        self.files.files + self.unreadable + self.symlinks + self.special
+        self.files.files + self.unreadable + self.symlinks + self.special + self.excluded
     }
 
     pub(super) fn add(&mut self, entry: &InventoryEntry) {
@@ -96,6 +114,12 @@ impl InventorySummary {
             Content::Symlink => return self.symlinks += 1,
             Content::Special => return self.special += 1,
             Content::Unreadable(_) => return self.unreadable += 1,
+            Content::Excluded(_) => return self.excluded += 1,
+            Content::CompactRecord(key) => {
+                let modified = entry.modified.map(json::seconds);
+                self.keys.count(key, entry.bytes, modified);
+                &mut self.compact_records
+            }
             Content::Envelope(found) => {
                 self.blocks_differ += u64::from(!found.blocks_alike);
                 let modified = entry.modified.map(json::seconds);
@@ -105,6 +129,7 @@ impl InventorySummary {
                 match found.header.kind {
                     Kind::StreamInline => &mut self.streams,
                     Kind::StreamDetached => &mut self.detached_headers,
+                    kind if kind.is_own() => &mut self.own_files,
                     _ => &mut self.records,
                 }
             }
@@ -128,6 +153,8 @@ impl fmt::Display for InventorySummary {
             ("streams", self.streams),
             ("detached headers", self.detached_headers),
             ("detached payloads", self.detached_payloads),
+            ("keyrings, evidence and the like", self.own_files),
+            ("compact records", self.compact_records),
             ("NOT ENVELOPES", self.not_envelopes),
         ] {
             kinds.row(name, tally.cells());
@@ -146,6 +173,7 @@ impl fmt::Display for InventorySummary {
             ),
             (self.symlinks, "symbolic links, not followed"),
             (self.special, "pipes, sockets and devices"),
+            (self.excluded, "excluded, not looked at"),
         ] {
             if count > 0 {
                 writeln!(f, "{count} {what}")?;

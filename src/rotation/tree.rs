@@ -1,20 +1,17 @@
 //! Trees of files: walked by one thread at a time, worked on by all.
 
 use std::fmt;
-use std::fs;
-use std::io;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use walkdir::WalkDir;
 
+use super::walk::{Met, Walk};
 use crate::error::{Error, Result};
 use crate::file::threads_or_cores;
 
-/// Folders that are kept open at once; of one deeper down, the names wait in memory.
-const OPEN_FOLDERS: usize = 64;
 /// Threads that work on a tree at most.
 const MOST_THREADS: usize = 1024;
 
@@ -34,6 +31,7 @@ const MOST_THREADS: usize = 1024;
 #[must_use]
 pub struct Tree {
     roots: Box<dyn Iterator<Item = PathBuf> + Send>,
+    excluded: Vec<Exclusion>,
     shard: Option<Shard>,
     threads: Option<NonZeroUsize>,
     files_per_second: Option<NonZeroU32>,
@@ -46,10 +44,22 @@ impl Tree {
     ) -> Self {
         Self {
             roots: Box::new(roots.into_iter().map(Into::into)),
+            excluded: Vec::new(),
             shard: None,
             threads: None,
             files_per_second: None,
         }
+    }
+
+    /// Leaves out what `matches` says of its path, and all that is below it. `rule` is how evidence and reports name it: the text of a
+    /// glob, for example. In evidence it is a finding: it was not looked at.
+    pub fn exclude(
+        mut self,
+        rule: impl Into<String>,
+        matches: impl Fn(&Path) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.excluded.push(Exclusion::new(rule.into(), matches));
+        self
     }
 
     /// Only the files of one shard, so that several processes or machines share the work.
@@ -91,13 +101,24 @@ impl Tree {
 
     /// Everything in the tree that is no folder.
     pub(super) fn walk(self) -> Walk {
-        Walk {
-            roots: self.roots,
-            shard: self.shard,
-            root: PathBuf::new(),
-            below: None,
-        }
+        Walk::new(self.roots, self.excluded, self.shard)
     }
+
+    pub(super) fn exclusions(&self) -> Vec<Exclusion> {
+        self.excluded.clone()
+    }
+
+    pub(super) fn excluding(mut self, excluded: Vec<Exclusion>) -> Self {
+        self.excluded = excluded;
+        self
+    }
+}
+
+/// What of a tree is left out.
+#[derive(Clone)]
+pub(super) struct Exclusion {
+    pub(super) rule: Arc<str>,
+    pub(super) matches: Arc<dyn Fn(&Path) -> bool + Send + Sync>,
 }
 
 impl fmt::Debug for Tree {
@@ -170,101 +191,14 @@ impl fmt::Display for Shard {
     }
 }
 
-/// What a walk met that is no folder.
-#[derive(Debug)]
-pub(super) enum Met {
-    /// A regular file; named itself, or found in a folder.
-    File { path: PathBuf, is_named: bool },
-    /// A symbolic link, which is not followed.
-    Symlink(PathBuf),
-    /// A pipe, a socket, a device.
-    Special(PathBuf),
-    /// A folder that cannot be read, or something in one; or what was named and is not there.
-    Unreadable {
-        path: PathBuf,
-        error: Error,
-        is_named: bool,
-    },
-}
-
-/// A walk through a tree.
-pub(super) struct Walk {
-    roots: Box<dyn Iterator<Item = PathBuf> + Send>,
-    shard: Option<Shard>,
-    root: PathBuf,
-    below: Option<walkdir::IntoIter>,
-}
-
-impl Iterator for Walk {
-    type Item = Met;
-
-    fn next(&mut self) -> Option<Met> {
-        loop {
-            let Some(below) = &mut self.below else {
-                self.root = self.roots.next()?;
-                let walk = WalkDir::new(&self.root).max_open(OPEN_FOLDERS);
-                self.below = Some(walk.into_iter());
-                continue;
-            };
-            match below.next() {
-                None => self.below = None,
-                Some(Err(error)) => return Some(self.unreadable(error)),
-                Some(Ok(entry)) => {
-                    let is_named = entry.depth() == 0;
-                    let mut kind = entry.file_type();
-                    if is_named && kind.is_symlink() {
-                        // What is named is what the link leads to.
-                        match fs::metadata(entry.path()) {
-                            Ok(metadata) => kind = metadata.file_type(),
-                            Err(error) => {
-                                return Some(Met::Unreadable {
-                                    path: entry.into_path(),
-                                    error: error.into(),
-                                    is_named,
-                                });
-                            }
-                        }
-                    }
-                    if kind.is_dir() || !self.is_mine(entry.path()) {
-                        continue;
-                    }
-                    let path = entry.into_path();
-                    return Some(if kind.is_file() {
-                        Met::File { path, is_named }
-                    } else if kind.is_symlink() {
-                        Met::Symlink(path)
-                    } else {
-                        Met::Special(path)
-                    });
-                }
-            }
-        }
-    }
-}
-
-impl Walk {
-    fn is_mine(&self, path: &Path) -> bool {
-        let Some(shard) = self.shard else {
-            return true;
-        };
-        match path.strip_prefix(&self.root) {
-            Ok(below) if !below.as_os_str().is_empty() => shard.holds(below),
-            _ => shard.holds(path.file_name().unwrap_or(path.as_os_str())),
-        }
-    }
-
-    fn unreadable(&self, error: walkdir::Error) -> Met {
-        let (path, is_named) = (
-            error.path().unwrap_or(&self.root).to_owned(),
-            error.depth() == 0,
-        );
-        // Without walkdir's words around it, which hold the path once more, as it is.
-        let error = error.into_io_error();
-        let error = error.unwrap_or_else(|| io::Error::other("a folder that cannot be walked"));
-        Met::Unreadable {
-            path,
-            error: error.into(),
-            is_named,
+impl Exclusion {
+    pub(super) fn new(
+        rule: String,
+        matches: impl Fn(&Path) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            rule: rule.into(),
+            matches: Arc::new(matches),
         }
     }
 }

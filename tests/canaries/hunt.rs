@@ -20,7 +20,6 @@ pub(crate) const BINDING: &str = "canary of a binding";
 pub(crate) const BINDING_KEY: &str = "canary of a binding's key";
 pub(crate) const PASSPHRASE: &str = "canary of a passphrase";
 pub(crate) const WRONG_PASSPHRASE: &str = "canary of a wrong passphrase";
-pub(crate) const UNKNOWN_FIELD: &str = "canary of an unknown field";
 pub(crate) const MASTER_KEY: [u8; 32] = *b"canary of a master key, 32 bytes";
 pub(crate) const FLOE_KEY: [u8; 32] = *b"canary of a FLOE key of 32 bytes";
 
@@ -56,7 +55,6 @@ impl Hunt {
             BINDING_KEY,
             PASSPHRASE,
             WRONG_PASSPHRASE,
-            UNKNOWN_FIELD,
         ];
         let mut canaries: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
         canaries.extend([MASTER_KEY.to_vec(), FLOE_KEY.to_vec()]);

@@ -29,7 +29,7 @@ fn json_lines_have_stable_fields() {
     assert_eq!(fields(&last), "changes command summary verified");
     assert_eq!(
         fields(&last["summary"]),
-        "blocks_differ damaged detached_headers detached_payloads files keys not_envelopes records special streams symlinks \
+        "blocks_differ compact_records damaged detached_headers detached_payloads excluded files keys not_envelopes own_files records special streams symlinks \
          taken temporary unreadable"
     );
     assert_eq!(fields(&last["summary"]["files"]), TALLY);
@@ -47,7 +47,7 @@ fn json_lines_have_stable_fields() {
     assert_eq!(
         fields(&last["summary"]),
         "damaged detached_payloads not_envelopes not_readable not_readable_but_changed not_readable_under passed_over readable \
-         readable_by taken unreadable"
+         readable_by readable_keyrings taken unreadable"
     );
     let readable = "bytes exposed generation keys modified path";
     assert_eq!(of(&files, "arch/a"), readable);
@@ -62,12 +62,14 @@ fn json_lines_have_stable_fields() {
 
     let (files, last) = lines(&format!("retire {old} arch --keyring k --evidence e"));
     assert_eq!(fields(&last), "command error evidence key summary");
-    assert_eq!(fields(&last["summary"]), "destroyed evidence rewrapped");
+    assert_eq!(
+        fields(&last["summary"]),
+        "destroyed evidence found in_use not_before rewrapped"
+    );
     assert_eq!(fields(&last["summary"]["rewrapped"]), rewrapped);
     assert_eq!(
         fields(&last["summary"]["evidence"]),
-        "detached_headers detached_payloads findings finished further_findings in_use key keys not_envelopes not_opened opened others \
-         passed_over places started version"
+        "accepted began ended findings in_use key keyring more opened places previous settled_since version"
     );
     assert_eq!(of(&files, "arch/damaged"), failed);
 }

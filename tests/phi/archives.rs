@@ -17,7 +17,12 @@ const OTHERS: usize = 2;
 
 /// A shell with a keyring `k`, and a folder of sealed files and of what else lies about.
 pub(crate) fn archive() -> Shell {
-    let shell = Shell::with_keyring();
+    archive_with("")
+}
+
+/// The same, under a keyring that was made with these options.
+pub(crate) fn archive_with(options: &str) -> Shell {
+    let shell = Shell::with_keyring_of(options);
     shell.plaintext("plain", 5_000);
     fs::create_dir_all(shell.path("arch/deep/er")).unwrap();
     let names = ["a", "b", "deep/c", "deep/d", "deep/er/e"];

@@ -60,8 +60,76 @@ fn the_life_of_a_key() {
         4
     );
     let text = shell.done("keyring list k").stdout_text();
-    assert_eq!(text.lines().count(), 3);
-    assert!(text.contains(" since 20"), "{text}");
+    assert_eq!(text.lines().count(), 2 + 3);
+    assert!(
+        text.contains(" since 20") && text.contains("(0 d)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_keyring_says_which_it_is_and_how_long_it_may_be_used_unseen() {
+    let shell = Shell::with_keyring();
+    let first = shell.json("keyring list k --json");
+    assert_eq!(
+        (&first["revision"], &first["lease"]),
+        (&1.into(), &900.into())
+    );
+    assert_eq!(first["id"].as_str().unwrap().len(), 32);
+    assert!(first["last_confirmed"].is_u64() && first["lease_changed"].is_null());
+    assert!(first["slots"][0].as_str().unwrap().starts_with("keyring "));
+    let shown = shell.done("keyring list k").stdout_text();
+    assert!(
+        shown.contains("revision 1  lease 900 s  confirmed"),
+        "{shown}"
+    );
+
+    shell.done("keyring set-lease k 5m");
+    let then = shell.json("keyring list k --json");
+    assert_eq!(
+        (&then["revision"], &then["lease"]),
+        (&2.into(), &300.into())
+    );
+    assert_eq!(then["id"], first["id"]);
+    assert!(then["lease_changed"].is_u64());
+    for wrong in ["0s", "25h", "1500ms", "15", "forever"] {
+        assert_eq!(
+            shell.run(&format!("keyring set-lease k {wrong}")).code,
+            2,
+            "{wrong}"
+        );
+        assert_eq!(
+            shell
+                .run(&format!("keyring new n --label n --lease {wrong}"))
+                .code,
+            2
+        );
+    }
+    shell.done("keyring new short --label one --lease 1m");
+    assert_eq!(shell.json("keyring list short --json")["lease"], 60);
+
+    // An older file that is put back is refused by who knows better, and what is there stays.
+    let old = shell.read("k");
+    shell.done("keyring rotate k --label two");
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k --min-revision 3 plain");
+    shell.write("k", &old);
+    for call in [
+        "keyring list k",
+        "encrypt --keyring k plain -o other",
+        "keyring rotate k --label three",
+    ] {
+        let refused = shell.run(&format!("{call} --min-revision 3"));
+        assert_eq!(refused.code, 1, "{call}");
+        let text = refused.stderr_text();
+        assert!(
+            text.contains("rolled back") && text.matches("/k:").count() <= 1,
+            "{text}"
+        );
+    }
+    assert_eq!(shell.read("k"), old);
+    shell.done("keyring list k --min-revision 2");
+    assert_eq!(shell.run("inspect k --min-revision 2").code, 2);
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn a_keyring_that_others_may_read_is_opened_when_it_is_said() {
         assert_eq!(refused.code, 1, "{call}: {}", refused.text());
         let told = refused.stderr_text();
         assert!(
-            told.starts_with("phi: k: ") && told.contains("--allow-access-by-others"),
+            told.contains("k: the keyring's file") && told.contains("--allow-access-by-others"),
             "{told}"
         );
         shell.done(&format!("{call} --allow-access-by-others"));

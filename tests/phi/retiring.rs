@@ -4,86 +4,135 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::archives::{GOOD, archive, key_of};
+use crate::archives::{GOOD, archive_with, key_of};
 use crate::support::Shell;
 
-/// Nothing was under way when the key was rotated.
-const AT_ONCE: &str = "--settling-time 0s";
+/// An allowance of a second, beside a lease of one.
+const SOON: &str = "--allowance 1s";
+
+/// The archive of the other tests, under a keyring with a lease of a second. Neither a plaintext nor a link is in it.
+fn leased() -> (Shell, String) {
+    let shell = archive_with("--lease 1s");
+    let old = key_of(&shell);
+    shell.done("keyring rotate k --label two");
+    (shell, old)
+}
+
+/// Waits until the lease and the allowance are over, by the keyring's own count.
+fn settle(shell: &Shell) {
+    let keys = shell.json("keyring list k --json")["keys"].clone();
+    let keys = keys.as_array().unwrap().iter();
+    let last = keys.map(|key| key["changed"].as_u64().unwrap()).max();
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.unwrap().as_secs()
+    };
+    let written = shell.path("k").metadata().unwrap().modified().unwrap();
+    let written = written.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let last = last.unwrap().max(written.as_secs());
+    while now() <= last + 2 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// Accepts all that a refused retirement told.
+fn accepted(shell: &Shell, call: &str) -> String {
+    let ran = shell.run(&format!("{call} --json"));
+    assert_eq!(ran.code, 7, "{}", ran.text());
+    let found = ran.last()["summary"]["found"].clone();
+    let found = found.as_array().unwrap().iter();
+    found
+        .map(|found| {
+            format!(
+                " --accept {}={}",
+                found["class"].as_str().unwrap(),
+                found["count"]
+            )
+        })
+        .collect()
+}
 
 #[test]
-fn a_key_is_destroyed_on_clean_evidence_alone() {
-    let shell = archive();
-    let old = key_of(&shell);
+fn a_key_is_destroyed_on_evidence_that_is_clean_or_accepted() {
+    let (shell, old) = leased();
     let call =
-        |evidence: &str| format!("retire {old} arch --keyring k {AT_ONCE} --evidence {evidence}");
-    // Active: nothing is sealed anew under a key that is to go.
-    let active = shell.run(&format!("{} --json", call("e0")));
-    assert_eq!(
-        (active.code, &active.json()["error"]["kind"]),
-        (4, &"key-not-usable".into())
-    );
-    assert!(!shell.exists("e0"));
-    shell.done("keyring rotate k --label two");
+        |evidence: &str| format!("retire {old} arch --keyring k {SOON} --evidence {evidence}");
     let within = shell.run(&call("arch/e"));
     assert_eq!(within.code, 2, "{}", within.text());
+    let short = shell.run(&format!("{} --settling-time 1s", call("e0")));
+    assert_eq!(short.code, 2, "{}", short.text());
+    assert!(!shell.exists("e0"));
 
-    // A damaged file may be under it.
-    let ran = shell.run(&call("e1"));
-    assert_eq!(ran.code, 1);
+    // Too soon, and something was found: a person decides, and the keyring is as it was.
+    let before = fs::read(shell.path("k")).unwrap();
+    let ran = shell.run(&format!("{} --allowance 1h", call("e1").replace(SOON, "")));
+    assert_eq!(ran.code, 7, "{}", ran.text());
+    let told = ran.stderr_text();
+    assert!(
+        told.contains("was not destroyed") && told.contains("repeat it from"),
+        "{told}"
+    );
+    assert!(before == fs::read(shell.path("k")).unwrap());
+    settle(&shell);
+    let ran = shell.run(&call("e2"));
+    assert_eq!(ran.code, 7, "{}", ran.text());
     let text = ran.stdout_text();
     assert!(
-        text.contains("NOT OPENED") && text.contains("arch/damaged: truncated"),
+        text.contains("failed: ") && text.contains("arch/damaged: truncated"),
         "{text}"
     );
     assert!(
-        ran.stderr_text().contains("was not destroyed: "),
+        ran.stderr_text().contains("--accept failed=1"),
         "{}",
         ran.stderr_text()
     );
-    assert_eq!(state(&shell, &old), "deactivated");
-    assert_eq!(shell.run(&call("e1")).code, 1); // it is there
-    let keep = format!("retire {old} arch --keyring k --evidence e2 --keep --json");
-    let ran = shell.run(&keep);
-    assert_eq!(ran.code, 1);
-    let last = ran.last();
-    assert_eq!(last["error"]["kind"], "evidence");
-    assert_eq!(last["summary"]["destroyed"], false);
-    assert_eq!(last["summary"]["evidence"]["not_opened"], 1);
-    assert_eq!(last["summary"]["rewrapped"]["current"], GOOD);
-    assert_eq!(ran.lines()[0]["path"], "arch/damaged");
+    // Evidence that is there is named.
+    let again = shell.run(&call("e2"));
+    assert_eq!(again.code, 1);
+    assert!(
+        again.stderr_text().contains("e2: "),
+        "{}",
+        again.stderr_text()
+    );
 
-    fs::remove_file(shell.path("arch/damaged")).unwrap();
-    let ran = shell.done(&call("e3"));
+    let accept = accepted(&shell, &call("e3"));
+    let wrong = accept.replace("failed=1", "failed=2");
+    assert_eq!(shell.run(&format!("{}{wrong}", call("e4"))).code, 7);
+    assert!(before == fs::read(shell.path("k")).unwrap());
+    let ran = shell.done(&format!("{}{accept} --previous e3", call("e5")));
     assert!(
         ran.stdout_text()
             .contains(&format!("key {old} was destroyed"))
     );
     assert_eq!(state(&shell, &old), "destroyed");
     shell.done("verify --keyring k arch/a arch/deep/er/e");
-    let sealed = shell.json("inspect e3 --json");
-    assert_eq!(sealed["files"][0]["labels"]["phi-envelope"], "evidence/1");
+    assert!(key(&shell, &old)["evidence"].is_string());
 
-    // The keyring's file names the evidence by its digest.
-    let digest = key(&shell, &old)["evidence"].clone();
-    let digest = digest.as_str().unwrap();
-    assert_eq!(digest.len(), 64);
-    let list = shell.done("keyring list k").stdout_text();
-    assert!(list.contains(&format!("\n  evidence {digest}\n")), "{list}");
-    if cfg!(target_os = "linux") {
-        shell.sh(&format!("echo '{digest}  e3' | sha256sum --check --quiet"));
-    }
+    let shown = shell.json("evidence show e5 --json");
+    assert_eq!(shown["evidence"]["in_use"], 0);
+    assert_eq!(shown["evidence"]["opened"], GOOD);
+    let compared = shell.json("evidence compare e3 e5 --json");
+    assert_eq!(compared["same_key"], true);
+    assert_eq!(compared["changes"].as_array().unwrap().len(), 0);
+    let text = shell.done("evidence show e5").stdout_text();
+    assert!(
+        text.contains("settled since") && text.contains("accepted: failed"),
+        "{text}"
+    );
 }
 
 #[test]
 fn evidence_first_and_the_destruction_later() {
-    let shell = archive();
+    let (shell, old) = leased();
     fs::remove_file(shell.path("arch/damaged")).unwrap();
-    let old = key_of(&shell);
-    shell.done("keyring rotate k --label two");
-    let kept = shell.done(&format!(
-        "retire {old} arch --keyring k --evidence e --keep"
+    settle(&shell);
+    let accept = accepted(
+        &shell,
+        &format!("retire {old} arch --keyring k {SOON} --keep --evidence e0").replace(SOON, ""),
+    );
+    shell.done(&format!(
+        "retire {old} arch --keyring k --evidence e --keep{accept}"
     ));
-    assert!(kept.stdout_text().contains("out of use, and was kept"));
     assert_eq!(state(&shell, &old), "deactivated");
     let refused = |key: &str, evidence: &str, why: &str| {
         let call = format!("keyring destroy k {key} --yes-destroy --evidence {evidence}");
@@ -93,61 +142,50 @@ fn evidence_first_and_the_destruction_later() {
     };
     let active = shell.json("keyring list k --json")["keys"][1]["id"].clone();
     refused(active.as_str().unwrap(), "e", "is active");
-    refused(&old, "e --max-age 0s", "too old");
-    refused(&old, "e", "too soon after");
+    refused(&old, "e", "settling time");
     refused(&old, "nowhere", "No such file");
-    refused(&old, "arch/a", "another kind");
+    refused(&old, "arch/a", "evidence");
     refused(&old, "plain", "not an envelope");
     assert_eq!(state(&shell, &old), "deactivated");
-    let call =
-        format!("keyring destroy k {old} --yes-destroy --evidence e --max-age 7d {AT_ONCE} --json");
+    let call = format!("keyring destroy k {old} --yes-destroy --evidence e {SOON} --json");
     let answer = shell.json(&call);
     assert_eq!(answer["key"]["state"], "destroyed");
     assert!(answer["key"]["evidence"].is_string());
 }
 
 #[test]
-fn a_key_in_use_is_kept_unless_it_is_said() {
-    let shell = archive();
-    fs::remove_file(shell.path("arch/damaged")).unwrap();
-    let old = key_of(&shell);
-    shell.done("keyring rotate k --label two");
-    shell.done(&format!("keyring set-state k {old} compromised"));
-    let call =
-        |more: &str| format!("retire {old} arch --keyring k --json {AT_ONCE} --evidence {more}");
-    // Without leave, nothing is moved off it.
-    let ran = shell.run(&call("e1"));
-    assert_eq!(ran.code, 1, "{}", ran.text());
-    let last = ran.last();
-    assert_eq!(last["summary"]["evidence"]["in_use"], GOOD);
-    assert!(
-        last["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("still in use")
-    );
-    assert_eq!(state(&shell, &old), "compromised");
-    let on =
-        |evidence: &str| format!("keyring destroy k {old} --yes-destroy --evidence {evidence}");
-    assert_eq!(shell.run(&on("e1")).code, 1);
+fn nothing_found_is_said_and_is_a_failure_where_something_was_expected() {
+    let (shell, old) = leased();
+    fs::create_dir(shell.path("empty")).unwrap();
+    for call in [
+        "inventory empty".to_owned(),
+        "rewrap -r empty --keyring k".to_owned(),
+        format!("exposure empty --key {old}"),
+    ] {
+        let ran = shell.done(&call);
+        assert!(
+            ran.stderr_text().contains("nothing was found"),
+            "{}",
+            ran.text()
+        );
+        assert_eq!(
+            shell.run(&format!("{call} --expect-some")).code,
+            6,
+            "{call}"
+        );
+    }
+}
 
-    let anew = "--allow-compromised --reencrypt";
-    let ran = shell.done(&call(&format!("e2 {anew}")));
-    assert_eq!(ran.last()["summary"]["rewrapped"]["reencrypted"], GOOD);
-    assert_eq!(ran.last()["summary"]["destroyed"], true);
-    shell.done("verify --keyring k arch/a");
-
-    let newest = key_of(&shell);
-    shell.done("keyring rotate k --label three");
-    shell.done(&format!("keyring set-state k {newest} compromised"));
-    let lost = format!("retire {newest} arch --keyring k --evidence e3 --destroy-although-in-use");
-    let too_soon = shell.run(&lost.replace("--evidence e3", "--evidence e4"));
-    assert!(too_soon.stderr_text().contains("too soon after"));
-    assert_eq!(state(&shell, &newest), "compromised");
-    let ran = shell.done(&format!("{lost} {AT_ONCE}"));
-    assert!(ran.stdout_text().contains("STILL UNDER THE KEY"));
-    assert_eq!(state(&shell, &newest), "destroyed");
-    assert_eq!(shell.run("verify --keyring k arch/a").code, 4);
+#[test]
+fn what_is_excluded_is_not_looked_at() {
+    let (shell, _) = leased();
+    fs::create_dir(shell.path("arch/lost+found")).unwrap();
+    fs::write(shell.path("arch/lost+found/x"), "PHIE\u{1}").unwrap();
+    let told = shell.json("inventory arch --exclude lost+found --json");
+    assert_eq!(told["summary"]["excluded"], 1);
+    // The output is opened before the walk, and is gone if that fails.
+    assert_eq!(shell.run("inventory arch --save no/such/folder").code, 1);
+    assert_eq!(shell.run("inventory nowhere --save kept").code, 1);
 }
 
 #[test]

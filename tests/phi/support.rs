@@ -46,11 +46,16 @@ impl Shell {
 
     /// With a keyring `k` that a master key protects.
     pub(crate) fn with_keyring() -> Self {
+        Self::with_keyring_of("")
+    }
+
+    /// With a keyring that is made with these options.
+    pub(crate) fn with_keyring_of(options: &str) -> Self {
         let mut shell = Self::new();
         shell.write(".master", MASTER_KEY.as_bytes());
         shell.write(".other-master", OTHER_MASTER_KEY.as_bytes());
         shell.master_key = Some(".master");
-        shell.done("keyring new k --label one");
+        shell.done(&format!("keyring new k --label one {options}"));
         shell
     }
 

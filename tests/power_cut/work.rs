@@ -31,7 +31,7 @@ const CALLS: [&str; 28] = [
     "recipient replace sealed --from-keyring p --to-keyring q KEYS",
     "recipient remove sealed --from-keyring q KEYS",
     "recipient add sealed --to-keyring p KEYS",
-    "reencrypt sealed --bind x=y KEYS",
+    "reencrypt sealed --drop-recipients --bind x=y KEYS",
     "repack sealed --block-length 8192 KEYS",
     "keyring rotate k --label next MASTER",
     "rewrap sealed record KEYS",

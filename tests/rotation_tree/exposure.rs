@@ -207,3 +207,27 @@ fn a_slot_in_the_other_header_block_is_readable() {
     place.put("stream", stream(&place.cipher));
     assert_eq!(sorted(&place, &[old.into()]).1.readable.files, 0);
 }
+
+#[test]
+fn a_readable_keyring_is_named_and_opens_more_in_turn() {
+    let (place, outer) = (
+        Place::new(),
+        phi_envelope::Keyring::generate("outer").unwrap(),
+    );
+    let path = place.path("ehr.keyring");
+    let file = phi_envelope::KeyringFile::create(&path, "ehr", outer.clone()).unwrap();
+    let sealed = phi_envelope::EnvelopeCipher::new(file.keyring());
+    place.put("record", crate::place::record(&sealed));
+    let stolen = phi_envelope::SlotId::from(outer.active().unwrap());
+    let summary = phi_envelope::exposure(place.tree(), [stolen.clone()])
+        .unwrap()
+        .finish();
+    assert_eq!((summary.readable.files, summary.not_readable.files), (1, 1));
+    assert_eq!(summary.readable_keyrings, [path.to_str().unwrap()]);
+    assert!(summary.to_string().contains("READABLE KEYRING"));
+    let all = phi_envelope::exposure_through([stolen], [&file]);
+    let summary = phi_envelope::exposure(place.tree(), all).unwrap().finish();
+    assert_eq!(summary.readable.files, 2);
+    let other = phi_envelope::KeyId::from_bytes([3; 16]).into();
+    assert_eq!(phi_envelope::exposure_through([other], [&file]).len(), 1);
+}

@@ -112,7 +112,7 @@ fn damaged_headers_are_counted_by_the_rule_that_they_break() {
         change(&mut header);
         header.with(&payload)
     };
-    place.put("kind", broken(&|header| header.kind = 9));
+    place.put("kind", broken(&|header| header.kind = 0x0C));
     place.put("kind_too", broken(&|header| header.kind = 0));
     place.put("flags", broken(&|header| header.flags |= 0x80));
     place.put("slots", broken(&|header| header.slots.clear()));

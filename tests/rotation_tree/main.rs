@@ -18,6 +18,7 @@ mod exposure;
 mod inventory;
 mod memory;
 mod names;
+mod office;
 mod passes;
 mod place;
 mod reencrypt;

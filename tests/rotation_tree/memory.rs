@@ -22,9 +22,9 @@ pub(crate) fn work(folder: &Path, what: &str) {
         "inventory" => inventory(tree).unwrap().count(),
         "exposure" => exposure(tree, [old.into()]).unwrap().count(),
         "evidence" => {
-            let mut scan = EvidenceScan::new(&cipher, KeyId::from_bytes([7; 16]));
+            let mut scan = EvidenceScan::of_slot(&cipher, KeyId::from_bytes([7; 16]).into());
             scan.tree("here", tree).unwrap();
-            usize::try_from(scan.finish().opened.files).unwrap()
+            usize::try_from(scan.finish().opened).unwrap()
         }
         "rewrap" => {
             keyring

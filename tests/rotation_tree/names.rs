@@ -96,7 +96,7 @@ fn hostile_names_come_through_json_lines_and_a_rewrap() {
     assert_eq!(summary.not_envelopes, names);
 
     // What is found fault with is named in the evidence, which people read.
-    let mut scan = EvidenceScan::new(&place.cipher, place.keyring.active().unwrap());
+    let mut scan = EvidenceScan::of_slot(&place.cipher, place.keyring.active().unwrap().into());
     scan.tree("here\u{1b}[2J\nand there", place.tree()).unwrap();
     let evidence = scan.finish();
     assert_eq!(evidence.in_use, 3 * names);
@@ -105,9 +105,11 @@ fn hostile_names_come_through_json_lines_and_a_rewrap() {
         !shown.contains('\u{1b}') && !shown.contains("\nand"),
         "{shown}"
     );
-    let stored = serde_json::to_vec(&evidence).unwrap();
-    let again: phi_envelope::Evidence = serde_json::from_slice(&stored).unwrap();
-    assert_eq!(again, evidence);
+    let stored = evidence.seal(&place.cipher).unwrap();
+    assert_eq!(
+        phi_envelope::Evidence::open(&place.cipher, stored).unwrap(),
+        evidence
+    );
     place.keyring.destroy_without_evidence(old).unwrap();
     for path in paths
         .iter()

@@ -79,7 +79,11 @@ fn every_kind_is_moved_or_told() {
     assert!(
         place
             .cipher
-            .decrypt_reader_detached(&header, &payload[..], &context)
+            .decrypt_reader_detached(
+                &header,
+                crate::place::for_reader(&place.cipher, &payload),
+                &context
+            )
             .is_ok()
     );
 }
@@ -438,4 +442,43 @@ fn a_million_threads_are_not_started() {
     let tree = || Tree::new([place.path("record")]);
     let threads = std::num::NonZeroUsize::MAX;
     assert_eq!(inventory(tree().threads(threads)).unwrap().count(), 1);
+}
+
+#[test]
+fn a_dry_run_opens_as_the_rewrap_does() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let place = Place::new();
+    let stream = place.stream("stream");
+    place.record("shut/record");
+    place.rotate();
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&stream, 0o444);
+    mode(&place.path("shut"), 0o555);
+    if fs::File::options().write(true).open(&stream).is_ok() {
+        mode(&place.path("shut"), 0o755);
+        return; // nothing is shut to root
+    }
+    let before = states(place.root());
+    let dry = rewrap_all(&place.cipher, place.tree(), RewrapOptions::new().dry_run()).1;
+    assert_eq!((dry.would_change, dry.failed), (0, 2));
+    assert_eq!(states(place.root()), before);
+    mode(&place.path("shut"), 0o755);
+}
+
+#[test]
+fn a_lock_that_is_held_is_a_failure_of_that_file() {
+    let place = Place::new();
+    let held = place.stream("held");
+    place.stream("free");
+    place.rotate();
+    let lock = fs::File::open(&held).unwrap();
+    lock.lock().unwrap();
+    let at_once = phi_envelope::ChangeOptions::new().lock_wait(Some(Duration::ZERO));
+    let options = RewrapOptions::new().change(at_once);
+    let (entries, summary) = rewrap_all(&place.cipher, place.tree(), options);
+    assert_eq!((summary.done, summary.failed), (1, 1));
+    assert!(failure(&entries[&held]).to_string().contains("locked"));
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use phi_envelope::{KeyringFile, KeyringRule};
+use phi_envelope::{KeyringFault, KeyringFile, Rollback};
 use tempfile::TempDir;
 
 use super::*;
@@ -66,7 +66,10 @@ fn another_keyrings_file_is_refused_by_whoever_knows_the_right_one() {
     let open = files.open(first).unwrap();
     let active = open.keyring().active().unwrap();
     fs::write(files.path(), second).unwrap();
-    let older = kind(&Error::Malformed(Malformed::Keyring(KeyringRule::Older)));
+    let older = kind(&Error::KeyringFile {
+        path: open.path().to_owned(),
+        fault: KeyringFault::RolledBack(Rollback::OtherKeyring),
+    });
     assert_eq!(kind(&open.reload().unwrap_err()), older);
     let changed = open.update(|edit| edit.rotate("next"));
     assert_eq!(kind(&changed.unwrap_err()), older);

@@ -76,7 +76,7 @@ pub(crate) const CASES: [Case; 18] = [
         kind: Kind::Checked,
     },
     Case {
-        call: "reencrypt sealed --bind x=y --threads 1 KEYS",
+        call: "reencrypt sealed --drop-recipients --bind x=y --threads 1 KEYS",
         is_done: |folder| {
             look(folder, "sealed")
                 .is_some_and(|found| found.header.generation == 0 && found.header.slots.len() == 1)

@@ -1,12 +1,13 @@
 //! The command line of whole archives.
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
-use phi_envelope::{DestroyOptions, Error, KeyId, Shard};
+use clap::{ArgGroup, Args, Subcommand};
+use globset::{Glob, GlobMatcher};
+use phi_envelope::{ClassCount, DestroyOptions, Error, KeyId, Shard, Tree};
 
 use crate::options::{ChangeArgs, ContextArgs, KeyArgs, SecretArgs, ToArgs};
 
@@ -25,6 +26,43 @@ pub(crate) struct WalkArgs {
     /// Threads [default: all cores]
     #[arg(long)]
     pub(crate) threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) excluded: ExcludeArgs,
+    /// Exit with 6 if nothing was found to work on
+    #[arg(long)]
+    pub(crate) expect_some: bool,
+}
+
+/// What is left out.
+#[derive(Args)]
+pub(crate) struct ExcludeArgs {
+    /// Leave out what this matches, and all below it (repeatable): a name without a slash anywhere, as in lost+found, else a whole path
+    #[arg(long, value_name = "GLOB", value_parser = exclusion)]
+    pub(crate) exclude: Vec<GlobMatcher>,
+}
+
+impl ExcludeArgs {
+    /// The tree without what is left out.
+    pub(crate) fn of(&self, tree: Tree) -> Tree {
+        self.exclude.iter().fold(tree, |tree, glob| {
+            let (rule, glob) = (glob.glob().glob().to_owned(), glob.clone());
+            tree.exclude(rule, move |path| matches(&glob, path))
+        })
+    }
+}
+
+/// Whether a glob matches a path, or, where it has no slash, a path's last name.
+pub(super) fn matches(glob: &GlobMatcher, path: &Path) -> bool {
+    if glob.glob().glob().contains('/') {
+        glob.is_match(path)
+    } else {
+        path.file_name().is_some_and(|name| glob.is_match(name))
+    }
+}
+
+fn exclusion(text: &str) -> Result<GlobMatcher, String> {
+    let glob = Glob::new(text).map_err(|error| error.to_string())?;
+    Ok(glob.compile_matcher())
 }
 
 /// What is sealed anew, and for whom.
@@ -112,10 +150,42 @@ pub(crate) struct Retire {
     #[command(flatten)]
     pub(crate) terms: DestroyTerms,
     /// Keep the key in any case: `phi keyring destroy` can destroy it on the same evidence
-    #[arg(long, conflicts_with_all = ["max_age", "settling_time", "destroy_although_in_use"])]
+    #[arg(long, conflicts_with_all = ["max_age", "settling_time"])]
     pub(crate) keep: bool,
+    /// Accept what is found, by its class and exact count, as in link-out=2 (repeatable); what it hides is lost with the key
+    #[arg(long, value_name = "CLASS=COUNT", value_parser = class_count)]
+    pub(crate) accept: Vec<ClassCount>,
+    /// Compare with earlier evidence, or with what `phi inventory --save` kept: a place that holds less now is found
+    #[arg(long, value_name = "FILE")]
+    pub(crate) previous: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) excluded: ExcludeArgs,
+    /// Exit with 6 if nothing was found to work on
+    #[arg(long)]
+    pub(crate) expect_some: bool,
     #[command(flatten)]
     pub(crate) anew: AnewArgs,
+}
+
+/// Tell of evidence.
+#[derive(Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Say what a scan has found
+    Show {
+        /// The evidence, as `phi retire` makes it
+        file: PathBuf,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
+    /// Say what differs between two
+    Compare {
+        /// The earlier evidence
+        earlier: PathBuf,
+        /// The later evidence
+        file: PathBuf,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
 }
 
 #[derive(Args)]
@@ -129,6 +199,11 @@ pub(crate) struct Exposure {
     /// A master key that was stolen (repeatable), as `phi keyring list` shows it
     #[arg(long = "key", value_name = "KEY_ID")]
     pub(crate) keys: Vec<KeyId>,
+    /// A keyring's file that was stolen with them (repeatable): if they open it, so are its keys. Its secret is needed
+    #[arg(long = "keyring", value_name = "FILE")]
+    pub(crate) keyrings: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
     /// A passphrase was stolen: every passphrase's slot counts, since none tells which it is of
     #[arg(long)]
     pub(crate) passphrase_slots: bool,
@@ -145,7 +220,7 @@ pub(crate) struct DestroyGround {
     #[arg(long, value_name = "FILE")]
     pub(crate) evidence: Option<PathBuf>,
     /// Destroy it without: whatever it alone can open is lost
-    #[arg(long, conflicts_with_all = ["max_age", "settling_time", "destroy_although_in_use"])]
+    #[arg(long, conflicts_with_all = ["max_age", "settling_time", "allowance"])]
     pub(crate) without_evidence: bool,
 }
 
@@ -155,12 +230,13 @@ pub(crate) struct DestroyTerms {
     /// How long ago the evidence's scan may have begun, as 90m, 24h or 7d [default: 24h]
     #[arg(long, value_name = "AGE")]
     pub(crate) max_age: Option<Age>,
-    /// How long after the last rotation the scan began, at least: what was under way then has ended [default: 1h]
+    /// How long after the last change of the key, or of the keyring's file, the scan began, at least; no less than the keyring's lease and
+    /// the allowance [default: these two]
     #[arg(long, value_name = "TIME")]
     pub(crate) settling_time: Option<Age>,
-    /// Destroy the key although the evidence shows it in use, or not everything opened: what only this key opens is lost
-    #[arg(long)]
-    pub(crate) destroy_although_in_use: bool,
+    /// How far clocks may differ, how long a machine may stand still, and how long a file takes to its place, together [default: 300s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) allowance: Option<Age>,
 }
 
 impl DestroyTerms {
@@ -172,8 +248,8 @@ impl DestroyTerms {
         if let Some(Age(time)) = self.settling_time {
             options = options.settling_time(time);
         }
-        if self.destroy_although_in_use {
-            options = options.although_in_use();
+        if let Some(Age(time)) = self.allowance {
+            options = options.allowance(time);
         }
         options
     }
@@ -195,6 +271,13 @@ impl FromStr for Age {
         });
         Ok(Self(Duration::from_secs(parsed.ok_or(WRONG)?)))
     }
+}
+
+fn class_count(text: &str) -> Result<ClassCount, String> {
+    text.parse().map_err(|error| match error {
+        Error::Misuse(what) => what.to_owned(),
+        error => error.to_string(),
+    })
 }
 
 fn shard(text: &str) -> Result<Shard, String> {

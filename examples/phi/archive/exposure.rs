@@ -1,14 +1,16 @@
 //! What stolen keys could read.
 
 use anyhow::Result;
-use phi_envelope::{Exposed, ExposureEntry, SlotId, exposure};
+use phi_envelope::{Exposed, ExposureEntry, SlotId, exposure, exposure_through};
 use serde_json::json;
 
 use super::args::Exposure;
 use super::places::Places;
 use super::run::Run;
 use crate::failure::Failure;
+use crate::keys::open_keyring;
 use crate::output::{Answer, Console, escaped_path};
+use crate::secrets::{Asked, Secret};
 
 /// The scheme of a passphrase's slot, where no id stands for all of them.
 const PASSPHRASES: SlotId = SlotId {
@@ -21,7 +23,13 @@ pub(crate) fn run(console: &Console, args: &Exposure) -> Result<Answer> {
     let passphrases = args.passphrase_slots.then_some(PASSPHRASES);
     let places = Places::new(&args.paths, &args.walk);
     let mut run = Run::new(console, args.files);
-    let mut pass = exposure(places.tree()?, stolen.chain(passphrases))?;
+    let mut keyrings = Vec::new();
+    for path in &args.keyrings {
+        let secret = Secret::read(&args.secret, &escaped_path(path), Asked::Once)?;
+        keyrings.push(open_keyring(path, &secret)?);
+    }
+    let stolen = exposure_through(stolen.chain(passphrases), &keyrings);
+    let mut pass = exposure(places.tree()?, stolen)?;
     while let Some(entry) = pass.next() {
         let unreadable = match &entry.exposed {
             Exposed::Unreadable(error) => Some(error),
@@ -40,6 +48,9 @@ pub(crate) fn run(console: &Console, args: &Exposure) -> Result<Answer> {
     run.stop();
     if let Err(error) = places.check() {
         run.keep(Failure::from(error));
+    }
+    if pass.progress(None).done == 0 {
+        run.nothing(args.walk.expect_some);
     }
     let summary = pass.summary();
     console.say(summary.to_string().trim_end())?;

@@ -1,7 +1,6 @@
 //! Which keys protect what.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -13,15 +12,14 @@ use super::places::Places;
 use super::run::Run;
 use crate::failure::Failure;
 use crate::keys::open_keyring;
+use crate::new_file::NewFile;
 use crate::output::{Answer, Console, escaped_path};
 use crate::secrets::{Asked, Secret};
 
 pub(crate) fn run(console: &Console, args: &Inventory) -> Result<Answer> {
     // What can be refused is, before a walk that may take long.
     let earlier = args.since.as_deref().map(snapshot).transpose()?;
-    if let Some(path) = &args.save {
-        refuse_taken(path)?;
-    }
+    let save = args.save.as_deref().map(NewFile::create).transpose()?;
     let keys = known_keys(args)?;
     let places = Places::new(&args.paths, &args.walk);
     let mut run = Run::new(console, args.files);
@@ -45,9 +43,12 @@ pub(crate) fn run(console: &Console, args: &Inventory) -> Result<Answer> {
     if let Err(error) = places.check() {
         run.keep(Failure::from(error));
     }
+    if pass.progress(None).done == 0 {
+        run.nothing(args.walk.expect_some);
+    }
     let summary = pass.summary().clone().with_keys(&keys);
-    if let Some(path) = &args.save {
-        save(path, &summary).with_context(|| escaped_path(path))?;
+    if let Some(save) = save {
+        save.finish(&serde_json::to_vec(&summary)?)?;
     }
     let changes = earlier.map(|earlier| summary.since(&earlier));
     console.say(summary.to_string().trim_end())?;
@@ -75,6 +76,8 @@ fn told(entry: &InventoryEntry) -> String {
         Content::DetachedPayload => "a detached payload".into(),
         Content::NotAnEnvelope => "NOT AN ENVELOPE".into(),
         Content::Damaged(error) | Content::Unreadable(error) => error.to_string(),
+        Content::CompactRecord(key) => format!("a compact record, under {key}"),
+        Content::Excluded(rule) => format!("excluded by {rule}, not looked at"),
         Content::Symlink => "a symbolic link".into(),
         Content::Special => "a pipe, a socket or a device".into(),
         _ => "of another kind".into(),
@@ -97,18 +100,4 @@ fn known_keys(args: &Inventory) -> Result<Vec<KeyInfo>> {
 fn snapshot(path: &Path) -> Result<InventorySummary> {
     let read = || anyhow::Ok(serde_json::from_slice(&fs::read(path)?)?);
     read().with_context(|| escaped_path(path))
-}
-
-fn save(path: &Path, summary: &InventorySummary) -> Result<()> {
-    let mut file = File::create_new(path)?;
-    file.write_all(&serde_json::to_vec(summary)?)?;
-    Ok(file.sync_all()?)
-}
-
-fn refuse_taken(path: &Path) -> Result<()> {
-    if path.symlink_metadata().is_ok() {
-        return Err(io::Error::from(io::ErrorKind::AlreadyExists))
-            .with_context(|| escaped_path(path));
-    }
-    Ok(())
 }

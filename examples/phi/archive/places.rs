@@ -39,6 +39,7 @@ impl<'a> Places<'a> {
         let paths = self.paths.to_vec();
         let roots = paths.into_iter().chain(list.into_iter().flatten());
         let mut tree = Tree::new(roots);
+        tree = self.walk.excluded.of(tree);
         if let Some(shard) = self.walk.shard {
             tree = tree.shard(shard);
         }

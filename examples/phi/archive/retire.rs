@@ -1,15 +1,26 @@
 //! A key taken out of use.
 
+use std::fs;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
 use anyhow::{Context as _, Result};
-use phi_envelope::{Error, Evidence, RetireOptions, Retired, RewrapOptions, Tree, retire};
+use phi_envelope::{
+    ClassCount, EnvelopeCipher, Error, Evidence, EvidenceFault, FindingClass, Previous,
+    RetireOptions, Retired, RewrapOptions, Tree, retire,
+};
 use serde_json::json;
 
-use super::args::Retire;
+use super::args::{Retire, matches};
 use super::rewrap::{anew, tell_failure};
 use super::run::Run;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::keys::Keys;
 use crate::output::{Answer, Console, escaped, escaped_path, put_path};
+use crate::secrets::{Asked, Secret};
+
+/// Findings of a class that are told.
+const FIRST: usize = 10;
 
 pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     let mut keys = Keys::new(&args.key);
@@ -19,19 +30,32 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     if args.anew.reencrypt {
         rewrap = anew(rewrap, &args.anew, [args.key_id])?;
     }
+    let previous = args.previous.as_deref();
+    let previous = previous.map(|path| previously(args, path)).transpose()?;
     let mut run = Run::new(console, false);
-    let total = run.expect(|| Some(Tree::new(args.paths.clone()).count()));
+    let tree = || args.excluded.of(Tree::new(args.paths.clone()));
+    let total = run.expect(|| Some(tree().count()));
     let (mut done, mut told) = (0, Ok(()));
-    let options = RetireOptions::new().rewrap(rewrap).watch(|entry| {
-        done += 1;
-        run.tell(done);
-        if total == Some(done) {
-            run.stage("now opening every header");
-        }
-        if told.is_ok() {
-            told = tell_failure(&mut run, entry);
-        }
-    });
+    let mut options = RetireOptions::new()
+        .rewrap(rewrap)
+        .accept(args.accept.iter().copied())
+        .watch(|entry| {
+            done += 1;
+            run.tell(done);
+            if total == Some(done) {
+                run.stage("now opening every header");
+            }
+            if told.is_ok() {
+                told = tell_failure(&mut run, entry);
+            }
+        });
+    for glob in &args.excluded.exclude {
+        let (rule, glob) = (glob.glob().glob().to_owned(), glob.clone());
+        options = options.exclude(rule, move |path| matches(&glob, path));
+    }
+    if let Some(previous) = previous {
+        options = options.since(previous);
+    }
     let options = if args.keep {
         options.keep()
     } else {
@@ -42,43 +66,106 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
         .with_context(|| format!("key {key}"))?;
     told?;
     run.stop();
+    if done == 0 {
+        run.nothing(args.expect_some);
+    }
     say(console, args, &retired)?;
-    // What failed above speaks by way of the evidence.
+    if let Some(warning) = retired.clock_warning {
+        console.warn(evidence, warning);
+    }
+    // What failed above speaks by way of the evidence: a person decides.
     let fault = match retired.refused {
-        Some(fault) => Some(Error::from(fault)),
-        None if args.keep => retired.evidence.check().err(),
+        Some(fault) => Some(Error::from(fault).to_string()),
+        None if args.keep && !retired.evidence.is_clean() => {
+            Some("it is in use, or something was found".to_owned())
+        }
         None => None,
     };
-    let fault = fault.map(|fault| {
-        let kept = format!("key {key} was not destroyed");
-        let failure = Failure::from(anyhow::Error::from(fault).context(kept));
+    if let Some(fault) = &fault {
+        let message = format!("key {key} was not destroyed: {fault}{}", remedy(&retired));
+        let failure = Failure::new(Exit::Undecided, message);
         console.complain(&failure);
-        failure
-    });
+        run.decide(failure);
+    }
     let mut json = json!({
         "command": "retire",
         "key": key.to_string(),
         "summary": {
             "rewrapped": retired.rewrapped,
             "evidence": retired.evidence,
+            "found": retired.evidence.found(),
+            "in_use": retired.in_use,
             "destroyed": retired.destroyed,
+            "not_before": retired.not_before.map(seconds),
         },
     });
     put_path(&mut json, "evidence", evidence);
-    Ok(Answer::of_several(json, fault.as_ref()))
+    Ok(run.decided(json, fault.is_none()))
+}
+
+fn seconds(time: std::time::SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+/// What was found before: evidence, opened as the keyring's file is, or an inventory.
+fn previously(args: &Retire, path: &Path) -> Result<Previous> {
+    let name = escaped_path(path);
+    let bytes = fs::read(path).with_context(|| name.clone())?;
+    if bytes.first() == Some(&b'{') {
+        return Previous::inventory(&bytes).context(name);
+    }
+    let secret = Secret::read(&args.key.secret, &name, Asked::Once)?;
+    let cipher = EnvelopeCipher::builder()
+        .write_for(secret.provider()?)
+        .build()?;
+    Previous::evidence(&cipher, &bytes).context(name)
+}
+
+/// What a person may do about it.
+fn remedy(retired: &Retired) -> String {
+    match retired.refused {
+        Some(EvidenceFault::Found) => {
+            let found = retired.evidence.found();
+            let accept: Vec<_> = found
+                .iter()
+                .map(|found| format!("--accept {found}"))
+                .collect();
+            format!(
+                "; look at each, and if nothing in them needs the key, say {}",
+                accept.join(" ")
+            )
+        }
+        Some(EvidenceFault::TooSoon | EvidenceFault::ChangedSince) => match retired.not_before {
+            Some(from) => format!(
+                "; repeat it from {} on",
+                super::evidence::time(seconds(from))
+            ),
+            None => String::new(),
+        },
+        Some(EvidenceFault::InUse) => {
+            "; rewrap or remove what is in use (resume a suspended key for that), and repeat it"
+                .to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 fn say(console: &Console, args: &Retire, retired: &Retired) -> Result<()> {
     let evidence = &retired.evidence;
     console.say(&retired.rewrapped)?;
-    console.say(format_args!("\n{evidence}{}", findings(evidence)))?;
+    console.say(format_args!("\n{evidence}{}", first_findings(evidence)))?;
+    for path in retired.in_use.iter().take(FIRST) {
+        console.say(format_args!("in use: {}", escaped(path)))?;
+    }
     console.say(format_args!(
-        "the evidence: {}; keep it as it is",
+        "the evidence: {}; keep it",
         escaped_path(&args.evidence)
     ))?;
     if retired.destroyed {
         console.say(format_args!("key {} was destroyed", args.key_id))?;
-    } else if args.keep && evidence.check().is_ok() {
+    } else if args.keep && evidence.is_clean() {
         console.say(format_args!(
             "key {} is out of use, and was kept",
             args.key_id
@@ -87,14 +174,22 @@ fn say(console: &Console, args: &Retire, retired: &Retired) -> Result<()> {
     Ok(())
 }
 
-/// What speaks against destroying the key.
-fn findings(evidence: &Evidence) -> String {
+/// The first findings of every class.
+pub(super) fn first_findings(evidence: &Evidence) -> String {
     let mut text = String::new();
-    for finding in &evidence.findings {
-        text += &format!("{}: {}\n", escaped(&finding.what), escaped(&finding.why));
-    }
-    if evidence.further_findings > 0 {
-        text += &format!("and {} more\n", evidence.further_findings);
+    for ClassCount { class, count, .. } in evidence.found() {
+        let of_class = |class: FindingClass| {
+            let findings = evidence.findings.iter();
+            findings.filter(move |finding| finding.class == class)
+        };
+        let mut told = 0;
+        for finding in of_class(class).take(FIRST) {
+            text += &format!("{class}: {}: {}\n", finding.path, finding.rule);
+            told += 1;
+        }
+        if count > told {
+            text += &format!("{class}: and {} more\n", count - told);
+        }
     }
     text
 }

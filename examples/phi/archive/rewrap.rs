@@ -53,6 +53,9 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     if let Err(error) = places.check() {
         run.keep(Failure::from(error));
     }
+    if pass.progress(None).done == 0 {
+        run.nothing(args.walk.expect_some);
+    }
     let summary = pass.summary();
     console.say(summary)?;
     Ok(run.answer(json!({

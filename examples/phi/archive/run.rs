@@ -94,6 +94,34 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Says that nothing was found, which is a failure where something was expected.
+    pub(super) fn nothing(&mut self, expect_some: bool) {
+        let failure = Failure::nothing_found();
+        if expect_some {
+            self.keep(failure);
+        } else {
+            self.bar.suspend(|| self.console.complain(&failure));
+        }
+    }
+
+    /// Keeps what a person must decide, which was told already. What befell files on the way is part of it.
+    pub(super) fn decide(&mut self, failure: Failure) {
+        self.worst = Some(failure);
+    }
+
+    /// The answer of a retirement: what befell files counts only by way of the evidence.
+    pub(super) fn decided(&mut self, json: Value, is_done: bool) -> Answer {
+        if is_done
+            && self
+                .worst
+                .as_ref()
+                .is_some_and(|worst| worst.exit != crate::failure::Exit::NothingFound)
+        {
+            self.worst = None;
+        }
+        self.answer(json)
+    }
+
     pub(super) fn answer(&self, json: Value) -> Answer {
         Answer::of_several(json, self.worst.as_ref())
     }

@@ -208,7 +208,7 @@ struct Keys {
 impl Keys {
     fn new() -> Self {
         let keyring = Keyring::generate("2026").unwrap();
-        let old = EnvelopeCipher::new(Keyring::in_file(keyring.snapshot()));
+        let old = EnvelopeCipher::new(keyring.copied());
         keyring.rotate("2027").unwrap();
         Self {
             old,

@@ -1,0 +1,109 @@
+//! FORMAT §9.4: since when a key does not wrap any more, and when a scan began, by two clocks.
+
+use std::fs::Metadata;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::json::seconds;
+use crate::disk::{Disk, folder_of};
+
+/// The name of the file by which the store's clock is read. It has it while its folder has no nameless files, and never for long.
+const CLOCK: &str = ".phi-clock";
+
+/// What the clocks said when a scan began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clocks {
+    scanner: u64,
+    /// None if no file could be made beside the keyring's.
+    store: Option<u64>,
+    settled: u64,
+}
+
+impl Clocks {
+    // FORMAT §9.4: `settled_since`: the later of the key's `changed` and the keyring's file's modification time, read before anything is
+    // written; `began`: the earlier of the scanner's clock and the store's, the modification time of a file made for it beside the
+    // keyring's.
+    /// Reads the clocks of a keyring's file, one of whose keys changed at `changed`.
+    pub(super) fn read(disk: &Disk, keyring: &Path, changed: SystemTime) -> io::Result<Self> {
+        let path = disk.resolve(keyring)?;
+        let scanner = seconds(SystemTime::now());
+        let written = disk.metadata(&path).as_ref().map_or(None, modified);
+        Ok(Self {
+            settled: seconds(changed).max(written.unwrap_or(scanner)),
+            store: store_clock(disk, &folder_of(&path)).ok(),
+            scanner,
+        })
+    }
+
+    /// The clock of a scan about a key that is in no keyring's file.
+    pub(super) fn of_scanner() -> Self {
+        let now = seconds(SystemTime::now());
+        Self {
+            scanner: now,
+            store: None,
+            settled: now,
+        }
+    }
+
+    pub(super) fn began(&self) -> u64 {
+        self.scanner.min(self.store.unwrap_or(u64::MAX))
+    }
+
+    // FORMAT §9.4: where both differ by more than the allowance, `settled_since` is written equal to `began`: nothing is settled.
+    pub(super) fn settled_since(&self, allowance: Duration) -> u64 {
+        if self.differ(allowance) {
+            self.began()
+        } else {
+            self.settled
+        }
+    }
+
+    /// Whether the two clocks differ by more than the allowance.
+    pub(super) fn differ(&self, allowance: Duration) -> bool {
+        let store = self.store.unwrap_or(self.scanner);
+        self.scanner.abs_diff(store) > allowance.as_secs()
+    }
+
+    /// Whether the store's clock could be read.
+    pub(super) fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+}
+
+fn store_clock(disk: &Disk, folder: &Path) -> io::Result<u64> {
+    let new = disk.new_file(&folder.join(CLOCK))?;
+    disk.write_all_at(new.file()?, b"now", 0)?;
+    let read = modified(&disk.metadata_of(new.file()?)?);
+    read.ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
+fn modified(of: &Metadata) -> Option<u64> {
+    of.modified().ok().map(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_differ_by_more_than_the_allowance_settle_nothing() {
+        let allowance = Duration::from_secs(300);
+        for (scanner, store, began, settled) in [
+            (1000, Some(1000), 1000, 5),
+            (1000, Some(1300), 1000, 5),
+            (1300, Some(1000), 1000, 5),
+            (1000, Some(1301), 1000, 1000),
+            (1301, Some(1000), 1000, 1000),
+            (1000, None, 1000, 5),
+        ] {
+            let clocks = Clocks {
+                scanner,
+                store,
+                settled: 5,
+            };
+            let read = (clocks.began(), clocks.settled_since(allowance));
+            assert_eq!(read, (began, settled), "{scanner} {store:?}");
+        }
+    }
+}
