@@ -292,27 +292,13 @@ fn change_stream(
     // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
     // stand in the other block.
     if !candidates.identical {
-        blocks.write(current, other)?;
+        blocks.repair(current, other)?;
     }
     let Some(block) = changed? else {
         return Ok(Rewrapped::Done);
     };
-    cipher.confirm_writers()?;
-    blocks.write(&block, length)?;
-    blocks.write(&block, 0).map_err(half_done)?;
+    blocks.write_both(&block, (0, length), || cipher.confirm_writers())?;
     Ok(Rewrapped::Done)
-}
-
-/// The second block is written, and it leads: what opens the file has changed.
-fn half_done(error: Error) -> Error {
-    match error {
-        // Another program's version stands there.
-        Error::Io(source) if source.kind() != std::io::ErrorKind::ResourceBusy => {
-            let step = "writing the first header block, which the next rewrap repairs,";
-            Error::TookEffect { step, source }
-        }
-        error => error,
-    }
 }
 
 /// Replaces a record or a detached header by one with another header and the same payload bytes.

@@ -8,6 +8,10 @@ use crate::disk::{Disk, Lock, may_not_be_written, named};
 use crate::error::{Error, Malformed, Result};
 use crate::floe::HEADER_LEN;
 
+/// What is left to do when the new header is in one block alone.
+const OTHER_BLOCK: &str =
+    "writing the other of its two header blocks, which its old keys open until that is done again,";
+
 /// Opens and locks a stream, and tells whether it may be written to: if not, it is copied.
 pub(super) fn open_to_change(disk: &Disk, path: &Path) -> Result<(File, Metadata, bool)> {
     let (opened, may_write) = match disk.open_locked_as(path, Lock::ToChange) {
@@ -60,11 +64,91 @@ impl<'a> InPlace<'a> {
         Ok(in_place)
     }
 
-    /// Writes a block that was checked, makes it durable and reads it back: the same bytes. Where that fails, what was there is put back.
-    pub(super) fn write(&mut self, block: &[u8], offset: usize) -> Result<()> {
+    /// Writes a block that is current already over the other one, on which nothing depends.
+    pub(super) fn repair(&mut self, block: &[u8], offset: usize) -> Result<()> {
         self.check()?;
-        if let Err(error) = self.put(block, offset) {
-            return Err(self.undo(block, offset, error));
+        self.put(block, offset)
+    }
+
+    /// Writes a new block over both, the one at `second` first. `may` is asked right before each.
+    ///
+    /// An error that is no [`Error::TookEffect`] leaves the old header in force.
+    pub(super) fn write_both(
+        &mut self,
+        block: &[u8],
+        (first, second): (usize, usize),
+        may: impl Fn() -> Result<()>,
+    ) -> Result<()> {
+        may()?;
+        self.check()?;
+        let was = self.at(second, block.len());
+        if let Err(error) = self.put(block, second) {
+            self.give_back(&was, block, second)?;
+            return Err(error);
+        }
+        match may().and_then(|()| self.check()) {
+            Ok(()) => {}
+            // The other program's version is not touched.
+            Err(error) if is_busy(&error) => return Err(error),
+            Err(error) => {
+                self.give_back(&was, block, second)?;
+                return Err(error);
+            }
+        }
+        // From here on there is no way back: the old header may be damaged, and the new one must stay.
+        self.put(block, first)
+            .map_err(|error| took_effect(OTHER_BLOCK, error))
+    }
+
+    /// Puts back what was there before a block that could not be written, as far as that can be done: the other block is whole.
+    fn give_back(&mut self, was: &[u8], block: &[u8], offset: usize) -> Result<()> {
+        // What neither was there nor is new is another program's version, which stays.
+        let there = self.there(offset, block.len());
+        let there = there.unwrap_or_else(|_| was.to_vec());
+        let mut bytes = there.iter().zip(was.iter().zip(block));
+        if !bytes.all(|(there, (was, new))| [was, new].contains(&there)) {
+            return Ok(());
+        }
+        let Err(error) = self.put(was, offset) else {
+            return Ok(());
+        };
+        if self
+            .there(offset, block.len())
+            .is_ok_and(|there| there == block)
+        {
+            return Err(took_effect("making that durable", error));
+        }
+        let error = io::Error::from(error);
+        let what = format!(
+            "the new header could not be written, and its place could not be restored for certain; the old header holds: to do it again repairs the file ({error})"
+        );
+        Err(Error::Io(named(self.path, error.kind(), &what)))
+    }
+
+    fn there(&self, offset: usize, len: usize) -> Result<Vec<u8>> {
+        let at = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
+        let mut there = vec![0; len];
+        self.disk.read_exact_at(self.file, &mut there, at)?;
+        Ok(there)
+    }
+
+    /// What is known to be at an offset.
+    fn at(&self, offset: usize, len: usize) -> Vec<u8> {
+        let known = self.expected.get(offset..).unwrap_or_default();
+        known.iter().take(len).copied().collect()
+    }
+
+    /// Writes a block that was checked, makes it durable and reads it back: the same bytes.
+    fn put(&mut self, block: &[u8], offset: usize) -> Result<()> {
+        let at = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
+        self.disk.write_all_at(self.file, block, at)?;
+        self.disk.sync(self.file)?;
+        if self.there(offset, block.len())? != block {
+            return Err(Error::Io(named(
+                self.path,
+                io::ErrorKind::Other,
+                "a header block reads back other than it was written",
+            )));
         }
         let end = (offset + block.len()).max(self.expected.len());
         self.expected.resize(end, 0);
@@ -74,60 +158,11 @@ impl<'a> InPlace<'a> {
         Ok(())
     }
 
-    fn put(&self, block: &[u8], offset: usize) -> Result<()> {
-        let at = u64::try_from(offset).map_err(|_| Malformed::BlockLength)?;
-        self.disk.write_all_at(self.file, block, at)?;
-        self.disk.sync(self.file)?;
-        let mut read = vec![0; block.len()];
-        self.disk.read_exact_at(self.file, &mut read, at)?;
-        if read == block {
-            return Ok(());
-        }
-        Err(Error::Io(named(
-            self.path,
-            io::ErrorKind::Other,
-            "a header block reads back other than it was written",
-        )))
-    }
-
-    /// Puts the old block back where the new one, or its beginning, stands; not over what another program has written there.
-    fn undo(&self, block: &[u8], offset: usize, error: Error) -> Error {
-        let end = (offset + block.len()).min(self.expected.len());
-        let old = self.expected.get(offset..end).unwrap_or_default();
-        let took_effect = |source| {
-            let step = "putting an old header block back";
-            Error::TookEffect { step, source }
-        };
-        let there = match self.read() {
-            Ok(there) if there == self.expected => return error,
-            Ok(there) => there,
-            Err(Error::Io(source)) => return took_effect(source),
-            Err(_) => return error,
-        };
-        let there = there.get(offset..end).unwrap_or_default();
-        let written = there.iter().zip(block).take_while(|(l, r)| l == r).count();
-        if there.get(written..) != old.get(written..) {
-            return self.changed();
-        }
-        match self.put(old, offset) {
-            // It reads as it did; that this is durable is no more than it was.
-            Err(Error::Io(source)) if !self.read().is_ok_and(|now| now == self.expected) => {
-                took_effect(source)
-            }
-            _ => error,
-        }
-    }
-
-    fn read(&self) -> Result<Vec<u8>> {
-        let mut there = vec![0; self.expected.len()];
-        let len = self.disk.read_up_to_at(self.file, &mut there, 0)?;
-        there.truncate(len);
-        Ok(there)
-    }
-
     fn check(&self) -> Result<()> {
+        let mut there = vec![0; self.expected.len()];
         let is_named = self.disk.names(self.path, self.metadata)?;
-        if is_named && self.read()? == self.expected {
+        let len = self.disk.read_up_to_at(self.file, &mut there, 0)?;
+        if is_named && len == there.len() && there == self.expected {
             return Ok(());
         }
         Err(self.changed())
@@ -140,4 +175,13 @@ impl<'a> InPlace<'a> {
             "another program has replaced or changed the file meanwhile; its version stays: try again",
         ))
     }
+}
+
+fn is_busy(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::ResourceBusy)
+}
+
+fn took_effect(step: &'static str, error: Error) -> Error {
+    let source = error.into();
+    Error::TookEffect { step, source }
 }

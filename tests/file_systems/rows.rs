@@ -32,7 +32,7 @@ pub(crate) struct Row {
     pub(crate) is_done: fn(&Seen) -> bool,
 }
 
-pub(crate) const ROWS: [Row; 18] = [
+pub(crate) const ROWS: [Row; 19] = [
     Row {
         call: "verify sealed KEYS",
         effect: Effect::Reads,
@@ -149,12 +149,21 @@ pub(crate) const ROWS: [Row; 18] = [
         },
     },
     Row {
-        call: "retire OLDEST data --evidence evidence --settling-time 1s KEYS",
+        call: "retire OLDEST data --evidence evidence --settling-time 1s --allowance 0s KEYS",
         effect: Effect::Retires,
         makes: &["evidence"],
         changes: &["k", "data/one"],
         is_done: |seen| {
             seen.states("k", "FIRST") == ["destroyed", "active"] && seen.opens("data/one")
+        },
+    },
+    Row {
+        call: "rewrap --recursive data --report report KEYS",
+        effect: Effect::Makes,
+        makes: &["report"],
+        changes: &["data/one"],
+        is_done: |seen| {
+            seen.exists("report") && seen.is_moved("data/one") && seen.opens("data/one")
         },
     },
     Row {
