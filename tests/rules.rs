@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::{OpenBook, RawHeader, context, data_key, keyring, labels, master_key};
 use phi_envelope::{
     Authenticated, Context, DataKey, Envelope, EnvelopeCipher, Error, KeyProvider, Keyring,
-    Recipients, Recognition, Result, Slot, UnwrapContext, WrapContext, WrappedKey,
+    Malformed, Recipients, Recognition, Result, Slot, UnwrapContext, WrapContext, WrappedKey,
 };
 use serde::{Deserialize, Serialize};
 
@@ -441,4 +441,31 @@ fn an_envelope_comes_back_out_of_flattened_untagged_and_tagged_types_of_text_and
     });
     check(&Untagged::One(inner()));
     check(&Tagged::One(inner()));
+}
+
+#[test]
+fn labels_of_this_crates_name_are_refused_in_writing_and_in_reading() {
+    for key in [
+        "phi-envelope",
+        "Phi-Envelope",
+        "PHI-ENVELOPE-kind",
+        "phi-envelope:wrap",
+    ] {
+        let refused = Context::new().label(key, "evidence/1");
+        assert!(matches!(refused, Err(Error::Misuse(_))), "{key}");
+        assert!(Context::new().bind(key, "a binding may").is_ok());
+        let cipher = EnvelopeCipher::new(OpenBook::new("book"));
+        let sealed = cipher.encrypt(NOTE, &Context::new()).unwrap();
+        let (mut header, payload) = RawHeader::parse(&sealed);
+        let data_key = data_key(&header);
+        header.labels = common::pair(key.as_bytes(), b"evidence/1");
+        let forged = header.sealed(&data_key).with(&payload);
+        assert!(matches!(
+            cipher.decrypt(&forged, &Context::new()),
+            Err(Error::Malformed(Malformed::ReservedLabel))
+        ));
+    }
+    for key in ["phi-envelop", "xphi-envelope", "tenant"] {
+        assert!(Context::new().label(key, "1").is_ok());
+    }
 }

@@ -47,7 +47,7 @@ impl Context {
     /// Adds a public label, which is stored in clear: never PHI.
     ///
     /// # Errors
-    /// [`Limit::Labels`], or [`Error::Misuse`] where the key is there already.
+    /// [`Limit::Labels`], or [`Error::Misuse`] where the key is there already or begins with `phi-envelope`, in any ASCII case.
     pub fn label(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
         let mut pairs = self.label_pairs().to_vec();
         pairs::insert(&mut pairs, LABELS, key.as_ref(), value.as_ref())?;

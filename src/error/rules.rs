@@ -86,6 +86,9 @@ pub enum Malformed {
     /// The labels' keys do not strictly increase.
     #[error("the labels' keys do not strictly increase")]
     LabelOrder,
+    /// A label's key begins with `phi-envelope`, in any ASCII case.
+    #[error("a label's key begins with `phi-envelope`, which is this crate's own")]
+    ReservedLabel,
     /// A label runs over the end of the labels.
     #[error("a label runs over the end of the labels")]
     LabelOverrun,

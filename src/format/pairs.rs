@@ -17,6 +17,8 @@ pub(crate) struct PairLimits {
     encoded: usize,
     limit: Limit,
     repeated: &'static str,
+    /// Whether keys that begin with this crate's name are refused.
+    reserves: bool,
 }
 
 /// The limits of labels.
@@ -25,6 +27,7 @@ pub(crate) const LABELS: PairLimits = PairLimits {
     encoded: MAX_LABELS,
     limit: Limit::Labels,
     repeated: "a label was given twice",
+    reserves: true,
 };
 
 /// The limits of bindings.
@@ -33,6 +36,7 @@ pub(crate) const BINDINGS: PairLimits = PairLimits {
     encoded: MAX_BINDINGS,
     limit: Limit::Bindings,
     repeated: "a binding was given twice",
+    reserves: false,
 };
 
 /// The encoding `encoded` with one more pair, where the order of keys wants it. What `encoded` held is erased, since bindings
@@ -45,6 +49,11 @@ pub(crate) fn insert(
 ) -> Result<()> {
     if !(1..=MAX_PAIR_KEY).contains(&key.len()) || !(1..=limits.value).contains(&value.len()) {
         return Err(limits.limit.into());
+    }
+    if limits.reserves && is_reserved(key) {
+        return Err(Error::Misuse(
+            "labels whose keys begin with `phi-envelope` are this crate's own",
+        ));
     }
     let mut at = 0;
     let mut count = 0;
@@ -86,6 +95,13 @@ pub(crate) fn value<'a>(encoded: &'a [u8], key: &str) -> Option<&'a str> {
     iterate(encoded).find_map(|(there, value)| (there == key).then_some(value))
 }
 
+// FORMAT §3: keys that begin with `phi-envelope` in any ASCII case are malformed.
+fn is_reserved(key: &str) -> bool {
+    const OWN: &[u8] = b"phi-envelope";
+    let head = key.as_bytes().get(..OWN.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(OWN))
+}
+
 // FORMAT §§1, 3: every rule of labels that come from outside.
 /// Checks labels as a header holds them, without the length in front.
 pub(super) fn check_labels(encoded: &[u8]) -> Result<()> {
@@ -98,6 +114,9 @@ pub(super) fn check_labels(encoded: &[u8]) -> Result<()> {
             return Err(Malformed::TooManyLabels.into());
         }
         let (key, _) = next(&mut input, MAX_LABEL_VALUE)?;
+        if is_reserved(key) {
+            return Err(Malformed::ReservedLabel.into());
+        }
         if last.is_some_and(|last| last >= key.as_bytes()) {
             return Err(Malformed::LabelOrder.into());
         }
