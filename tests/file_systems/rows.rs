@@ -15,6 +15,8 @@ pub(crate) enum Effect {
     Replaces,
     /// It changes a file where that is.
     InPlace,
+    /// It changes all files of a folder where they are, and makes a file that tells of them.
+    Passes,
     /// It does all of that, and changes the keyring.
     Retires,
 }
@@ -159,7 +161,7 @@ pub(crate) const ROWS: [Row; 19] = [
     },
     Row {
         call: "rewrap --recursive data --report report KEYS",
-        effect: Effect::Makes,
+        effect: Effect::Passes,
         makes: &["report"],
         changes: &["data/one"],
         is_done: |seen| {

@@ -14,8 +14,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use crate::disk::{Call, Disk};
 use crate::disk::faults::{self, Fault, Faults};
+use crate::disk::{Call, Disk};
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{Error, Result};
 use crate::file::FileOptions;
