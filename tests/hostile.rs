@@ -165,7 +165,7 @@ fn what_does_not_begin_as_an_envelope_is_none() {
     check(&|h| h.magic = *b"PHIF", Error::NotAnEnvelope);
     check(&|h| h.magic = *b"phie", Error::NotAnEnvelope);
     check(&|h| h.magic = [0; 4], Error::NotAnEnvelope);
-    check(&|h| h.version = 0, Error::NotAnEnvelope);
+    check(&|h| h.version = 0, Error::Malformed(Malformed::Version));
     for version in [2, 0x7f, 0xff] {
         check(&|h| h.version = version, Error::NewerVersion { version });
     }
@@ -291,6 +291,18 @@ fn each_rule_of_labels_is_refused_by_name() {
         Malformed::LabelUtf8,
         "value a surrogate",
     );
+    for key in ["phi-envelope", "PHI-ENVELOPE", "phi-Envelope:kind"] {
+        check(pair(key.as_bytes(), b"v"), Malformed::LabelReserved, key);
+        let refused = Context::new().label(key, "v");
+        assert!(matches!(
+            refused,
+            Err(Error::Malformed(Malformed::LabelReserved))
+        ));
+        Context::new().bind(key, "v").unwrap();
+    }
+    for key in ["phi-envelop", "phi_envelope", "x-phi-envelope"] {
+        Context::new().label(key, "v").unwrap();
+    }
     check(both(b"k", b"k"), Malformed::LabelOrder, "equal keys");
     check(both(b"b", b"a"), Malformed::LabelOrder, "keys fall");
     check(both(b"ab", b"a"), Malformed::LabelOrder, "prefix second");

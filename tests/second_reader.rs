@@ -5,7 +5,7 @@
 //! `PHI_ENVELOPE_PYTHON` names, and a test fails where it lacks them; without the variable `python3` is tried, and where that lacks them
 //! the tests say that they were skipped.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test stops where something is not as it says
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
 use std::fs;
 use std::io::Write as _;
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use phi_envelope::{
-    Argon2Costs, Context, EnvelopeCipher, FileOptions, Keyring, KeyringFile, MasterKey, Passphrase,
-    encrypt_file, rewrap_file,
+    Argon2Costs, Context, EnvelopeCipher, Evidence, FileOptions, Keyring, KeyringFile, MasterKey,
+    Passphrase, encrypt_file, rewrap_file,
 };
 use tempfile::TempDir;
 
@@ -29,7 +29,7 @@ const NEXT_KEY: &str = "EtBJEXN2B6bSbFBxZzuBBPW5Kx+KTppfWLoNyTnWwQI=";
 const WORDS: &str = "correct horse, Umlaut ü";
 
 /// Vectors in `tests/vectors`.
-const FROZEN: usize = 259;
+const FROZEN: usize = 528;
 
 #[test]
 fn it_agrees_on_every_vector() {
@@ -38,7 +38,7 @@ fn it_agrees_on_every_vector() {
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     let (opened, refused) = python.reads(&folder);
-    assert_eq!((opened, refused), (63, FROZEN - 63));
+    assert_eq!((opened, refused), (138, FROZEN - 138));
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn the_crate_opens_what_it_seals() {
     };
     let folder = tempfile::tempdir().unwrap();
     python.run("cases.py", [Path::new("write"), folder.path()], &[]);
-    assert_eq!(check_all(folder.path()), 130);
+    assert_eq!(check_all(folder.path()), 224);
 }
 
 #[test]
@@ -61,10 +61,12 @@ fn it_opens_what_the_crate_seals() {
     cases.streams();
     cases.rewrapped();
     cases.keyrings();
+    cases.histories();
+    cases.evidence();
     let (opened, refused) = python.reads(cases.folder.path());
     // The crate itself comes to the outcomes that the cases state.
     assert_eq!(check_all(cases.folder.path()), opened + refused);
-    assert_eq!((opened, refused), (75, 41));
+    assert_eq!((opened, refused), (84, 46));
 }
 
 /// Rules that no single envelope shows, by tests of its own.
@@ -73,7 +75,9 @@ fn its_rules_hold() {
     let Some(python) = Python::found() else {
         return;
     };
-    python.run("test_rules.py", [""; 0], &[]);
+    for tests in ["test_envelopes.py", "test_files.py"] {
+        python.run(tests, [""; 0], &[]);
+    }
 }
 
 /// 5,000 envelopes of the vectors with something else in them, many of them under a right header tag: both open or both refuse.
@@ -385,6 +389,51 @@ impl Cases {
         };
         self.add_for_each_holder(listed);
     }
+
+    /// A keyring's file over many revisions: each follows all before it, as far as the chain reaches.
+    fn histories(&self) {
+        let path = self.folder.path().join("history");
+        let file = KeyringFile::create(&path, "ehr-2026", keyring(KEY)).unwrap();
+        let mut revisions = vec![(fs::read(&path).unwrap(), Opens::listed(&file.keyring()))];
+        for seconds in 1..70 {
+            let lease = std::time::Duration::from_secs(seconds);
+            file.update(|edit| edit.set_lease(lease)).unwrap();
+            revisions.push((fs::read(&path).unwrap(), Opens::listed(&file.keyring())));
+        }
+        let met_after = |seen: usize, met: usize| Vector {
+            call: "keyring-file".into(),
+            seen: Some(Bytes::of(&revisions[seen].0)),
+            envelope: Some(Bytes::of(&revisions[met].0)),
+            opens: Some(revisions[met].1.clone()),
+            ..Vector::default()
+        };
+        for (seen, met) in [(0, 1), (0, 64), (5, 69), (68, 69), (69, 69)] {
+            self.add(&held_by_key(met_after(seen, met)));
+        }
+        for (seen, met, why) in [(0, 65, "too-far"), (1, 0, "revision"), (69, 68, "revision")] {
+            let fails = format!("rolled-back/{why}");
+            self.add(&held_by_key(failing(met_after(seen, met), &fails)));
+        }
+    }
+
+    /// Evidence, sealed again by the crate.
+    fn evidence(&self) {
+        let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+        for name in ["evidence_file", "evidence_file_with_findings"] {
+            let json = fs::read(vectors.join(name).with_extension("json")).unwrap();
+            let vector: Vector = serde_json::from_slice(&json).unwrap();
+            let sealed = vector.envelope.as_ref().unwrap().decode();
+            let holder = EnvelopeCipher::new(vector.master_keys[0].keyring());
+            let evidence = Evidence::open(&holder, sealed).unwrap();
+            let sealed = evidence.seal(&both()).unwrap();
+            self.add_for_each_holder(|| Vector {
+                call: "evidence-file".into(),
+                envelope: Some(Bytes::of(&sealed)),
+                opens: vector.opens.clone(),
+                ..Vector::default()
+            });
+        }
+    }
 }
 
 fn record(sealed: &[u8], plaintext: &[u8]) -> Vector {
@@ -431,6 +480,7 @@ fn held(key: &str) -> Master {
     Master {
         id: master(key).id().to_string(),
         key: key.into(),
+        state: None,
     }
 }
 

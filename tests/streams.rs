@@ -508,12 +508,6 @@ fn a_forged_block_of_the_highest_generation_does_not_win() {
             ..good.clone()
         }
         .sealed(&[9; 32]),
-        RawHeader {
-            generation: u32::MAX,
-            flags: 0,
-            bindings_tag: Vec::new(),
-            ..good.clone()
-        },
     ];
     for forged in &forgeries {
         assert_eq!(
@@ -525,6 +519,19 @@ fn a_forged_block_of_the_highest_generation_does_not_win() {
             Some(HeaderDamage::SecondBlock)
         );
         assert!(known.open(forged, forged).is_err());
+    }
+    // One without bindings is a context mismatch, which speaks against no block.
+    let unbound = RawHeader {
+        generation: u32::MAX,
+        flags: 0,
+        bindings_tag: Vec::new(),
+        ..good.clone()
+    };
+    for (first, second) in [(&unbound, &good), (&good, &unbound)] {
+        assert!(matches!(
+            known.open(first, second),
+            Err(Error::ContextMismatch(ContextMismatch::BindingsUnexpected))
+        ));
     }
 
     let ring = keyring();

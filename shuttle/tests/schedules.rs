@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use phi_envelope::{
     Context, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider, KeyState, Keyring,
-    Recognition, RewrapOptions, Session, SessionLimits, Slot, Tree, UnwrapContext, WrapContext,
-    WrappedKey, decrypt_file, encrypt_file, inspect, inventory, open_range, rewrap_tree,
+    KeyringFile, Recognition, RewrapOptions, Session, SessionLimits, Slot, Tree, UnwrapContext,
+    WrapContext, WrappedKey, decrypt_file, encrypt_file, inspect, inventory, open_range,
+    rewrap_tree,
 };
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::Mutex;
@@ -35,6 +36,13 @@ fn explore(schedules: usize, work: impl Fn() + Send + Sync + 'static) {
     Runner::new(random, config()).run(move || work());
     let rare = PctScheduler::new(3, schedules / 2);
     Runner::new(rare, config()).run(move || again());
+}
+
+/// Schedules at random alone, for work that asks again and again until a file's lock is free: rare orders let it ask for ever.
+fn explore_fairly(schedules: usize, work: impl Fn() + Send + Sync + 'static) {
+    let mut config = Config::new();
+    config.stack_size = 1 << 20;
+    Runner::new(RandomScheduler::new(schedules), config).run(work);
 }
 
 fn none() -> Context {
@@ -225,6 +233,54 @@ fn no_change_of_a_keyring_is_lost() {
             let state = keys.iter().find(|key| key.id == id).unwrap().state;
             assert_eq!(suspended, state == KeyState::Suspended, "{state:?}");
         }
+    });
+}
+
+/// A keyring's file that one thread changes and others confirm, read again, and read with: the memory never goes back, nothing is sealed
+/// under a key that was left, and nobody waits for himself.
+#[test]
+fn a_keyrings_file_and_its_memory_agree() {
+    explore_fairly(200, || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        let outer = Keyring::generate("outer").unwrap();
+        let file = Arc::new(KeyringFile::create(&path, "one", outer.clone()).unwrap());
+        let other = KeyringFile::open(&path, outer).unwrap();
+        let cipher = EnvelopeCipher::new(file.keyring());
+        let foreign = Arc::new(
+            EnvelopeCipher::new(Keyring::generate("s").unwrap())
+                .encrypt("x", &none())
+                .unwrap(),
+        );
+        let second = other.update(|keys| keys.rotate("two")).unwrap();
+        let threads: Vec<_> = (0..2)
+            .map(|number| {
+                let (file, cipher, foreign) = (file.clone(), cipher.clone(), foreign.clone());
+                thread::spawn(move || {
+                    let mut seen = file.revision();
+                    for _ in 0..2 {
+                        // A key that nobody knows has the file read again.
+                        assert!(cipher.decrypt(&*foreign, &none()).is_err());
+                        if number == 0 {
+                            file.reload().unwrap();
+                            cipher.encrypt("note", &none()).unwrap();
+                        }
+                        let now = file.revision();
+                        assert!(now >= seen, "{now} after {seen}");
+                        seen = now;
+                    }
+                })
+            })
+            .collect();
+        let third = file.update(|keys| keys.rotate("three")).unwrap();
+        let sealed = sealed_under(&cipher.encrypt("note", &none()).unwrap());
+        assert_eq!(sealed, third.as_bytes());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+        assert_eq!(file.revision(), 3);
+        let keys = file.keyring().keys();
+        assert!(keys.iter().any(|key| key.id == second));
     });
 }
 

@@ -14,7 +14,7 @@ pub(super) const PRIVATE: u32 = 0o600;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct NotKept {
-    /// The mode: the new file gives others less than the other does.
+    /// The mode: the new file lets others do less than the other did, 0600 where it takes no file's place.
     pub permissions: bool,
     /// The owner: the new file has that of this process.
     pub owner: bool,

@@ -78,13 +78,13 @@ impl NewFile {
         self.not_kept = self
             .disk
             .take_over(self.file()?, &self.target, old.metadata)?;
+        // A mode that cannot be set leaves less access than there was, and is told.
         let lost = self.not_kept;
-        if (lost.permissions || lost.access_list || lost.attributes) && !self.disk.loses_attributes
-        {
+        if (lost.access_list || lost.attributes) && !self.disk.loses_attributes {
             return Err(named(
                 &self.target,
                 io::ErrorKind::PermissionDenied,
-                "the file that replaces it cannot have its mode, its access control list or its extended attributes; nothing was changed: do it as a user who may set them, or allow their loss",
+                "the file that replaces it cannot have its access control list or its extended attributes; nothing was changed: do it as a user who may set them, or allow their loss",
             ));
         }
         self.disk.sync(self.file()?)?;

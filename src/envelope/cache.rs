@@ -75,6 +75,13 @@ impl Cache {
         Some(Arc::clone(&entry.state))
     }
 
+    /// Keeps what is not kept yet.
+    pub(super) fn keep(&self, key: &CacheKey<'_>, state: &Arc<DataKeyState>) {
+        if self.find(key).is_none() {
+            self.put(key, state);
+        }
+    }
+
     pub(super) fn put(&self, key: &CacheKey<'_>, state: &Arc<DataKeyState>) {
         if self.entries == 0 {
             return;

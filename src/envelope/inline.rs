@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use super::asking::Answers;
 use super::open::{Opened, Verified};
 use super::stream::HeaderDamage;
 use super::{Context, EnvelopeCipher};
@@ -12,6 +13,8 @@ use crate::format::limits::MAX_BLOCK;
 use crate::format::payload_head;
 use crate::secret::on_cleared_stack;
 
+/// What a compact record begins with (FORMAT §10).
+const COMPACT_RECORD: &[u8] = b"PHIE\x01\x0B";
 /// Bytes that tell how long the header blocks are.
 const FIXED_HEAD: usize = 16;
 
@@ -23,9 +26,9 @@ impl EnvelopeCipher {
         context: &Context,
     ) -> Result<(Opened<'a>, Option<HeaderDamage>)> {
         context.check_demands(&self.0.demands)?;
-        let verify = |header: Header<'a>| {
+        let verify = |header: Header<'a>, answers: &mut Answers| {
             context.check_presence(&header)?;
-            self.verify_header(header)
+            self.verify_header_with(header, answers)
         };
         let current = current(candidates, verify)?;
         let opened = on_cleared_stack(|| current.verified.admit(context))?;
@@ -34,7 +37,9 @@ impl EnvelopeCipher {
 
     /// Verifies the current candidate for someone who rewraps.
     pub(crate) fn verify_inline<'a>(&self, candidates: &Candidates<'a>) -> Result<Current<'a>> {
-        current(candidates, |header| self.verify_header(header))
+        current(candidates, |header, answers| {
+            self.verify_header_with(header, answers)
+        })
     }
 }
 
@@ -46,14 +51,17 @@ pub(crate) struct Current<'a> {
     pub(crate) damage: Option<HeaderDamage>,
 }
 
-// FORMAT §7: current is the candidate of the higher generation whose header tag verifies; of equal ones, A.
+// FORMAT §7: current is the candidate of the higher generation whose header tag verifies; of equal ones, A. A candidate is
+// unverified only where it has slots that the reader knows, each of them was tried, and each failed authentication: the other is
+// tried. Everything else stops the reader, who does not fall back.
 fn current<'a>(
     candidates: &Candidates<'a>,
-    verify: impl Fn(Header<'a>) -> Result<Verified<'a>>,
+    verify: impl Fn(Header<'a>, &mut Answers) -> Result<Verified<'a>>,
 ) -> Result<Current<'a>> {
-    let found = |header, is_second, damage| {
+    let mut answers = Answers::default();
+    let mut found = |header, is_second, damage| {
         Ok(Current {
-            verified: verify(header)?,
+            verified: verify(header, &mut answers)?,
             is_second,
             damage,
         })
@@ -72,39 +80,37 @@ fn current<'a>(
         (first, second, HeaderDamage::FirstBlock)
     };
     match found(leader, second_leads, Some(HeaderDamage::Differ)) {
-        Err(error) if speaks_against_candidate(&error) => {
-            // Where neither opens, what the leader said is the answer.
-            found(other, !second_leads, Some(leader_damaged)).map_err(|_| error)
+        // The first of all failures is no failed authentication where there is one of that kind.
+        Err(unverified @ Error::AuthenticationFailed(_)) => {
+            match found(other, !second_leads, Some(leader_damaged)) {
+                // Where neither opens, what the leader said is the answer.
+                Err(Error::AuthenticationFailed(_)) => Err(unverified),
+                outcome => outcome,
+            }
         }
         outcome => outcome,
     }
 }
 
-/// Whether a failure speaks against one candidate, so that the other may be tried. A candidate with no slot that the reader
-/// knows stops him, and so does a provider or a disk that fails for now.
-fn speaks_against_candidate(error: &Error) -> bool {
-    !matches!(
-        error,
-        Error::NoMatchingKey { .. }
-            | Error::Provider {
-                retryable: true,
-                ..
-            }
-            | Error::Io(_)
-    )
-}
-
 /// The candidates in the head of an inline stream.
 pub(crate) fn candidates(head: &[u8]) -> Result<Candidates<'_>> {
-    // Only where the head does not parse as another kind are blocks sought.
     let stated = Header::parse(head);
-    if let Ok((header, _)) = &stated
-        && header.kind() != Kind::StreamInline
-    {
-        return Err(header.other_kind(Kind::StreamInline));
+    match &stated {
+        // FORMAT §7: only where the head of the file does not begin with "PHIP" or with "PHIE" ‖ 0x01 ‖ 0x0B, and does not parse as a
+        // header of a kind other than 0x02, are blocks sought.
+        Ok((header, _)) if header.kind() != Kind::StreamInline => {
+            return Err(header.other_kind(Kind::StreamInline));
+        }
+        Err(_) if head.starts_with(&payload_head::MAGIC) => return Err(Error::NotAnEnvelope),
+        Err(_) if head.starts_with(COMPACT_RECORD) => return Err(Malformed::Kind.into()),
+        _ => {}
+    }
+    let found = blocks::find(head);
+    if let Some(version) = blocks::later_version(head, found.as_ref()) {
+        return Err(Error::NewerVersion { version });
     }
     let block_length = blocks::stated_length(head);
-    blocks::find(head).ok_or_else(|| match stated {
+    found.ok_or_else(|| match stated {
         // The header is there and the end of its block is not.
         Ok(_) if block_length.is_some_and(|length| head.len() < length) => Error::Truncated,
         Ok(_) => Malformed::NoHeaderBlock.into(),
@@ -118,7 +124,8 @@ pub(crate) fn read_head(inner: &mut impl Read) -> Result<Vec<u8>> {
     read_up_to(inner, FIXED_HEAD, &mut head)?;
     if let Some(length) = blocks::stated_length(&head) {
         read_up_to(inner, 2 * length, &mut head)?;
-        if blocks::find(&head).is_some_and(|found| found.first.is_some()) {
+        let is_whole = blocks::find(&head).is_some_and(|found| found.first.is_some());
+        if is_whole && !blocks::claims_later_version(&head, length) {
             return Ok(head);
         }
     }

@@ -351,7 +351,12 @@ fn an_edit_of_another_keyring_is_not_stored() {
     let file = KeyringFile::create(&scene.path, "first", outer()).unwrap();
     let second = KeyringFile::create(&other.path, "other", outer()).unwrap();
     let before = std::fs::read(&scene.path).unwrap();
-    let refused = file.update(|keys| second.update(|others| Ok(std::mem::swap(keys, others))));
+    let refused = file.update(|keys| {
+        second.update(|others| {
+            std::mem::swap(keys, others);
+            Ok(())
+        })
+    });
     assert!(matches!(refused, Err(Error::Misuse(_))), "{refused:?}");
     assert_eq!(std::fs::read(&scene.path).unwrap(), before);
 }

@@ -1,5 +1,6 @@
 //! Envelopes: the facade, and what it does to records, streams and headers.
 
+mod asking;
 mod cache;
 mod cipher;
 mod context;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::cache::CacheKey;
+use super::asking::Answers;
 use super::seal::relength_header;
 use super::{Context, EnvelopeCipher};
 use crate::crypto::derive;
 use crate::crypto::mac::Mac256;
-use crate::error::{Authenticated, ContextMismatch, Error, Malformed, Result};
+use crate::error::{Authenticated, ContextMismatch, Malformed, Result};
 use crate::format::header::Header;
 use crate::format::slot::{EXTERNAL, Slot};
-use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext};
+use crate::keys::{DataKey, KeyProvider, UnwrapContext};
 use crate::secret::on_cleared_stack;
 
 /// An unwrapped data key with its HMAC ready.
@@ -130,52 +130,29 @@ impl EnvelopeCipher {
         on_cleared_stack(|| self.verify_slots(header))
     }
 
-    // FORMAT §4, last paragraph: slots are tried in order; one that no provider knows, whose unwrapping fails, or whose key does
-    // not verify the header tag is passed over; if none opens, the first failure of a known slot is reported.
+    /// [`verify_header`](Self::verify_header) for one of two header blocks, with what was said to the other.
+    pub(super) fn verify_header_with<'a>(
+        &self,
+        header: Header<'a>,
+        answers: &mut Answers,
+    ) -> Result<Verified<'a>> {
+        on_cleared_stack(|| {
+            let (state, slot) = self.ask_for_key(&header, Some(answers))?;
+            Ok(Verified {
+                header,
+                state,
+                slot,
+            })
+        })
+    }
+
     fn verify_slots<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
-        let context = self.unwrap_context(&header);
-        let mut first_failure = None;
-        let (own, mut maker_unknown) = (header.kind().is_own(), false);
-        for slot in header.slots() {
-            for (number, provider) in self.0.readers.iter().enumerate() {
-                let recognition = provider.recognize(&slot);
-                if !recognition.is_mine() {
-                    continue;
-                }
-                if own && !shows_maker(&slot, provider.as_ref()) {
-                    maker_unknown = true;
-                    continue;
-                }
-                match self.try_slot(
-                    &header,
-                    &slot,
-                    (number, provider.as_ref()),
-                    recognition,
-                    &context,
-                ) {
-                    Ok(state) => {
-                        return Ok(Verified {
-                            header,
-                            state,
-                            slot,
-                        });
-                    }
-                    Err(error) => {
-                        first_failure.get_or_insert(error);
-                    }
-                }
-            }
-        }
-        Err(first_failure.unwrap_or_else(|| {
-            if maker_unknown {
-                return Error::MakerUnknown {
-                    kind: header.kind(),
-                };
-            }
-            Error::NoMatchingKey {
-                slots: header.slots().map(|slot| slot.id()).collect(),
-            }
-        }))
+        let (state, slot) = self.ask_for_key(&header, None)?;
+        Ok(Verified {
+            header,
+            state,
+            slot,
+        })
     }
 
     pub(super) fn unwrap_context<'a>(&self, header: &Header<'a>) -> UnwrapContext<'a> {
@@ -185,36 +162,6 @@ impl EnvelopeCipher {
             header.labels(),
             self.0.allow_compromised,
         )
-    }
-
-    fn try_slot(
-        &self,
-        header: &Header<'_>,
-        slot: &Slot<'_>,
-        (number, provider): (usize, &dyn KeyProvider),
-        recognition: Recognition,
-        context: &UnwrapContext<'_>,
-    ) -> Result<Arc<DataKeyState>> {
-        let Some(cache) = &self.0.cache else {
-            return unwrap_and_verify(header, slot, provider, context);
-        };
-        if recognition == Recognition::Restricted {
-            // The key changed its state: what it once opened is not to stay open.
-            cache.forget(number, slot);
-            return unwrap_and_verify(header, slot, provider, context);
-        }
-        let key = CacheKey {
-            provider: number,
-            slot,
-            context,
-        };
-        if let Some(state) = cache.find(&key) {
-            state.verify_tag(header)?;
-            return Ok(state);
-        }
-        let state = unwrap_and_verify(header, slot, provider, context)?;
-        cache.put(&key, &state);
-        Ok(state)
     }
 }
 
@@ -227,17 +174,4 @@ pub(super) fn shows_maker(slot: &Slot<'_>, provider: &dyn KeyProvider) -> bool {
         EXTERNAL => provider.authenticates(),
         _ => false,
     }
-}
-
-fn unwrap_and_verify(
-    header: &Header<'_>,
-    slot: &Slot<'_>,
-    provider: &dyn KeyProvider,
-    context: &UnwrapContext<'_>,
-) -> Result<Arc<DataKeyState>> {
-    let key = provider.unwrap_key(slot, context)?;
-    let mac = Mac256::new(key.as_bytes());
-    let state = DataKeyState { key, mac };
-    state.verify_tag(header)?;
-    Ok(Arc::new(state))
 }

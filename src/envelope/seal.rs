@@ -43,6 +43,7 @@ impl EnvelopeCipher {
             self.prove_first((number, provider.as_ref()), &wrapped, key, of)?;
             slots.push(wrapped)?;
         }
+        self.check_network_slots(&slots)?;
         Ok(slots)
     }
 

@@ -6,6 +6,9 @@ use super::Kind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
+    /// Version 0, which there never was.
+    #[error("version 0")]
+    Version,
     /// The kind byte is that of no header.
     #[error("unknown kind of envelope")]
     Kind,
@@ -86,9 +89,9 @@ pub enum Malformed {
     /// The labels' keys do not strictly increase.
     #[error("the labels' keys do not strictly increase")]
     LabelOrder,
-    /// A label's key begins with `phi-envelope`, in any ASCII case.
-    #[error("a label's key begins with `phi-envelope`, which is this crate's own")]
-    ReservedLabel,
+    /// A label's key begins with `phi-envelope`, in any case: the format keeps such keys for itself.
+    #[error("a label's key begins with \"phi-envelope\", which the format keeps for itself")]
+    LabelReserved,
     /// A label runs over the end of the labels.
     #[error("a label runs over the end of the labels")]
     LabelOverrun,
@@ -289,6 +292,9 @@ pub enum Limit {
     /// Slots of one key service in a header: 4.
     #[error("four slots of one key service in a header")]
     NetworkSlots,
+    /// Slots of one header for which a provider that asks a network is asked: 4. One was left untried.
+    #[error("four slots of a header for which a key service is asked")]
+    ProviderCalls,
     /// The work that this reader grants Argon2id.
     #[error("the work granted to a passphrase's Argon2id")]
     PassphraseWork,

@@ -90,7 +90,7 @@ impl ChangeOptions {
         self
     }
 
-    /// Replaces a file although its mode, its access control list or its extended attributes get lost.
+    /// Replaces a file although its access control list or its extended attributes get lost.
     pub fn allow_loss_of_attributes(mut self) -> Self {
         self.disk.loses_attributes = true;
         self

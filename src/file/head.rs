@@ -316,6 +316,8 @@ fn holds_header(head: &[u8]) -> bool {
         // The blocks that the file states, or what was found where it states none that are whole.
         _ => match blocks::stated_length(head) {
             Some(length) if head.len() < 2 * length + HEADER_LEN => false,
+            // How long a block of a later version is shows only once all of it was read.
+            Some(length) if blocks::claims_later_version(head, length) => false,
             _ => inline::candidates(head).is_ok(),
         },
     }

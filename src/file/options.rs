@@ -139,7 +139,7 @@ impl<'a> FileOptions<'a> {
         self
     }
 
-    /// Replaces a file although its mode, its access control list or its extended attributes get lost. [`FileReport`](crate::FileReport) says
+    /// Replaces a file although its access control list or its extended attributes get lost. [`FileReport`](crate::FileReport) says
     /// what was.
     pub fn allow_loss_of_attributes(mut self) -> Self {
         self.disk.loses_attributes = true;

@@ -101,7 +101,11 @@ fn reencrypt_record(
     if record.len() as u64 > most {
         return Err(Limit::RecordFile.into());
     }
-    let sealed = cipher.reencrypt(&record, context)?;
+    let sealed = if options.drops_recipients {
+        cipher.reencrypt_dropping_recipients(&record, context)?
+    } else {
+        cipher.reencrypt(&record, context)?
+    };
     let new = disk.new_in_place(path, old)?;
     disk.write_checked_at(new.file()?, &sealed, 0)?;
     let replaced = new.replace_after(old, || Ok(cipher.confirm_writers()?))?;

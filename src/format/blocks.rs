@@ -90,6 +90,38 @@ pub(crate) fn find(head: &[u8]) -> Option<Candidates<'_>> {
         })
 }
 
+// FORMAT §7: also a block that begins with `PHIE` and a version above 1 and whose digest is right at a length from 4,096 to 65,536, at
+// offset 0, at the length of A where A is a candidate, else at each offset equal to its own length.
+/// The version of a block of a later one, which stops a reader of this one. `found` is what [`find`] found in the same head.
+pub(crate) fn later_version(head: &[u8], found: Option<&Candidates<'_>>) -> Option<u8> {
+    let at = |offset: usize, length: usize| {
+        let block = head.get(offset..offset.checked_add(length)?)?;
+        let version = stated_later_version(block)?;
+        let (content, stated) = block.split_last_chunk::<DIGEST_LEN>()?;
+        (digest(content) == *stated).then_some(version)
+    };
+    let mut lengths = (BLOCK_STEP..=MAX_BLOCK).step_by(BLOCK_STEP);
+    lengths.find_map(|length| {
+        let second = match found {
+            Some(found) if found.first.is_some() => found.block_length,
+            _ => length,
+        };
+        at(0, length).or_else(|| at(second, length))
+    })
+}
+
+/// Whether what stands at `offset` states a later version.
+pub(crate) fn claims_later_version(head: &[u8], offset: usize) -> bool {
+    let rest = head.get(offset..).unwrap_or_default();
+    stated_later_version(rest).is_some()
+}
+
+fn stated_later_version(bytes: &[u8]) -> Option<u8> {
+    let (start, _) = bytes.split_first_chunk::<5>()?;
+    let [m0, m1, m2, m3, version] = *start;
+    ([m0, m1, m2, m3] == MAGIC && version > 1).then_some(version)
+}
+
 /// The header in `block` where the block is a candidate: right digest, zero padding, kind 0x02, its own length.
 fn candidate(block: &[u8]) -> Option<Header<'_>> {
     let (content, stated) = block.split_last_chunk::<DIGEST_LEN>()?;

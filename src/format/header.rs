@@ -267,7 +267,7 @@ fn check_magic(input: &mut Input<'_>) -> Result<()> {
     }
     match input.u8()? {
         VERSION => Ok(()),
-        0 => Err(Error::NotAnEnvelope),
+        0 => Err(Malformed::Version.into()),
         version => Err(Error::NewerVersion { version }),
     }
 }

@@ -28,6 +28,8 @@ pub(crate) const SEGMENT_LENGTHS: std::ops::RangeInclusive<u32> = 4096..=16_777_
 pub(crate) const BLOCK_STEP: usize = 4096;
 /// Bytes of the longest header block.
 pub(crate) const MAX_BLOCK: usize = 65_536;
+/// Slots of one key service that a writer puts into a header.
+pub(crate) const MAX_NETWORK_SLOTS: usize = 4;
 /// Bytes of a file of this crate's own, envelope and all.
 pub(crate) const MAX_OWN_FILE: usize = 16 << 20;
 /// Bytes of a compartment store's entry, envelope and all.

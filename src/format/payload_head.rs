@@ -26,7 +26,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<&[u8; 16]> {
     let mut input = Input::new(bytes);
     match input.array::<4>() {
         Ok(magic) if *magic == MAGIC => {}
-        Err(_) if !bytes.is_empty() && MAGIC.starts_with(bytes) => return Err(Error::Truncated),
+        Err(_) if MAGIC.starts_with(bytes) => return Err(Error::Truncated),
         _ => return Err(Malformed::NotAPayload.into()),
     }
     match input.u8()? {

@@ -32,14 +32,19 @@ pub struct Passphrase {
     costs: Argon2Costs,
     max_memory_kib: u32,
     last: Mutex<Option<Derived>>,
+    /// Held while Argon2id runs, so that its memory is granted once at a time.
+    deriving: Mutex<()>,
 }
+
+/// The work, memory in KiB times passes, that every reader grants Argon2id.
+const LEAST_WORK: u64 = 786_432;
 
 /// What Argon2id costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argon2Costs {
     /// Memory in KiB, at least 8 times `lanes`, at most 1,048,576.
     pub memory_kib: u32,
-    /// Passes over the memory, 1 to 16. Memory times passes is at most 4,194,304.
+    /// Passes over the memory, 1 to 16. Memory times passes is at most 1,048,576.
     pub passes: u32,
     /// Lanes, 1 to 16.
     pub lanes: u32,
@@ -64,6 +69,15 @@ struct Derived {
 }
 
 impl Derived {
+    /// The same once more, to be used while another is derived.
+    fn again(&self) -> Self {
+        Self {
+            salt: self.salt,
+            costs: self.costs,
+            keys: Secret::taken_from(&mut { *self.keys.as_bytes() }),
+        }
+    }
+
     fn with<T>(&self, with: impl FnOnce(&[u8; 32], &[u8]) -> Result<T>) -> Result<T> {
         let (kek, check) = self
             .keys
@@ -89,24 +103,44 @@ impl Passphrase {
             costs: Argon2Costs::default(),
             max_memory_kib: 262_144,
             last: Mutex::new(None),
+            deriving: Mutex::new(()),
         })
     }
 
     /// Wraps at these costs.
     ///
     /// # Errors
-    /// [`Malformed::PassphraseCosts`] where they are out of the format's bounds.
+    /// [`Malformed::PassphraseCosts`] if they are out of the format's bounds, [`Limit::PassphraseMemory`] if they need more memory than
+    /// this value grants: it could not open what it wraps.
     pub fn with_costs(mut self, costs: Argon2Costs) -> Result<Self> {
         check_passphrase_costs((costs.memory_kib, costs.passes, costs.lanes))?;
+        if costs.memory_kib > self.max_memory_kib {
+            return Err(Limit::PassphraseMemory.into());
+        }
         self.costs = costs;
         Ok(self)
     }
 
-    /// Grants Argon2id this much memory when it unwraps, in KiB; 262,144 (256 MiB) unless said. Costs above it are refused.
+    /// Grants Argon2id this much memory when it unwraps, in KiB; 262,144 (256 MiB) unless said, and never less than its own costs need.
+    /// Costs above it are refused, and so is more than four times the work of its own costs, of the default ones at least.
     #[must_use]
     pub fn with_max_memory_kib(mut self, memory_kib: u32) -> Self {
         self.max_memory_kib = memory_kib;
         self
+    }
+
+    // FORMAT §4, scheme 0x02: a reader sets lower ceilings for itself: on m and on m·t, 4 × that of its own costs, and never below
+    // 786,432.
+    fn check_ceilings(&self, (memory_kib, passes, _): (u32, u32, u32)) -> Result<()> {
+        let own = &self.costs;
+        if memory_kib > self.max_memory_kib.max(own.memory_kib) {
+            return Err(Limit::PassphraseMemory.into());
+        }
+        let work = |memory_kib: u32, passes: u32| u64::from(memory_kib) * u64::from(passes);
+        if work(memory_kib, passes) > (4 * work(own.memory_kib, own.passes)).max(LEAST_WORK) {
+            return Err(Limit::PassphraseWork.into());
+        }
+        Ok(())
     }
 
     /// Runs `with` on `kek` and `check`, derived or remembered.
@@ -116,12 +150,19 @@ impl Passphrase {
         costs: (u32, u32, u32),
         with: impl FnOnce(&[u8; 32], &[u8]) -> Result<T>,
     ) -> Result<T> {
-        // Held while Argon2id runs, so that its memory is granted once at a time.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last
-            .as_ref()
-            .filter(|derived| derived.salt == *salt && derived.costs == costs);
-        if let Some(derived) = known {
+        let remembered = || {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.as_ref()
+                .filter(|derived| derived.salt == *salt && derived.costs == costs)
+                .map(Derived::again)
+        };
+        // Looked up without the derivation's lock: one hostile slot makes nobody wait who has what he needs.
+        if let Some(derived) = remembered() {
+            return derived.with(with);
+        }
+        let _deriving = self.deriving.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have derived it meanwhile.
+        if let Some(derived) = remembered() {
             return derived.with(with);
         }
         let derived = Derived {
@@ -130,7 +171,7 @@ impl Passphrase {
             keys: on_cleared_stack(|| derive::passphrase(&self.passphrase, salt, costs))?,
         };
         let out = derived.with(with)?;
-        *last = Some(derived);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(derived);
         Ok(out)
     }
 }
@@ -178,9 +219,7 @@ impl KeyProvider for Passphrase {
     fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
         let costs = passphrase_costs(slot.wrapped())?;
         check_passphrase_costs(costs)?;
-        if costs.0 > self.max_memory_kib {
-            return Err(Limit::PassphraseMemory.into());
-        }
+        self.check_ceilings(costs)?;
         let salt = slot
             .key_id()
             .try_into()

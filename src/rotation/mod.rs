@@ -16,6 +16,9 @@ mod ledger;
 mod links;
 mod look;
 mod outcome;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test stops where something is not as it says
+mod permit_vectors;
 mod permits;
 mod previous;
 mod retire;

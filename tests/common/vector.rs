@@ -12,16 +12,25 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{Cursor, Read, Write as _};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use phi_envelope::{
-    Context, DecryptReader, Envelope, EnvelopeCipher, Error, Keyring, KeyringFile, MasterKey,
-    Passphrase, inspect,
+    Context, DecryptReader, Envelope, EnvelopeCipher, Error, Evidence, Keyring, KeyringFile,
+    MasterKey, Passphrase, inspect,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+
+pub(crate) use outcome::{Opens, Outcome, digested, name_of};
+use outcome::{hex, inspected, kebab};
+use service::{Played, Service};
+
+#[path = "outcome.rs"]
+mod outcome;
+#[path = "service.rs"]
+mod service;
 
 #[derive(Deserialize, Serialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -33,9 +42,15 @@ pub(crate) struct Vector {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) envelope: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seen: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) least: Option<Least>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     #[serde(default)]
     pub(crate) master_keys: Vec<Master>,
+    #[serde(default)]
+    pub(crate) services: Vec<Service>,
     #[serde(default)]
     pub(crate) passphrases: Vec<String>,
     #[serde(default)]
@@ -44,6 +59,8 @@ pub(crate) struct Vector {
     pub(crate) bindings: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) opens: Option<Opens>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) asked: BTreeMap<String, u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) header_damage: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +69,13 @@ pub(crate) struct Vector {
 
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Bytes(Vec<Piece>);
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Least {
+    pub(crate) revision: u64,
+    pub(crate) data_key_revision: u64,
+}
 
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
@@ -65,24 +89,8 @@ pub(crate) enum Piece {
 pub(crate) struct Master {
     pub(crate) id: String,
     pub(crate) key: String,
-}
-
-#[derive(Deserialize, Serialize, PartialEq, Debug)]
-#[serde(untagged, deny_unknown_fields)]
-pub(crate) enum Opens {
-    Plaintext { plaintext: String },
-    Digest { sha256: String, length: usize },
-    Keys { keys: Vec<HeldKey> },
-}
-
-#[derive(Deserialize, Serialize, PartialEq, Debug)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HeldKey {
-    pub(crate) id: String,
-    pub(crate) label: String,
-    pub(crate) state: String,
-    pub(crate) created: u64,
-    pub(crate) changed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
 }
 
 /// Checks every case of a folder and counts them.
@@ -147,24 +155,27 @@ impl Vector {
         match (self.call.as_str(), &self.text) {
             ("text", Some(text)) => vec![self.as_text(text)],
             ("record", None) => self.as_record(&envelope),
+            ("inspect", None) => vec![inspected(&envelope)],
             ("stream-inline", None) => self.as_stream(|cipher, context| {
                 cipher.decrypt_reader(Cursor::new(&envelope), context)
             }),
             ("stream-detached", None) => self.as_stream(|cipher, context| {
                 cipher.decrypt_reader_detached(&header, Cursor::new(&envelope), context)
             }),
-            ("keyring-file", None) => vec![self.as_keyring_file(&envelope)],
+            ("evidence-file", None) => vec![self.as_evidence_file(&envelope)],
+            ("keyring-file", None) => self.as_keyring_file(&envelope),
             (call, _) => panic!("no such call: {call}"),
         }
     }
 
     fn as_record(&self, envelope: &[u8]) -> Vec<Outcome> {
-        let (cipher, context) = (self.cipher(), self.context());
+        let context = self.context();
         let mut outcomes = vec![
-            cipher.decrypt(envelope, &context).map(|it| digested(&it)),
-            cipher
-                .decrypt_in_place(envelope.to_vec(), &context)
-                .map(|it| digested(&it)),
+            self.with_cipher(|cipher| Ok(digested(&cipher.decrypt(envelope, &context)?))),
+            self.with_cipher(|cipher| {
+                let opened = cipher.decrypt_in_place(envelope.to_vec(), &context)?;
+                Ok(digested(&opened))
+            }),
         ];
         // What is wrong with the bytes alone shows without a key.
         if let (Err(inspected), [Err(_), _]) = (inspect(envelope), &outcomes[..]) {
@@ -178,15 +189,14 @@ impl Vector {
     fn as_text(&self, text: &str) -> Outcome {
         let envelope: Envelope = text.parse()?;
         assert_eq!(envelope.to_string(), text);
-        let plaintext = self.cipher().decrypt(&envelope, &self.context())?;
-        Ok(digested(&plaintext))
+        self.with_cipher(|cipher| Ok(digested(&cipher.decrypt(&envelope, &self.context())?)))
     }
 
     fn as_stream<R: Read>(
         &self,
         open: impl Fn(&EnvelopeCipher, &Context) -> Result<DecryptReader<R>, Error>,
     ) -> Vec<Outcome> {
-        let (cipher, context) = (self.cipher(), self.context());
+        let context = self.context();
         let drain = |mut reader: DecryptReader<R>, step: usize| {
             let damage = reader
                 .header_damage()
@@ -200,31 +210,90 @@ impl Vector {
             }
         };
         vec![
-            open(&cipher, &context).and_then(|reader| drain(reader, 1 << 20)),
-            open(&cipher, &context).and_then(|reader| drain(reader, 7)),
-            open(&cipher, &context).and_then(|reader| drain(reader.single_threaded(), 1000)),
+            self.with_cipher(|cipher| drain(open(cipher, &context)?, 1 << 20)),
+            self.with_cipher(|cipher| drain(open(cipher, &context)?, 7)),
+            self.with_cipher(|cipher| drain(open(cipher, &context)?.single_threaded(), 1000)),
         ]
     }
 
-    fn as_keyring_file(&self, file: &[u8]) -> Outcome {
+    fn as_keyring_file(&self, file: &[u8]) -> Vec<Outcome> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vector.keyring");
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&path).unwrap().write_all(file).unwrap();
-        let keyring = KeyringFile::open(&path, self.cipher())?.keyring();
-        Ok((Opens::listed(&keyring), None))
+        let listed = |file: KeyringFile| Ok((Opens::listed(&file.keyring()), None));
+        let Some(seen) = &self.seen else {
+            put(&path, file);
+            return vec![self.with_cipher(|cipher| {
+                let mut options = KeyringFile::options();
+                if let Some(least) = &self.least {
+                    options = options
+                        .min_revision(least.revision)
+                        .min_data_key_revision(least.data_key_revision);
+                }
+                listed(options.open(&path, cipher.clone())?)
+            })];
+        };
+        // By the process that has seen the file, and by another that its owner has told of it.
+        let (seen, open) = (seen.decode(), |cipher: &EnvelopeCipher| {
+            KeyringFile::open(&path, cipher.clone()).unwrap()
+        });
+        let reloaded = self.with_cipher(|cipher| {
+            put(&path, &seen);
+            let known = open(cipher);
+            put(&path, file);
+            known.reload()?;
+            listed(known)
+        });
+        let pinned = self.with_cipher(|cipher| {
+            put(&path, &seen);
+            let pin = open(cipher).pin();
+            put(&path, file);
+            let options = KeyringFile::options().pin(pin);
+            listed(options.open(&path, cipher.clone())?)
+        });
+        vec![reloaded, pinned]
     }
 
-    fn cipher(&self) -> EnvelopeCipher {
+    fn as_evidence_file(&self, file: &[u8]) -> Outcome {
+        self.with_cipher(|cipher| {
+            let evidence = Evidence::open(cipher, file)?;
+            let opened = Opens::Evidence {
+                keyring: evidence.keyring.map(|keyring| hex(&keyring.id)),
+                revision: evidence.keyring.map(|keyring| keyring.revision),
+                scheme: evidence.key.scheme,
+                key_id: hex(&evidence.key.key_id),
+                began: evidence.began,
+                places: evidence.places.len(),
+                findings: evidence.findings.len(),
+                in_use: evidence.in_use,
+            };
+            Ok((opened, None))
+        })
+    }
+
+    /// Opens with a cipher that remembers nothing yet, and looks how often the services were asked.
+    fn with_cipher(&self, open: impl FnOnce(&EnvelopeCipher) -> Outcome) -> Outcome {
+        let services: Vec<_> = self.services.iter().cloned().map(Played::new).collect();
+        let outcome = open(&self.cipher(&services));
+        for service in services {
+            if let Some(expected) = self.asked.get(&service.says.name) {
+                let asked = service.asked.load(Ordering::Relaxed);
+                if asked != *expected {
+                    // An error that is the outcome of no vector.
+                    let difference = format!("{} was asked {asked} times", service.says.name);
+                    return Err(std::io::Error::other(difference).into());
+                }
+            }
+        }
+        outcome
+    }
+
+    fn cipher(&self, services: &[Arc<Played>]) -> EnvelopeCipher {
         let mut builder = EnvelopeCipher::builder();
-        for Master { id, key } in &self.master_keys {
-            let key = MasterKey::from_base64(key)
-                .unwrap()
-                .with_id(id.parse().unwrap());
-            builder = builder.read_with(Keyring::from_master_key(key, "vector"));
+        for master in &self.master_keys {
+            builder = builder.read_with(master.keyring());
+        }
+        for service in services {
+            builder = builder.read_with(service.clone());
         }
         for passphrase in &self.passphrases {
             builder = builder.read_with(Passphrase::new(passphrase).unwrap());
@@ -244,22 +313,32 @@ impl Vector {
     }
 }
 
-impl Opens {
-    /// The keys that a keyring lists.
-    pub(crate) fn listed(keyring: &Keyring) -> Self {
-        let seconds =
-            |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let keys = keyring.keys().into_iter().map(|key| HeldKey {
-            id: key.id.to_string(),
-            label: key.label,
-            state: key.state.to_string(),
-            created: seconds(key.created),
-            changed: seconds(key.changed),
-        });
-        Self::Keys {
-            keys: keys.collect(),
+impl Master {
+    pub(crate) fn keyring(&self) -> Keyring {
+        let id = self.id.parse().unwrap();
+        let key = MasterKey::from_base64(&self.key).unwrap().with_id(id);
+        let keyring = Keyring::from_master_key(key, "vector");
+        match self.state.as_deref() {
+            None => {}
+            Some("suspended") => {
+                keyring.rotate("another").unwrap();
+                keyring.suspend(id).unwrap();
+            }
+            Some(state) => panic!("no such state of a vector's key: {state}"),
         }
+        keyring
     }
+}
+
+/// Puts a file in its place, as whoever replaces it does.
+fn put(path: &Path, bytes: &[u8]) {
+    let new = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(&new).unwrap().write_all(bytes).unwrap();
+    fs::rename(new, path).unwrap();
 }
 
 impl Bytes {
@@ -274,68 +353,4 @@ impl Bytes {
         };
         self.0.iter().flat_map(decoded).collect()
     }
-}
-
-/// What was opened and what was damaged.
-pub(crate) type Outcome = Result<(Opens, Option<String>), Error>;
-
-/// A plaintext as a vector states it.
-pub(crate) fn digested(plaintext: &[u8]) -> (Opens, Option<String>) {
-    let opens = if plaintext.len() <= 1024 {
-        Opens::Plaintext {
-            plaintext: STANDARD.encode(plaintext),
-        }
-    } else {
-        let digest = Sha256::digest(plaintext);
-        Opens::Digest {
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            length: plaintext.len(),
-        }
-    };
-    (opens, None)
-}
-
-/// The stable name of an error: its group, and what exactly after a slash.
-pub(crate) fn name_of(error: &Error) -> String {
-    let within = |group: &str, rule: &dyn std::fmt::Debug| {
-        let rule = format!("{rule:?}");
-        // The name alone, without what it holds.
-        format!(
-            "{group}/{}",
-            kebab(rule.split(" {").next().unwrap_or_default())
-        )
-    };
-    match error {
-        Error::NotAnEnvelope => "not-an-envelope".to_owned(),
-        Error::NewerVersion { .. } => "newer-version".to_owned(),
-        Error::Truncated => "truncated".to_owned(),
-        Error::NoMatchingKey { .. } => "no-matching-key".to_owned(),
-        Error::WrongPassphrase => "wrong-passphrase".to_owned(),
-        Error::Malformed(rule) => within("malformed", rule),
-        Error::ContextMismatch(mismatch) => within("context-mismatch", mismatch),
-        Error::AuthenticationFailed(part) => within("authentication-failed", part),
-        Error::LimitExceeded(limit) => within("limit-exceeded", limit),
-        other => format!("not an outcome of a vector: {other}"),
-    }
-}
-
-/// `Keyring(ActiveKeys)` as `keyring/active-keys`, and `Segment(3)` as `segment`.
-fn kebab(name: &str) -> String {
-    let name = match name.split_once('(') {
-        Some((variant, inside)) if inside.starts_with(|first: char| first.is_ascii_digit()) => {
-            variant
-        }
-        _ => name.trim_end_matches(')'),
-    };
-    let mut out = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !out.is_empty() && !out.ends_with('/') {
-            out.push('-');
-        }
-        match letter {
-            '(' => out.push('/'),
-            letter => out.extend(letter.to_lowercase()),
-        }
-    }
-    out
 }

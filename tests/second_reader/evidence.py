@@ -3,7 +3,7 @@
 from collections import Counter
 
 import strict
-from basics import demand, from_base64
+from basics import EnvelopeError, demand, from_base64
 from envelope import open_whole
 from header import EVIDENCE
 from slots import KEYRING
@@ -22,9 +22,15 @@ ALLOWANCE, AGE, DAY = 300, 86_400, 86_400
 
 
 def parse_evidence(plaintext):
+    try:
+        return parse(plaintext)
+    except EnvelopeError as error:  # named as a fault of evidence
+        raise EnvelopeError("evidence/newer" if str(error) == "newer-version" else "evidence/content") from None
+
+
+def parse(plaintext):
     document = strict.parse(plaintext, KNOWN)
-    demand("keyring" in document and "previous" in document, "malformed/json")
-    keyring = strict.member(document, "keyring", dict, optional=True)
+    keyring = strict.or_null(document, "keyring", lambda document, name: strict.member(document, name, dict))
     if keyring is not None:
         strict.base64_member(keyring, "id", 16)
         strict.member(keyring, "revision", int)
@@ -47,7 +53,7 @@ def parse_evidence(plaintext):
     for counted in [*strict.objects(document, "more", optional=True), *strict.objects(document, "accepted")]:
         demand(strict.member(counted, "class", str) in CLASSES, "malformed/json")
         strict.member(counted, "count", int)
-    strict.base64_member(document, "previous", 32, optional=True)
+    strict.or_null(document, "previous", lambda document, name: strict.base64_member(document, name, 32))
     return document
 
 
@@ -67,25 +73,25 @@ def forbids(evidence, keyring, key_id, now, allowance=ALLOWANCE, age=AGE):
     """Why it does not permit to destroy the key of that id in a keyring's document, or none where it does."""
     stated = evidence["keyring"]
     if stated is None or evidence["key"]["scheme"] != KEYRING:
-        return "not-a-key-of-a-keyring"
+        return "other-key"
     if stated["id"] != keyring["id"]:
-        return "another-keyring"
+        return "other-keyring"
     if keyring["revision"] < stated["revision"]:
-        return "an-older-keyring"
+        return "older-keyring"
     if from_base64(evidence["key"]["id"]) != key_id:
-        return "another-key"
+        return "other-key"
     key = next((key for key in keyring["keys"] if from_base64(key["id"]) == key_id), None)
     if key is None:
-        return "no-such-key"
+        return "other-key"
     if key["state"] in ("active", "destroyed"):
-        return key["state"]
+        return "changed-since"
     began, ended, settled = evidence["began"], evidence["ended"], evidence["settled_since"]
     if not key["changed"] <= settled:
         return "changed-since"
     if not settled + settling_time(began, keyring, allowance) < began:
-        return "not-settled"
+        return "too-soon"
     if not began <= ended <= now + allowance:
-        return "times"
+        return "clock"
     if now - began > age:
         return "too-old"
     if not evidence["places"]:
@@ -97,5 +103,5 @@ def forbids(evidence, keyring, key_id, now, allowance=ALLOWANCE, age=AGE):
         found[more["class"]] += more["count"]
     accepted = [(each["class"], each["count"]) for each in evidence["accepted"]]
     if len(accepted) != len(+found) or dict(accepted) != dict(+found):
-        return "findings"
+        return "found"
     return None

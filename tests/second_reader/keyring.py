@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 
 import strict
-from basics import demand, from_base64, to_base64
+from basics import EnvelopeError, demand, from_base64, to_base64
 from envelope import open_whole, seal_own
 from header import KEYRING_FILE
 from keys import MasterKey
@@ -21,12 +21,28 @@ OF_KEYS = {"id", "label", "state", "created", "changed", "key", "evidence", "num
 CHAIN = 64
 
 
+# A fault of the JSON, as a fault of a keyring's file.
+NAMES = {
+    "malformed/json": "malformed/keyring/json",
+    "malformed/base64": "malformed/keyring/json",
+    "malformed/recipient": "malformed/keyring/recipients",
+    "newer-version": "malformed/keyring/version",
+}
+
+
 def parse_keyring(plaintext):
     """The document, all of whose rules hold but those that need the header."""
+    try:
+        return parse(plaintext)
+    except EnvelopeError as error:
+        raise EnvelopeError(NAMES.get(str(error), str(error))) from None
+
+
+def parse(plaintext):
     document = strict.parse(plaintext, TOP | OF_KEYS)
     strict.base64_member(document, "id", 16)
     revision = strict.member(document, "revision", int)
-    demand(revision >= 1, "malformed/keyring/revision")
+    demand(revision >= 1, "malformed/keyring/before")
     lease = strict.member(document, "lease", int, optional=True)
     demand(lease is None or 1 <= lease <= 86_400, "malformed/keyring/lease")
     strict.member(document, "lease_changed", int, optional=True)
@@ -51,13 +67,12 @@ def check_key(key, states):
     demand(strict.member(key, "state", str) in states, "malformed/json")
     strict.member(key, "created", int)
     strict.member(key, "changed", int)
-    demand("key" in key, "malformed/json")
-    material = strict.base64_member(key, "key", 32, optional=True)
+    material = strict.or_null(key, "key", lambda key, name: from_base64(key[name], 32, "malformed/master-key-text"))
     destroyed = key["state"] == "destroyed"
     demand((material is None) == destroyed, "malformed/keyring/material")
     if "number" not in key:
         evidence = strict.base64_member(key, "evidence", 32, optional=True)
-        demand(evidence is None or destroyed, "malformed/keyring/evidence")
+        demand(evidence is None or destroyed, "malformed/keyring/material")
 
 
 def check_ids(keys):
@@ -96,15 +111,16 @@ def open_keyring(data, providers, seen=None, least=None):
     header, plaintext = open_whole(data, KEYRING_FILE, providers)
     made_at = int.from_bytes(header.data_key_id[:8], "big")
     document = parse_keyring(plaintext)
-    demand(1 <= made_at <= document["revision"], "malformed/keyring/revision")
+    demand(1 <= made_at <= document["revision"], "malformed/keyring/data-key-revision")
     public = {slot.key_id for slot in header.slots if slot.scheme == PUBLIC_KEY}
     listed = {parse_public_text(text) for text in document.get("recipients") or []}
-    demand(public == listed, "malformed/keyring/recipients")
+    demand(public == listed, "malformed/keyring/recipients-differ")
     opened = Opened(document, made_at, hashlib.sha256(plaintext).digest())
     if least:
-        demand(document["revision"] >= least[0] and made_at >= least[1], "rolled-back")
+        demand(document["revision"] >= least[0], "rolled-back/revision")
+        demand(made_at >= least[1], "rolled-back/data-key")
     if seen:
-        demand(seen.allows(opened), "rolled-back")
+        seen.check(opened)
     return opened
 
 
@@ -117,14 +133,16 @@ class Seen:
     made_at: int
     digest: bytes
 
-    def allows(self, opened):
-        document, revision = opened.document, opened.document["revision"]
-        if document["id"] != self.id or revision < self.revision or opened.made_at < self.made_at:
-            return False
-        ahead = revision - self.revision
+    def check(self, opened):
+        document, ahead = opened.document, opened.document["revision"] - self.revision
+        demand(document["id"] == self.id, "rolled-back/other-keyring")
+        demand(ahead >= 0, "rolled-back/revision")
+        demand(opened.made_at >= self.made_at, "rolled-back/data-key")
         if ahead == 0:
-            return (opened.digest, opened.made_at) == (self.digest, self.made_at)
-        return ahead <= CHAIN and from_base64(document["before"][ahead - 1]) == self.digest
+            demand((opened.digest, opened.made_at) == (self.digest, self.made_at), "rolled-back/same-revision")
+        else:
+            demand(ahead <= CHAIN, "rolled-back/too-far")
+            demand(from_base64(document["before"][ahead - 1]) == self.digest, "rolled-back/chain")
 
 
 def first_document(keys, **more):

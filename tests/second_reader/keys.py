@@ -1,5 +1,6 @@
 """Those who wrap the data key, and the order in which they are asked (FORMAT §4)."""
 
+import hashlib
 import hmac
 import os
 import struct
@@ -114,8 +115,7 @@ class Passphrase(Provider):
 class Service(Provider):
     """A key service outside the format, played: every slot of its name is its own; it counts how often it is asked.
 
-    A wrapped key is `iv[12] ‖ AES-256-GCM(SHA-256(name), data key, aad = wrap aad)`; a service that does not authenticate takes an empty
-    aad. One that fails answers everything with that error.
+    tests/vectors/README.md says how it wraps. One that fails answers everything with that error.
     """
 
     def __init__(self, name, asks_network=True, authenticates=False, fails=None, id=b"key-1"):
@@ -125,21 +125,23 @@ class Service(Provider):
     def knows(self, slot):
         return slot.external_name == self.name.encode()
 
-    def _aead(self, header):
-        from hashlib import sha256
+    def _hashed(self, what, header, data_key=b""):
+        aad = header.wrap_aad() if self.authenticates else b""
+        return hashlib.sha256(self.name.encode() + what + aad + data_key).digest()
 
-        return AESGCM(sha256(self.name.encode()).digest()), header.wrap_aad() if self.authenticates else b""
+    def _masked(self, header, key):
+        return bytes(a ^ b for a, b in zip(self._hashed(b"\0", header), key))
 
     def unwrap_key(self, slot, header):
         self.asked += 1
         demand(not self.fails, self.fails)
-        aead, aad = self._aead(header)
-        return open_aead(aead, slot.wrapped[:12], slot.wrapped[12:], aad, "authentication-failed/wrapped-key")
+        data_key, tag = self._masked(header, slot.wrapped[:32]), slot.wrapped[32:]
+        demand(tag == self._hashed(b"\1", header, data_key)[:16], "authentication-failed/wrapped-key")
+        return data_key
 
     def wrap_key(self, data_key, header):
-        (aead, aad), iv = self._aead(header), os.urandom(12)
-        name = self.name.encode()
-        return Slot(EXTERNAL, bytes([len(name)]) + name + self.id, iv + aead.encrypt(iv, data_key, aad))
+        name, tag = self.name.encode(), self._hashed(b"\1", header, data_key)[:16]
+        return Slot(EXTERNAL, bytes([len(name)]) + name + self.id, self._masked(header, data_key) + tag)
 
 
 # --- Asking them -----------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import struct
 
@@ -9,8 +10,8 @@ import envelope
 import keyring
 import stream
 from basics import to_text
-from header import BOUND, DETACHED, INLINE, KEYRING_FILE, KINDS, own
-from keys import MasterKey, Passphrase
+from header import BOUND, DETACHED, EVIDENCE, INLINE, KEYRING_FILE, KINDS, own
+from keys import MasterKey, Passphrase, Service
 from slots import AWS_KMS, AZURE, EXTERNAL, GOOGLE_KMS, KEMS, PBKDF2, PKCS11, PUBLIC_KEY, TRANSIT, Slot
 
 
@@ -63,9 +64,20 @@ def case(about, call, sealed, readers, opens=None, fails=None, labels={}, bindin
     """One case in the layout of tests/vectors."""
     held = [{"id": r.id.hex(), "key": b64(r.key)} for r in readers if isinstance(r, MasterKey)]
     known = [r.text for r in readers if isinstance(r, Passphrase)]
-    fields = {"about": about, "call": call, "master_keys": held, "passphrases": known, "labels": labels, "bindings": bindings}
+    services = [service_fields(r) for r in readers if isinstance(r, Service)]
+    fields = {"about": about, "call": call, "master_keys": held, "services": services, "passphrases": known}
+    fields |= {"labels": labels, "bindings": bindings}
     fields |= {"envelope": [b64(sealed)]} if call != "text" else {}
     return fields | ({"fails": fails} if fails else {"opens": opens}) | more
+
+
+def service_fields(service):
+    return {
+        "name": service.name,
+        "asks_network": service.asks_network,
+        "authenticates": service.authenticates,
+        "fails": bool(service.fails),
+    }
 
 
 def b64(data):
@@ -144,8 +156,8 @@ def heads():
     first = masters()[0]
     head, payload = stream.seal_stream(DETACHED, b"text", [first])
     changes = [
-        (0, b"phip", "not-an-envelope"),
-        (4, b"\0", "malformed/version"),
+        (0, b"phip", "malformed/not-a-payload"),
+        (4, b"\0", "malformed/payload-head"),
         (4, b"\2", "newer-version"),
         (5, b"\2", "malformed/payload-head"),
         (6, b"\1", "malformed/payload-head"),
@@ -158,7 +170,7 @@ def heads():
         yield case(f"Byte {at} of the head.", "stream-detached", changed, [first], fails=fails, **more)
     for size in (4, 5, 23, 24, 97):
         yield case("Cut.", "stream-detached", payload[:size], [first], fails="truncated", **more)
-    yield case("No head.", "stream-detached", payload[24:], [first], fails="not-an-envelope", **more)
+    yield case("No head.", "stream-detached", payload[24:], [first], fails="malformed/not-a-payload", **more)
     yield case("Two heads.", "stream-detached", payload[:24] + payload, [first], fails="malformed/stream-parameters", **more)
     yield case("A payload alone.", "stream-inline", payload, [first], fails="not-an-envelope")
     blocks, floe = stream.seal_stream(INLINE, b"text", [first], block_length=8192)
@@ -176,6 +188,53 @@ def newer_block(length):
     return block[:-8] + stream.digest(block)
 
 
+def services():
+    """Of records, and of files whose maker matters."""
+    first, words = masters()[0], Passphrase("correct horse", CHEAP)
+    for asks_network in (False, True):
+        for authenticates in (False, True):
+            service = Service("org.example.kms", asks_network, authenticates)
+            down = Service(service.name, asks_network, authenticates, fails="provider")
+            sealed = envelope.seal_record(b"of a service", [words, service], LABELS, BINDINGS)
+            context, name = {"labels": LABELS, "bindings": BINDINGS}, service.name
+            yield case("A service.", "record", sealed, [service, words], described(b"of a service"), asked={name: 1}, **context)
+            yield case("A service is down.", "record", sealed, [down], fails="provider", asked={name: 1}, **context)
+            yield case("Another opens.", "record", sealed, [down, words], described(b"of a service"), asked={name: 1}, **context)
+            if authenticates:
+                document = evidence_document()
+                sealed = envelope.seal_own(EVIDENCE, json.dumps(document).encode(), [service, first])
+                for reader in (service, first):
+                    yield case("Evidence.", "evidence-file", sealed, [reader], shown(document))
+                unheard = Service(service.name, asks_network)
+                yield case("Its maker is unknown.", "evidence-file", sealed, [unheard], fails="maker-unknown")
+
+
+def evidence_document():
+    return {
+        "version": 1,
+        "keyring": {"id": b64(os.urandom(16)), "revision": 3},
+        "key": {"scheme": 1, "id": b64(os.urandom(16))},
+        "began": 1_800_000_000,
+        "ended": 1_800_000_001,
+        "settled_since": 1_799_900_000,
+        "places": [{"name": "/archive ü", "kind": "tree", "envelopes": 2, "bytes": 3}],
+        "opened": 2,
+        "in_use": 0,
+        "findings": [{"class": "excluded", "path": "/archive/lost+found", "rule": "lost+found"}],
+        "accepted": [{"class": "excluded", "count": 1}],
+        "previous": None,
+    }
+
+
+def shown(document):
+    """What evidence says, as a case states it."""
+    key, keyring, out = document["key"], document["keyring"], {}
+    if keyring is not None:
+        out = {"keyring": base64.b64decode(keyring["id"]).hex(), "revision": keyring["revision"]}
+    out |= {"scheme": key["scheme"], "key_id": base64.b64decode(key["id"]).hex(), "began": document["began"]}
+    return out | {"places": len(document["places"]), "findings": len(document["findings"]), "in_use": document["in_use"]}
+
+
 def keyrings():
     holder, words = masters()[0], Passphrase("correct horse", CHEAP)
     states = ("deactivated", "active", "suspended", "compromised", "destroyed")
@@ -184,22 +243,28 @@ def keyrings():
         for state in states
     ]
     keys[-1] |= {"key": None, "evidence": b64(os.urandom(32))}
-    document = keyring.first_document(keys)
+    document, history = keyring.first_document(keys), []
     for number in range(70):  # as long as the chain, and longer
         sealed, plaintext = keyring.seal_keyring(document, [holder, words])
-        opens = {"keys": listed(document)}
+        opens = listed(document)
         if number in (0, 1, 2, 63, 64, 65, 69):
             yield case(f"Revision {number + 1} of a keyring.", "keyring-file", sealed, [holder], opens)
+        history.append((sealed, opens))
         document = keyring.next_document(document, plaintext, lease=86_400, lease_changed=3)
+    for seen, met, fails in ((0, 0, None), (0, 1, None), (5, 69, None), (4, 69, "too-far"), (1, 0, "revision")):
+        outcome = {"fails": f"rolled-back/{fails}"} if fails else {"opens": history[met][1]}
+        more = {"seen": [b64(history[seen][0])]}
+        yield case(f"{met + 1} after {seen + 1}.", "keyring-file", history[met][0], [holder], **outcome, **more)
     yield case("A keyring, by its passphrase.", "keyring-file", sealed, [words], opens)
     yield case("A keyring, by nobody.", "keyring-file", sealed, masters()[:1], fails="no-matching-key")
 
 
 def listed(document):
-    """The keys of a keyring as a case states them."""
-    shown = ("label", "state", "created", "changed")
-    return [{"id": base64.b64decode(key["id"]).hex(), **{name: key[name] for name in shown}} for key in document["keys"]]
+    """What a keyring's file says, as a case states it."""
+    shown, hexed = ("label", "state", "created", "changed"), lambda text: base64.b64decode(text).hex()
+    keys = [{"id": hexed(key["id"]), **{name: key[name] for name in shown}} for key in document["keys"]]
+    return {"id": hexed(document["id"]), "revision": document["revision"], "lease": document.get("lease", 900), "keys": keys}
 
 
 def cases():
-    return [*records(), *own_files(), *streams(), *heads(), *keyrings()]
+    return [*records(), *own_files(), *streams(), *heads(), *services(), *keyrings()]

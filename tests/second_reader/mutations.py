@@ -2,11 +2,13 @@
 
 import os
 import random
+import re
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import stream
 from basics import EnvelopeError, expand256
+from envelope import open_whole, seal_payload
 from header import PAGE, parse_header
 from keys import unlock
 
@@ -66,6 +68,34 @@ def mutate_sealed(head, seal, providers, bindings, rnd):
     except EnvelopeError:
         pass
     return changed, seal(header.payload_key(data_key), header)
+
+
+# What may stand where a value stands, and in front of a document's first member.
+VALUES = (
+    b"-1", b"-0", b"0", b"1", b"1.0", b"1e2", b"01", b"256", b"86401", b"9007199254740991", b"9007199254740992", b"99999999999999999999999",
+    b"null", b"true", b'""', b'"1"', b"[]", b"{}", b"[1,]", b'"\\ud83d"', b'"\\ud83d\\ude00"', b'"\xff"', b'"AA=="', b'"AB=="', b"[" * 40 + b"]" * 40,
+)  # fmt: skip
+NAMES = ("version", "id", "revision", "lease", "before", "critical", "keys", "keyring", "key", "in_use", "places", "previous", "x", "\\u0078")
+
+
+def mutate_document(data, kind, providers, rnd):
+    """A file of the format's own whose JSON has a change, under right tags."""
+    header, plaintext = open_whole(data, kind, providers)
+    for _ in range(rnd.choice((1, 1, 2))):
+        values = [(m.start(1), m.end(1)) for m in re.finditer(rb':\s*("[^"]*"|[0-9]+|null)', plaintext)]
+        start, end = rnd.choice(values) if values else (0, 0)
+        change = rnd.choice(("value", "value", "member", "drop", "bytes"))
+        if change == "value":
+            plaintext = plaintext[:start] + rnd.choice(VALUES) + plaintext[end:]
+        elif change == "member":
+            member = b'"%s":%s,' % (rnd.choice(NAMES).encode(), rnd.choice(VALUES))
+            at = rnd.choice([m.end() for m in re.finditer(rb"{", plaintext)] or [0])
+            plaintext = plaintext[:at] + member + plaintext[at:]
+        elif change == "drop":
+            plaintext = re.sub(rb'"%s":("[^"]*"|[0-9]+|null|\[\]),?' % re.escape(rnd.choice(NAMES).encode()), b"", plaintext, count=1)
+        else:
+            plaintext = mutate(plaintext, rnd)
+    return header.encode() + seal_payload(header, unlock(header, providers), plaintext)
 
 
 def seal_record_payload(key, header):

@@ -20,17 +20,17 @@ class Rest:
         self._data = data
 
     def take(self, count):
-        demand(count <= len(self._data), "malformed/key-id")
+        demand(count <= len(self._data), "malformed/key-id-length")
         out, self._data = self._data[:count], self._data[count:]
         return out
 
     def counted(self, least, most):
         size = self.take(1)[0]
-        demand(least <= size <= most, "malformed/key-id")
+        demand(least <= size <= most, "malformed/key-id-length")
         return self.take(size)
 
     def end(self, least, most):
-        demand(least <= len(self._data) <= most, "malformed/key-id")
+        demand(least <= len(self._data) <= most, "malformed/key-id-length")
         return self.take(len(self._data))
 
 
@@ -39,8 +39,8 @@ def text(data):
     try:
         out = data.decode()
     except UnicodeDecodeError:
-        raise EnvelopeError("malformed/key-id-text") from None
-    demand(not any(c <= "\x1f" or "\x7f" <= c <= "\x9f" for c in out), "malformed/key-id-text")
+        raise EnvelopeError("malformed/slot-text") from None
+    demand(not any(c <= "\x1f" or "\x7f" <= c <= "\x9f" for c in out), "malformed/slot-text")
     return out
 
 
@@ -113,7 +113,7 @@ class Slot:
     def _transit(self):
         rest = Rest(self.key_id)
         version = int.from_bytes(rest.take(4), "big")
-        demand(version >= 1, "malformed/key-id")
+        demand(version >= 1, "malformed/slot-number")
         realm, mount, name = rest.counted(0, 63), rest.counted(1, 191), rest.end(1, 200)
         self._lengths(len(self.key_id), 60)
         return f"Transit {text(realm)} {text(mount)} {text(name)} v{version}"
@@ -127,7 +127,7 @@ class Slot:
     def _compartment(self):
         self._lengths(20, 60)
         number = int.from_bytes(self.key_id[16:], "big")
-        demand(number >= 1, "malformed/key-id")
+        demand(number >= 1, "malformed/slot-number")
         return f"compartment {self.key_id[:16].hex()}, key {number}"
 
     def _external(self):

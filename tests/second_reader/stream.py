@@ -88,8 +88,8 @@ def payload_head(header):
 def check_payload_head(source, header):
     """Before any key work."""
     head = source.read(PAYLOAD_HEAD)
-    demand(head[:4] == PAYLOAD_MAGIC[: len(head)], "not-an-envelope")
-    demand(len(head) < 5 or head[4] != 0, "malformed/version")
+    demand(head[:4] == PAYLOAD_MAGIC[: len(head)], "malformed/not-a-payload")
+    demand(len(head) < 5 or head[4] != 0, "malformed/payload-head")
     demand(len(head) < 5 or head[4] == 1, "newer-version")
     demand(len(head) == PAYLOAD_HEAD, "truncated")
     demand(head[5:8] == bytes([DETACHED, 0, 0]), "malformed/payload-head")

@@ -29,8 +29,8 @@ def parse(data, known):
     demand(len(versions) == 1 and type(versions[0]) is int, "malformed/json")
     demand(versions[0] == 1, "newer-version")
     document = checked(raw, 1)
-    critical = document.get("critical")
-    if critical is not None:
+    if "critical" in document:
+        critical = document["critical"]
         demand(isinstance(critical, list) and all(isinstance(name, str) for name in critical), "malformed/json")
         demand(known.issuperset(critical), "newer-version")
     return document
@@ -64,18 +64,22 @@ def checked(value, depth):
 
 
 def member(document, name, kind, optional=False):
-    """A member of that type; an optional one may be absent or null."""
-    value = document.get(name)
-    if value is None:
-        demand(optional, "malformed/json")
+    """A member of that type; an optional one may be absent, and null is no absence."""
+    if optional and name not in document:
         return None
-    demand(type(value) is kind, "malformed/json")
-    return value
+    demand(type(document.get(name)) is kind, "malformed/json")
+    return document[name]
 
 
 def base64_member(document, name, size, optional=False):
     text = member(document, name, str, optional)
     return None if text is None else from_base64(text, size)
+
+
+def or_null(document, name, read):
+    """What `read` reads of a member that must be there, or none where it is null."""
+    demand(name in document, "malformed/json")
+    return None if document[name] is None else read(document, name)
 
 
 def objects(document, name, optional=False):

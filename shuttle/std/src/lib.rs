@@ -7,7 +7,7 @@ pub use ::std::*;
 /// As `std::sync`.
 pub mod sync {
     pub use ::std::sync::*;
-    pub use shuttle::sync::{Mutex, RwLock, atomic, mpsc};
+    pub use shuttle::sync::{Mutex, MutexGuard, RwLock, atomic, mpsc};
 }
 
 /// As `std::thread`.

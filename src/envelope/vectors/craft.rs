@@ -87,16 +87,59 @@ impl Draft {
     }
 
     pub(super) fn wrap(&self, provider: &dyn KeyProvider) -> Vec<u8> {
-        let aad = derive::wrap_aad(Kind::Record, &self.data_key_id, &self.labels);
-        let context = WrapContext::new(
-            Kind::Record,
-            &self.data_key_id,
-            &self.labels,
-            &aad,
-            &self.iv,
-        );
+        let (kind, id, aad) = (self.known_kind(), &self.data_key_id, self.wrap_aad());
+        let context = WrapContext::new(kind, id, &self.labels, &aad, &self.iv);
         let wrapped = provider.wrap_key(&self.data_key, &context).unwrap();
         wrapped.as_slot().unwrap().encoded().to_vec()
+    }
+
+    /// With a slot of a service that the reader plays (`tests/vectors/README.md`).
+    pub(super) fn with_service(mut self, name: &str, id: &[u8], authenticates: bool) -> Self {
+        let aad = if authenticates {
+            self.wrap_aad()
+        } else {
+            Vec::new()
+        };
+        let wrapped = played(name, &aad, self.data_key.as_bytes());
+        self.slots.push(service_slot(name, id, &wrapped));
+        self
+    }
+
+    pub(super) fn wrap_aad(&self) -> Vec<u8> {
+        derive::wrap_aad(self.known_kind(), &self.data_key_id, &self.labels)
+    }
+
+    /// Another draft under the same data key and ids.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            data_key: DataKey::taken_from(&mut { *self.data_key.as_bytes() }),
+            labels: self.labels.clone(),
+            bindings: self.bindings.clone(),
+            slots: self.slots.clone(),
+            iv: SharedIv::draw().unwrap(),
+            ..*self
+        }
+    }
+
+    /// Both blocks of an inline stream hold this header, and its payload follows.
+    pub(super) fn block(&self) -> Vec<u8> {
+        let length = usize::try_from(self.block_length).unwrap();
+        crate::format::blocks::write(&self.header(), length).unwrap()
+    }
+
+    /// The head of a detached payload and a FLOE message of these segments.
+    pub(super) fn payload(&self, segments: &[&[u8]]) -> Vec<u8> {
+        [self.payload_head(), self.floe().message(segments)].concat()
+    }
+
+    // FORMAT §2
+    pub(super) fn payload_head(&self) -> Vec<u8> {
+        let id = self.message_id.unwrap_or(self.data_key_id);
+        [&b"PHIP\x01\x03\0\0"[..], &id].concat()
+    }
+
+    fn known_kind(&self) -> Kind {
+        Kind::from_byte(self.kind).unwrap_or(Kind::Record)
     }
 
     // FORMAT §§3, 5
@@ -142,7 +185,7 @@ impl Draft {
     }
 
     pub(super) fn immutable(&self) -> Vec<u8> {
-        let payload_type = if self.kind == 1 { 1 } else { 2 };
+        let payload_type = if self.kind == 3 { 2 } else { self.kind };
         [
             vec![self.version, payload_type, self.flags()],
             self.identity(),
@@ -243,6 +286,21 @@ impl Floe {
 /// `u8 scheme ‖ u16 len ‖ key id ‖ u16 len ‖ wrapped`.
 pub(super) fn slot(scheme: u8, key_id: &[u8], wrapped: &[u8]) -> Vec<u8> {
     [vec![scheme], with_length(key_id), with_length(wrapped)].concat()
+}
+
+/// A slot of an external service.
+pub(super) fn service_slot(name: &str, id: &[u8], wrapped: &[u8]) -> Vec<u8> {
+    let len = [u8::try_from(name.len()).unwrap()];
+    slot(0xF0, &[&len, name.as_bytes(), id].concat(), wrapped)
+}
+
+/// What the service that a reader plays answers to `wrap`.
+fn played(name: &str, aad: &[u8], data_key: &[u8; 32]) -> Vec<u8> {
+    use sha2::{Digest as _, Sha256};
+    let mask = Sha256::digest([name.as_bytes(), &[0], aad].concat());
+    let tag = Sha256::digest([name.as_bytes(), &[1], aad, data_key].concat());
+    let masked = data_key.iter().zip(mask).map(|(key, mask)| key ^ mask);
+    masked.chain(tag.into_iter().take(16)).collect()
 }
 
 /// `(u8 len ‖ key ‖ u16 len ‖ value)`*, in the order given.

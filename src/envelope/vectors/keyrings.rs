@@ -1,13 +1,12 @@
-//! Keyrings' files.
+//! Keyrings' files (FORMAT §9.2).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::craft::{Draft, pairs};
-use super::{Case, PASSPHRASE, Pairs, case, cipher, context, keyring, passphrase};
-use crate::envelope::EnvelopeCipher;
+use super::craft::{Draft, pairs, with_length};
+use super::{Case, Opens, PASSPHRASE, case};
 use crate::error::KeyId;
 
 /// A key that a keyring's file holds, without the key.
@@ -19,8 +18,6 @@ pub(super) struct HeldKey {
     created: u64,
     changed: u64,
 }
-
-const LABELS: Pairs = &[("phi-envelope", "keyring/1")];
 
 const HELD: &[HeldKey] = &[
     held("c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1", "ehr-2023", "destroyed"),
@@ -48,11 +45,34 @@ const fn held(id: &'static str, label: &'static str, state: &'static str) -> Hel
     }
 }
 
+/// An edit of a keyring's content.
+pub(super) type Edit = fn(&mut Value);
+
 pub(super) fn cases() -> Vec<Case> {
-    [good(), contents(), envelopes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [good(), envelopes()].into_iter().flatten().collect()
+}
+
+/// A file that opens after an edit of its content.
+pub(super) fn opens(name: &'static str, about: &'static str, edit: Edit) -> Case {
+    case(name, about, || {
+        let mut content = content();
+        edit(&mut content);
+        Case::keyring_file(sealed(&content)).key(1).holds(&content)
+    })
+}
+
+/// A file that does not open after an edit of its content.
+pub(super) fn fails(
+    name: &'static str,
+    about: &'static str,
+    error: &'static str,
+    edit: Edit,
+) -> Case {
+    case(name, about, || {
+        let mut content = content();
+        edit(&mut content);
+        Case::keyring_file(sealed(&content)).key(1).fails(error)
+    })
 }
 
 fn good() -> Vec<Case> {
@@ -60,188 +80,109 @@ fn good() -> Vec<Case> {
         case(
             "keyring_file",
             "Five keys, one of each state, under a passphrase.",
-            || sealed(&content()).passphrase(PASSPHRASE).holds(),
+            || {
+                let file = new_file(1).with_passphrase(PASSPHRASE);
+                Case::keyring_file(file.seal(content().to_string().as_bytes()))
+                    .passphrase(PASSPHRASE)
+                    .holds(&content())
+            },
         ),
-        case(
+        opens(
             "keyring_file_under_a_master_key",
             "Sealed under a key from elsewhere.",
-            || {
-                let json = content().to_string();
-                let file = cipher(1).encrypt(json, &context(LABELS, &[])).unwrap();
-                Case::keyring_file(file).key(1).holds()
-            },
+            |_| {},
         ),
         case(
-            "keyring_file_updated",
-            "The same data key and slot as before, and so a message id.",
+            "keyring_file_of_a_later_generation",
+            "The generation of the header goes on at each change.",
             || {
-                let mut draft = Draft::labelled(&[(b"phi-envelope", b"keyring/1")]);
-                draft.message_id = Some([0x4D; 16]);
-                Case::keyring_file(draft.seal(content().to_string().as_bytes()))
+                let mut file = new_file(1);
+                file.generation = 7;
+                Case::keyring_file(file.with_master(1).seal(content().to_string().as_bytes()))
                     .key(1)
-                    .holds()
+                    .holds(&content())
             },
         ),
-        case(
+        opens(
+            "keyring_file_of_the_shortest_lease",
+            "A lease of one second, which was changed once.",
+            |content| {
+                content["lease"] = json!(1);
+                content["lease_changed"] = json!(1_798_761_600);
+            },
+        ),
+        opens(
+            "keyring_file_of_the_longest_lease",
+            "A lease of a day.",
+            |content| content["lease"] = json!(86_400),
+        ),
+        opens(
+            "keyring_file_with_evidence_of_a_destroyed_key",
+            "The hash of the evidence on which a key was destroyed.",
+            |content| content["keys"][0]["evidence"] = encoded(&[0xE1; 32]),
+        ),
+        opens(
             "keyring_file_with_unknown_fields",
             "Fields that this version does not know are no error.",
-            || {
-                let mut content = content();
-                content["x-purpose"] = json!({"of": ["a later version"]});
-                content["keys"][4]["x-origin"] = json!("a ceremony");
-                sealed(&content).passphrase(PASSPHRASE).holds()
+            |content| {
+                content["x-purpose"] =
+                    json!({"of": ["a later version", 9_007_199_254_740_991_u64]});
+                content["keys"][4]["x-origin"] = json!(null);
             },
         ),
-    ]
-}
-
-/// Whole envelopes whose content is no keyring.
-fn contents() -> Vec<Case> {
-    let fails = |error: &'static str, edit: fn(&mut Value)| {
-        let mut content = content();
-        edit(&mut content);
-        sealed(&content).passphrase(PASSPHRASE).fails(error)
-    };
-    vec![
-        case("keyring_file_not_json", "The content is text.", || {
-            sealed_bytes(b"a keyring")
-                .passphrase(PASSPHRASE)
-                .fails("malformed/keyring/json")
-        }),
-        case(
-            "keyring_file_not_utf8",
-            "The content is JSON in Latin-1.",
-            || {
-                sealed_bytes(b"{\"version\": 1, \"keys\": [], \"caf\xe9\": 0}")
-                    .passphrase(PASSPHRASE)
-                    .fails("malformed/keyring/json")
-            },
-        ),
-        case(
-            "keyring_file_of_version_2",
-            "A later version of the content.",
-            || {
-                fails("malformed/keyring/version", |content| {
-                    content["version"] = json!(2)
-                })
-            },
-        ),
-        case("keyring_file_without_keys", "No list of keys.", || {
-            fails("malformed/keyring/json", |content| {
-                content["keys"] = Value::Null
-            })
-        }),
-        case(
-            "keyring_file_of_an_unknown_state",
-            "A state that there is not.",
-            || {
-                fails("malformed/keyring/json", |content| {
-                    content["keys"][1]["state"] = json!("retired")
-                })
-            },
-        ),
-        case("keyring_file_with_a_short_id", "An id of 15 bytes.", || {
-            fails("malformed/keyring/json", |content| {
-                content["keys"][1]["id"] = json!(STANDARD.encode([1; 15]));
-            })
-        }),
-        case(
-            "keyring_file_with_a_short_key",
-            "A key of 31 bytes.",
-            || {
-                fails("malformed/master-key-text", |content| {
-                    content["keys"][1]["key"] = json!(STANDARD.encode([1; 31]));
-                })
-            },
-        ),
-        case(
-            "keyring_file_without_an_active_key",
-            "The active key is deactivated.",
-            || {
-                fails("malformed/keyring/active-keys", |content| {
-                    content["keys"][4]["state"] = json!("deactivated");
-                })
-            },
-        ),
-        case(
-            "keyring_file_with_two_active_keys",
-            "A second key is active.",
-            || {
-                fails("malformed/keyring/active-keys", |content| {
-                    content["keys"][3]["state"] = json!("active");
-                })
-            },
-        ),
-        case(
-            "keyring_file_with_one_id_twice",
-            "Two keys have one id.",
-            || {
-                fails("malformed/keyring/duplicate-id", |content| {
-                    content["keys"][3]["id"] = content["keys"][4]["id"].clone();
-                })
-            },
-        ),
-        case(
-            "keyring_file_with_a_destroyed_key_that_is_there",
-            "A destroyed key has its material.",
-            || {
-                fails("malformed/keyring/material", |content| {
-                    content["keys"][0]["key"] = json!(STANDARD.encode([1; 32]));
-                })
-            },
-        ),
-        case(
-            "keyring_file_with_a_key_that_is_gone",
-            "A deactivated key has no material.",
-            || {
-                fails("malformed/keyring/material", |content| {
-                    content["keys"][3]["key"] = Value::Null
-                })
-            },
+        opens(
+            "keyring_file_with_critical_fields",
+            "A field of the top and one of a key, which this version knows.",
+            |content| content["critical"] = json!(["lease", "evidence"]),
         ),
     ]
 }
 
 /// Whole keyrings in an envelope that is no keyring's file, or that the reader cannot open.
 fn envelopes() -> Vec<Case> {
-    let labelled = |labels: &[(&[u8], &[u8])]| {
-        let draft = Draft::labelled(labels);
-        Case::keyring_file(draft.seal(content().to_string().as_bytes()))
+    let refused = |file: Draft, error| {
+        Case::keyring_file(file.seal(content().to_string().as_bytes()))
             .key(1)
-            .fails("malformed/keyring/label")
+            .fails(error)
     };
     vec![
         case(
-            "keyring_file_without_its_label",
-            "A record without labels.",
-            || labelled(&[]),
+            "keyring_file_that_is_a_record",
+            "A record with the content of a keyring.",
+            || refused(Draft::record(), "malformed/other-kind"),
         ),
         case(
-            "keyring_file_of_another_label",
-            "A record labelled as evidence.",
-            || labelled(&[(b"phi-envelope", b"evidence/1")]),
+            "keyring_file_that_is_evidence",
+            "Evidence with the content of a keyring.",
+            || {
+                let file = Draft::new(0x05, vec![0, 0]).with_master(1);
+                refused(file, "malformed/other-kind")
+            },
         ),
         case(
-            "keyring_file_of_a_further_label",
-            "A label beside the one that there is to be.",
-            || labelled(&[(b"phi-envelope", b"keyring/1"), (b"tenant", b"clinic-7")]),
+            "keyring_file_with_labels",
+            "A keyring's file has no labels.",
+            || {
+                let labels = with_length(&pairs(&[(b"tenant", b"clinic-7")]));
+                let file = Draft::new(0x04, labels).with_master(1);
+                refused(file, "malformed/labels-of-own-file")
+            },
         ),
         case(
             "keyring_file_with_bindings",
             "A keyring's file has no bindings.",
             || {
-                let mut draft = Draft::labelled(&[(b"phi-envelope", b"keyring/1")]);
-                draft.bindings = pairs(&[(b"patient", b"MRN-0042")]);
-                Case::keyring_file(draft.seal(content().to_string().as_bytes()))
-                    .key(1)
-                    .fails("malformed/keyring/label")
+                let mut file = new_file(1).with_master(1);
+                file.bindings = pairs(&[(b"patient", b"MRN-0042")]);
+                refused(file, "malformed/flags")
             },
         ),
         case(
             "keyring_file_under_another_passphrase",
             "The passphrase is wrong.",
             || {
-                sealed(&content())
+                let file = new_file(1).with_passphrase(PASSPHRASE);
+                Case::keyring_file(file.seal(content().to_string().as_bytes()))
                     .passphrase("another")
                     .fails("wrong-passphrase")
             },
@@ -250,25 +191,53 @@ fn envelopes() -> Vec<Case> {
             "keyring_file_under_another_master_key",
             "The reader has another key.",
             || {
-                let cipher = EnvelopeCipher::new(keyring(1));
-                let json = content().to_string();
-                Case::keyring_file(cipher.encrypt(json, &context(LABELS, &[])).unwrap())
+                Case::keyring_file(sealed(&content()))
                     .key(2)
                     .fails("no-matching-key")
+            },
+        ),
+        case(
+            "keyring_file_a_byte_short",
+            "The last byte is missing.",
+            || {
+                let file = sealed(&content());
+                Case::keyring_file(&file[..file.len() - 1])
+                    .key(1)
+                    .fails("authentication-failed/record")
+            },
+        ),
+        case(
+            "keyring_file_of_a_public_key_alone",
+            "A slot of scheme 0x03, whose holder could not say who made the file.",
+            || {
+                let public = [&[0x64, 0x7A][..], &[3; 32]].concat();
+                let file = new_file(1).with_slot(0x03, &public, &[3; 1168]);
+                refused(file, "no-matching-key")
             },
         ),
     ]
 }
 
 impl Case {
-    fn holds(mut self) -> Self {
-        self.opens = Some(super::Opens::Keys { keys: HELD });
+    /// The file opens, and lists what its content says.
+    pub(super) fn holds(mut self, content: &Value) -> Self {
+        let id = STANDARD.decode(content["id"].as_str().unwrap()).unwrap();
+        self.opens = Some(Opens::Keyring {
+            id: super::hex(&id),
+            revision: content["revision"].as_u64().unwrap(),
+            lease: content["lease"].as_u64().unwrap_or(900),
+            keys: HELD,
+        });
         self
     }
 }
 
+pub(super) fn encoded(bytes: &[u8]) -> Value {
+    json!(STANDARD.encode(bytes))
+}
+
 /// In the order of names, which every map of `serde_json` keeps.
-fn content() -> Value {
+pub(super) fn content() -> Value {
     let key = |held: &HeldKey| {
         let id: KeyId = held.id.parse().unwrap();
         let material = (held.state != "destroyed").then(|| STANDARD.encode([id.as_bytes()[0]; 32]));
@@ -281,14 +250,28 @@ fn content() -> Value {
             "state": held.state,
         })
     };
-    json!({"keys": HELD.iter().map(key).collect::<Vec<_>>(), "version": 1})
+    json!({
+        "before": [],
+        "id": STANDARD.encode([0x1D; 16]),
+        "keys": HELD.iter().map(key).collect::<Vec<_>>(),
+        "revision": 1,
+        "version": 1,
+    })
 }
 
-fn sealed(content: &Value) -> Case {
-    sealed_bytes(content.to_string().as_bytes())
+/// A keyring's file whose data key was made at this revision, without a slot.
+pub(super) fn new_file(made_at: u64) -> Draft {
+    let mut file = Draft::new(0x04, vec![0, 0]);
+    file.data_key_id[..8].copy_from_slice(&made_at.to_be_bytes());
+    file
 }
 
-fn sealed_bytes(content: &[u8]) -> Case {
-    let cipher = EnvelopeCipher::new(passphrase(PASSPHRASE));
-    Case::keyring_file(cipher.encrypt(content, &context(LABELS, &[])).unwrap())
+/// A keyring's file under master key 1, whose data key is as new as its content.
+pub(super) fn sealed(content: &Value) -> Vec<u8> {
+    let made_at = content["revision"].as_u64().unwrap_or(1);
+    sealed_bytes(made_at, content.to_string().as_bytes())
+}
+
+pub(super) fn sealed_bytes(made_at: u64, content: &[u8]) -> Vec<u8> {
+    new_file(made_at).with_master(1).seal(content)
 }

@@ -24,10 +24,18 @@ fn fixed_fields() -> Vec<Case> {
             edited("newer-version", |draft| draft.version = 2)
         }),
         case("record_version_0", "There never was a version 0.", || {
-            edited("not-an-envelope", |draft| draft.version = 0)
+            edited("malformed/version", |draft| draft.version = 0)
         }),
         case("record_kind_0", "No kind of envelope.", || {
             edited("malformed/kind", |draft| draft.kind = 0)
+        }),
+        case(
+            "record_kind_11",
+            "A compact record's kind, which has no header.",
+            || edited("malformed/kind", |draft| draft.kind = 11),
+        ),
+        case("record_kind_255", "No kind of envelope.", || {
+            edited("malformed/kind", |draft| draft.kind = 255)
         }),
         case("record_kind_12", "No kind of envelope.", || {
             edited("malformed/kind", |draft| draft.kind = 12)
@@ -49,7 +57,7 @@ fn fixed_fields() -> Vec<Case> {
             || {
                 let mut draft = Draft::detached();
                 draft.block_length = 4096;
-                let payload = draft.floe().message(&[NOTE]);
+                let payload = draft.payload(&[NOTE]);
                 Case::detached(draft.header(), payload)
                     .key(1)
                     .fails("malformed/block-length")
@@ -90,6 +98,28 @@ fn slots() -> Vec<Case> {
             || {
                 edited("malformed/duplicate-slot", |draft| {
                     draft.slots.push(draft.slots[0].clone())
+                })
+            },
+        ),
+        case(
+            "record_passphrase_beside_scheme_9",
+            "Both are schemes of passphrases, of which there is at most one slot.",
+            || {
+                let draft = Draft::record().with_passphrase("one");
+                let draft = draft.with_slot(0x09, &[9; 16], b"wrapped");
+                Case::record(draft.seal(NOTE))
+                    .key(1)
+                    .fails("malformed/two-passphrase-slots")
+            },
+        ),
+        case(
+            "record_two_slots_of_scheme_9",
+            "The rule binds the reserved scheme alone too.",
+            || {
+                edited("malformed/two-passphrase-slots", |draft| {
+                    draft
+                        .slots
+                        .extend([slot(0x09, &[8; 16], b"1"), slot(0x09, &[9; 16], b"2")]);
                 })
             },
         ),
@@ -204,6 +234,14 @@ fn passphrase_slots() -> Vec<Case> {
             "malformed/passphrase-costs",
         )
     };
+    let above_a_ceiling = |costs: [u32; 3], error| {
+        let costs = costs.map(u32::to_be_bytes).concat();
+        let wrapped = [costs.as_slice(), &[1; 92]].concat();
+        let draft = Draft::new(1, vec![0, 0]).with_slot(0x02, &[2; 16], &wrapped);
+        Case::record(draft.seal(NOTE))
+            .passphrase(PASSPHRASE)
+            .fails(error)
+    };
     vec![
         case(
             "record_salt_of_15_bytes",
@@ -244,21 +282,24 @@ fn passphrase_slots() -> Vec<Case> {
             out_of_bounds(65_536, 1, 17)
         }),
         case(
-            "record_argon2_work_above_4_gib",
-            "m·t = 4,194,305 KiB.",
-            || out_of_bounds(838_861, 5, 1),
+            "record_argon2_work_above_1_gib",
+            "m·t = 1,048,580 KiB.",
+            || out_of_bounds(262_145, 4, 1),
         ),
         case(
             "record_argon2_memory_above_the_ceiling",
             "m = 1,048,576 KiB is within the format and above the reader's ceiling of 256 MiB.",
-            || {
-                let costs = [1_048_576_u32, 4, 16].map(u32::to_be_bytes).concat();
-                let wrapped = [costs.as_slice(), &[1; 92]].concat();
-                let draft = Draft::new(1, vec![0, 0]).with_slot(0x02, &[2; 16], &wrapped);
-                Case::record(draft.seal(NOTE))
-                    .passphrase(PASSPHRASE)
-                    .fails("limit-exceeded/passphrase-memory")
-            },
+            || above_a_ceiling([1_048_576, 1, 16], "limit-exceeded/passphrase-memory"),
+        ),
+        case(
+            "record_argon2_work_above_the_ceiling",
+            "m·t = 851,968 KiB is within the format and above four times the reader's own costs of 196,608 KiB.",
+            || above_a_ceiling([65_536, 13, 4], "limit-exceeded/passphrase-work"),
+        ),
+        case(
+            "record_argon2_at_the_limits",
+            "The dearest costs that the format knows; the reader has the master key.",
+            || Case::record(costs(1_048_576, 1, 16)).key(1).opens(NOTE),
         ),
     ]
 }
@@ -318,6 +359,21 @@ fn labels() -> Vec<Case> {
             "record_label_value_not_utf8",
             "A surrogate in a label's value.",
             || of("malformed/label-utf8", &[(b"k", b"\xed\xa0\x80")]),
+        ),
+        case(
+            "record_label_of_the_format",
+            "A key that the format keeps for itself.",
+            || of("malformed/label-reserved", &[(b"phi-envelope", b"v")]),
+        ),
+        case(
+            "record_label_of_the_format_in_another_case",
+            "The case of ASCII letters does not matter.",
+            || of("malformed/label-reserved", &[(b"PHI-Envelope", b"v")]),
+        ),
+        case(
+            "record_label_that_begins_as_those_of_the_format",
+            "What a key service sees beside the labels.",
+            || of("malformed/label-reserved", &[(b"phi-envelope:kind", b"04")]),
         ),
         case("record_labels_out_of_order", "The keys decrease.", || {
             of("malformed/label-order", &[(b"b", b"1"), (b"a", b"2")])

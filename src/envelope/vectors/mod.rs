@@ -1,210 +1,41 @@
 //! The frozen vectors in `tests/vectors`: what makes them, and the proof that it still makes the same bytes.
 
+mod asked;
 mod changed;
 mod craft;
+mod evidences;
+mod fallback;
 mod header_blocks;
+mod histories;
+mod key_ids;
+mod keyring_contents;
 mod keyrings;
+mod kinds;
+mod layouts;
 mod malformed;
+mod payload_heads;
+mod permits;
 mod records;
 mod refused;
 mod segments;
+mod shape;
 mod streams;
+mod strict_json;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::crypto::random::with_fixed_randomness;
+use shape::{Case, FAR, Least, NEAR, Opens, Pairs, Service, case, hex, pieces};
+
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::KeyId;
 use crate::keys::{Argon2Costs, Keyring, MasterKey, Passphrase};
 
-/// A plaintext up to this length stands in a vector as it is, a longer one as its digest.
-const SHORT: usize = 1024;
-/// That many zero bytes in a row, and more, stand in a vector as a number.
-const LONG_RUN: usize = 64;
 const NOTE: &[u8] = b"BP 120/80 mmHg, pulse 64/min";
 const PASSPHRASE: &str = "correct horse battery staple";
 const SEGMENT: u32 = 4096;
-
-/// One vector, field for field as its file holds it (see the `README.md` beside the files).
-#[derive(Serialize)]
-struct Case {
-    #[serde(skip)]
-    name: &'static str,
-    about: &'static str,
-    call: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    header: Option<Vec<Piece>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    envelope: Option<Vec<Piece>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    master_keys: Vec<Master>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    passphrases: Vec<&'static str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    bindings: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    opens: Option<Opens>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    header_damage: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fails: Option<&'static str>,
-}
-
-/// Bytes, so that the padding of a block takes no room.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Piece {
-    Base64(String),
-    Zeros(usize),
-}
-
-#[derive(Serialize)]
-struct Master {
-    id: String,
-    key: String,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Opens {
-    Plaintext { plaintext: String },
-    Digest { sha256: String, length: usize },
-    Keys { keys: &'static [keyrings::HeldKey] },
-}
-
-/// Pairs of text, as a reader or a writer presents them.
-type Pairs = &'static [(&'static str, &'static str)];
-
-impl Case {
-    fn of(call: &'static str) -> Self {
-        Self {
-            name: "",
-            about: "",
-            call,
-            header: None,
-            envelope: None,
-            text: None,
-            master_keys: Vec::new(),
-            passphrases: Vec::new(),
-            labels: BTreeMap::new(),
-            bindings: BTreeMap::new(),
-            opens: None,
-            header_damage: None,
-            fails: None,
-        }
-    }
-
-    fn record(envelope: impl AsRef<[u8]>) -> Self {
-        Self {
-            envelope: Some(pieces(envelope.as_ref())),
-            ..Self::of("record")
-        }
-    }
-
-    fn text(text: impl Into<String>) -> Self {
-        Self {
-            text: Some(text.into()),
-            ..Self::of("text")
-        }
-    }
-
-    fn inline(envelope: impl AsRef<[u8]>) -> Self {
-        Self {
-            envelope: Some(pieces(envelope.as_ref())),
-            ..Self::of("stream-inline")
-        }
-    }
-
-    fn detached(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> Self {
-        Self {
-            header: Some(pieces(header.as_ref())),
-            envelope: Some(pieces(payload.as_ref())),
-            ..Self::of("stream-detached")
-        }
-    }
-
-    fn keyring_file(file: impl AsRef<[u8]>) -> Self {
-        Self {
-            envelope: Some(pieces(file.as_ref())),
-            ..Self::of("keyring-file")
-        }
-    }
-
-    /// The reader holds master key `number`.
-    fn key(mut self, number: u8) -> Self {
-        self.master_keys.push(Master {
-            id: master_id(number).to_string(),
-            key: STANDARD.encode(master_bytes(number)),
-        });
-        self
-    }
-
-    /// The reader knows a passphrase.
-    fn passphrase(mut self, passphrase: &'static str) -> Self {
-        self.passphrases.push(passphrase);
-        self
-    }
-
-    fn labels(mut self, labels: Pairs) -> Self {
-        self.labels = owned(labels);
-        self
-    }
-
-    fn bindings(mut self, bindings: Pairs) -> Self {
-        self.bindings = owned(bindings);
-        self
-    }
-
-    fn opens(mut self, plaintext: impl AsRef<[u8]>) -> Self {
-        let plaintext = plaintext.as_ref();
-        self.opens = Some(if plaintext.len() <= SHORT {
-            Opens::Plaintext {
-                plaintext: STANDARD.encode(plaintext),
-            }
-        } else {
-            let digest = Sha256::digest(plaintext);
-            Opens::Digest {
-                sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-                length: plaintext.len(),
-            }
-        });
-        self
-    }
-
-    fn damage(mut self, damage: &'static str) -> Self {
-        self.header_damage = Some(damage);
-        self
-    }
-
-    fn fails(mut self, error: &'static str) -> Self {
-        self.fails = Some(error);
-        self
-    }
-
-    fn json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap() + "\n"
-    }
-}
-
-/// A case whose randomness its name decides.
-fn case(name: &'static str, about: &'static str, make: impl FnOnce() -> Case) -> Case {
-    Case {
-        name,
-        about,
-        ..with_fixed_randomness(name, make)
-    }
-}
 
 fn master_bytes(number: u8) -> [u8; 32] {
     Sha256::digest([b"master key", [number].as_slice()].concat()).into()
@@ -256,31 +87,6 @@ fn context(labels: Pairs, bindings: Pairs) -> Context {
     context
 }
 
-fn owned(pairs: Pairs) -> BTreeMap<String, String> {
-    let owned = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
-    pairs.iter().map(owned).collect()
-}
-
-/// Long runs of zeros apart from all else.
-fn pieces(bytes: &[u8]) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut other: Vec<u8> = Vec::new();
-    for run in bytes.chunk_by(|left, right| (*left == 0) == (*right == 0)) {
-        if run.len() >= LONG_RUN && run[0] == 0 {
-            if !other.is_empty() {
-                pieces.push(Piece::Base64(STANDARD.encode(std::mem::take(&mut other))));
-            }
-            pieces.push(Piece::Zeros(run.len()));
-        } else {
-            other.extend_from_slice(run);
-        }
-    }
-    if !other.is_empty() {
-        pieces.push(Piece::Base64(STANDARD.encode(other)));
-    }
-    pieces
-}
-
 /// Bytes that repeat with no segment's length.
 fn sample(len: usize) -> Vec<u8> {
     (0..251).cycle().take(len).collect()
@@ -289,8 +95,18 @@ fn sample(len: usize) -> Vec<u8> {
 fn all() -> Vec<Case> {
     [
         records::cases(),
+        layouts::cases(),
+        key_ids::cases(),
+        kinds::cases(),
+        asked::cases(),
+        fallback::cases(),
         streams::cases(),
+        payload_heads::cases(),
         keyrings::cases(),
+        keyring_contents::cases(),
+        strict_json::cases(),
+        histories::cases(),
+        evidences::cases(),
         malformed::cases(),
         changed::cases(),
         refused::cases(),
@@ -302,6 +118,21 @@ fn all() -> Vec<Case> {
     .collect()
 }
 
+/// Every file of vectors and what stands in it.
+fn files() -> Vec<(PathBuf, String)> {
+    let path = |name: &str| folder().join(name).with_extension("json");
+    let vectors = all();
+    for case in &vectors {
+        let outcomes = [case.opens.is_some(), case.fails.is_some()];
+        assert_ne!(outcomes[0], outcomes[1], "{}", case.name);
+    }
+    let vectors = vectors.iter().map(|case| (path(case.name), case.json()));
+    let permits = permits::cases();
+    let permits = permits.iter();
+    let permits = permits.map(|case| (path(&format!("evidence/{}", case.name)), case.json()));
+    vectors.chain(permits).collect()
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
@@ -309,9 +140,9 @@ fn folder() -> PathBuf {
 #[test]
 #[ignore = "writes the vectors anew; what was published must not change"]
 fn write_the_vectors() {
-    for case in all() {
-        let path = folder().join(case.name).with_extension("json");
-        fs::write(path, case.json()).unwrap();
+    fs::create_dir_all(folder().join("evidence")).unwrap();
+    for (path, json) in files() {
+        fs::write(path, json).unwrap();
     }
 }
 
@@ -321,23 +152,17 @@ fn the_committed_vectors_are_what_this_crate_makes() {
     if !folder().exists() {
         return;
     }
-    let mut stale: Vec<_> = fs::read_dir(folder())
-        .unwrap()
+    let listed = [folder(), folder().join("evidence")].map(|folder| fs::read_dir(folder).unwrap());
+    let paths = listed.into_iter().flatten();
+    let mut stale: Vec<_> = paths
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
         .collect();
-    for case in all() {
-        assert!(
-            case.opens.is_some() != case.fails.is_some(),
-            "{}",
-            case.name
-        );
-        let path = folder().join(case.name).with_extension("json");
+    let files = files();
+    assert_eq!(files.len(), stale.len());
+    for (path, json) in files {
         let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == case.json(), "{} is another", case.name);
+        assert!(committed == json, "{} is another", path.display());
         stale.retain(|other| *other != path);
     }
     assert!(stale.is_empty(), "made by nothing: {stale:?}");

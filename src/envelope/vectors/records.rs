@@ -105,6 +105,22 @@ fn contexts() -> Vec<Case> {
             },
         ),
         case(
+            "record_label_nearly_of_the_format",
+            "Keys that only resemble those which the format keeps for itself.",
+            || {
+                const NEAR: Pairs = &[("phi-envelop", "1"), ("x-phi-envelope", "2")];
+                sealed(NEAR, &[]).labels(NEAR)
+            },
+        ),
+        case(
+            "record_binding_of_the_formats_name",
+            "Bindings are never stored, and may be named so.",
+            || {
+                const OWN: Pairs = &[("phi-envelope", "1")];
+                sealed(&[], OWN).bindings(OWN)
+            },
+        ),
+        case(
             "record_text_is_not_normalised",
             "One word in two encodings, composed and decomposed: two bindings.",
             || {
@@ -205,7 +221,7 @@ fn slots() -> Vec<Case> {
             "First a slot of a reserved scheme.",
             || {
                 let draft = Draft::new(1, vec![0, 0]);
-                let draft = draft.with_slot(0x03, &[3; 32], &[9; 80]).with_master(1);
+                let draft = draft.with_slot(0x0B, &[3; 32], &[9; 80]).with_master(1);
                 Case::record(draft.seal(NOTE)).key(1).opens(NOTE)
             },
         ),

@@ -116,7 +116,7 @@ fn contexts() -> Vec<Case> {
         case("stream_detached_bindings_differ", "Another export.", || {
             let mut draft = Draft::detached();
             draft.bindings = pairs(&[(b"export", b"42")]);
-            let payload = draft.floe().message(&[NOTE]);
+            let payload = draft.payload(&[NOTE]);
             Case::detached(draft.header(), payload)
                 .key(1)
                 .bindings(&[("export", "43")])
@@ -171,7 +171,7 @@ fn keys() -> Vec<Case> {
             "record_only_unknown_schemes",
             "No slot that any reader of this version knows.",
             || {
-                let draft = Draft::new(1, vec![0, 0]).with_slot(0x03, &[1; 32], &[2; 80]);
+                let draft = Draft::new(1, vec![0, 0]).with_slot(0x0B, &[1; 32], &[2; 80]);
                 let draft = draft.with_slot(0x77, b"k", b"w");
                 Case::record(draft.seal(NOTE))
                     .key(1)
@@ -253,7 +253,8 @@ fn kinds() -> Vec<Case> {
                 let mut header = blocks[..147].to_vec();
                 header[5] = 3;
                 header[12..16].fill(0);
-                Case::detached(header, payload)
+                let head = [&b"PHIP\x01\x03\0\0"[..], &header[16..32]].concat();
+                Case::detached(header, [&head, payload].concat())
                     .key(1)
                     .fails("authentication-failed/header")
             },
@@ -263,7 +264,7 @@ fn kinds() -> Vec<Case> {
             "A record's header with the kind of a detached stream and a right tag; the payload key is another.",
             || {
                 let mut draft = Draft::record();
-                let payload = draft.floe().message(&[NOTE]);
+                let payload = draft.payload(&[NOTE]);
                 draft.kind = 3;
                 Case::detached(draft.header(), payload)
                     .key(1)

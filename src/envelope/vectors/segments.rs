@@ -4,8 +4,10 @@ use super::craft::{Draft, Floe};
 use super::streams::{FULL, seal_detached};
 use super::{Case, NOTE, case, cipher, sample};
 
-/// Bytes of a FLOE message before its first segment.
-const FLOE_HEADER: usize = 74;
+/// Bytes of a detached payload before its FLOE message.
+const HEAD: usize = 24;
+/// Bytes of a detached payload before its first segment.
+const START: usize = HEAD + 74;
 const SEGMENT: usize = 4096;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -32,7 +34,11 @@ fn headers() -> Vec<Case> {
             || {
                 let (header, _) = seal_detached(&cipher(1), 100);
                 let (_, payload) = seal_detached(&cipher(1), 100);
-                fails(header, payload, "authentication-failed/stream-header")
+                fails(
+                    header,
+                    payload,
+                    "authentication-failed/payload-of-another-header",
+                )
             },
         ),
         case(
@@ -56,17 +62,17 @@ fn headers() -> Vec<Case> {
         case(
             "stream_payload_iv_flipped",
             "A bit of the payload's 32 random bytes.",
-            || flip(10, "authentication-failed/stream-header"),
+            || flip(HEAD + 10, "authentication-failed/stream-header"),
         ),
         case(
             "stream_payload_tag_flipped",
             "A bit of the payload's header tag.",
-            || flip(FLOE_HEADER - 1, "authentication-failed/stream-header"),
+            || flip(START - 1, "authentication-failed/stream-header"),
         ),
         case(
             "stream_segment_length_changed",
             "4,096 becomes 4,352, under the old tag.",
-            || flip(4, "authentication-failed/stream-header"),
+            || flip(HEAD + 4, "authentication-failed/stream-header"),
         ),
         case(
             "stream_payload_of_other_aad",
@@ -75,9 +81,10 @@ fn headers() -> Vec<Case> {
                 let draft = Draft::detached();
                 let aad = [draft.immutable(), vec![0]].concat();
                 let floe = Floe::new(&draft.payload_key(), aad, super::SEGMENT);
+                let payload = [draft.payload_head(), floe.message(&[NOTE])].concat();
                 fails(
                     draft.header(),
-                    floe.message(&[NOTE]),
+                    payload,
                     "authentication-failed/stream-header",
                 )
             },
@@ -89,16 +96,14 @@ fn parameters() -> Vec<Case> {
     let of_length = |length: u32, error| {
         let draft = Draft::detached();
         let floe = Floe::new(&draft.payload_key(), draft.immutable(), length);
-        fails(draft.header(), floe.message(&[b"BP"]), error)
+        let payload = [draft.payload_head(), floe.message(&[b"BP"])].concat();
+        fails(draft.header(), payload, error)
     };
     let of_params = |params: [u8; 10]| {
         let draft = Draft::detached();
         let floe = Floe::of_params(&draft.payload_key(), draft.immutable(), &params);
-        fails(
-            draft.header(),
-            floe.message(&[b"BP"]),
-            "malformed/stream-parameters",
-        )
+        let payload = [draft.payload_head(), floe.message(&[b"BP"])].concat();
+        fails(draft.header(), payload, "malformed/stream-parameters")
     };
     vec![
         case(
@@ -137,7 +142,7 @@ fn parameters() -> Vec<Case> {
 fn segments() -> Vec<Case> {
     let order = |segments: usize, positions: &'static [usize], error| {
         let (header, payload) = seal_detached(&cipher(1), (segments - 1) * FULL + 100);
-        let (floe, body) = payload.split_at(FLOE_HEADER);
+        let (floe, body) = payload.split_at(START);
         let segments: Vec<&[u8]> = body.chunks(SEGMENT).collect();
         let moved = positions.iter().flat_map(|position| segments[*position]);
         let moved: Vec<u8> = floe.iter().chain(moved).copied().collect();
@@ -145,7 +150,7 @@ fn segments() -> Vec<Case> {
     };
     let flip = |at: usize, error| {
         let (header, mut payload) = seal_detached(&cipher(1), FULL + 100);
-        payload[FLOE_HEADER + at] ^= 1;
+        payload[START + at] ^= 1;
         fails(header, payload, error)
     };
     vec![
@@ -185,8 +190,8 @@ fn segments() -> Vec<Case> {
             || {
                 let (header, payload) = seal_detached(&cipher(1), FULL + 100);
                 let (_, other) = seal_detached(&cipher(1), FULL + 100);
-                let (first, _) = payload.split_at(FLOE_HEADER + SEGMENT);
-                let (_, last) = other.split_at(FLOE_HEADER + SEGMENT);
+                let (first, _) = payload.split_at(START + SEGMENT);
+                let (_, last) = other.split_at(START + SEGMENT);
                 fails(
                     header,
                     [first, last].concat(),
@@ -200,7 +205,7 @@ fn segments() -> Vec<Case> {
             || {
                 let draft = Draft::detached();
                 let earlier = draft.floe().segment(0, true, b"earlier");
-                let payload = [draft.floe().header(), earlier].concat();
+                let payload = [draft.payload_head(), draft.floe().header(), earlier].concat();
                 fails(draft.header(), payload, "authentication-failed/segment")
             },
         ),
@@ -230,7 +235,8 @@ fn segments() -> Vec<Case> {
             || {
                 let draft = Draft::detached();
                 let floe = draft.floe();
-                let payload = [floe.header(), floe.segment(0, false, &sample(FULL))].concat();
+                let segment = floe.segment(0, false, &sample(FULL));
+                let payload = [draft.payload_head(), floe.header(), segment].concat();
                 fails(draft.header(), payload, "truncated")
             },
         ),
@@ -242,7 +248,7 @@ fn segments() -> Vec<Case> {
                 let floe = draft.floe();
                 let mut segment = floe.segment(0, false, &sample(FULL));
                 segment[..4].copy_from_slice(&[0, 0, 16, 0]);
-                let payload = [floe.header(), segment].concat();
+                let payload = [draft.payload_head(), floe.header(), segment].concat();
                 fails(draft.header(), payload, "authentication-failed/segment")
             },
         ),
@@ -255,7 +261,7 @@ fn segments() -> Vec<Case> {
                 let (first, last) = (floe.segment(0, false, b"BP"), floe.segment(1, true, b"120"));
                 fails(
                     draft.header(),
-                    [floe.header(), first, last].concat(),
+                    [draft.payload_head(), floe.header(), first, last].concat(),
                     "truncated",
                 )
             },
@@ -266,7 +272,7 @@ fn segments() -> Vec<Case> {
 fn lengths() -> Vec<Case> {
     let word = |word: u32, error| {
         let (header, mut payload) = seal_detached(&cipher(1), 100);
-        payload[FLOE_HEADER..FLOE_HEADER + 4].copy_from_slice(&word.to_be_bytes());
+        payload[START..START + 4].copy_from_slice(&word.to_be_bytes());
         fails(header, payload, error)
     };
     let cut = |len: usize| {
@@ -317,25 +323,30 @@ fn lengths() -> Vec<Case> {
                 fails(header, payload, "malformed/trailing-bytes")
             },
         ),
-        case("stream_without_payload", "No bytes.", || cut(0)),
-        case("stream_cut_in_its_payload_header", "73 bytes.", || cut(73)),
-        case("stream_cut_before_its_first_segment", "74 bytes.", || {
-            cut(74)
-        }),
+        case(
+            "stream_cut_in_its_payload_header",
+            "One byte less than stand before the first segment.",
+            || cut(START - 1),
+        ),
+        case(
+            "stream_cut_before_its_first_segment",
+            "No byte of a segment.",
+            || cut(START),
+        ),
         case(
             "stream_cut_in_a_segment",
             "Within the first of two segments.",
-            || cut(74 + 2000),
+            || cut(START + 2000),
         ),
         case(
             "stream_cut_in_a_length_word",
             "Within the length of the last segment.",
-            || cut(74 + 4096 + 3),
+            || cut(START + 4096 + 3),
         ),
         case(
             "stream_last_byte_missing",
             "Within the last segment.",
-            || cut(74 + 4096 + 131),
+            || cut(START + 4096 + 131),
         ),
     ]
 }

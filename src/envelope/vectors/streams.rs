@@ -68,7 +68,7 @@ fn detached() -> Vec<Case> {
             "An empty last segment after a full one, which a writer avoids and a reader accepts.",
             || {
                 let draft = Draft::detached();
-                let payload = draft.floe().message(&[&sample(FULL), b""]);
+                let payload = draft.payload(&[&sample(FULL), b""]);
                 Case::detached(draft.header(), payload)
                     .key(1)
                     .opens(sample(FULL))
@@ -88,7 +88,7 @@ fn detached() -> Vec<Case> {
             "An inline stream's header, detached by a change of kind; the payload's bytes stay.",
             || {
                 let mut draft = Draft::new(2, vec![0, 0]).with_master(1);
-                let payload = draft.floe().message(&[b"inline once"]);
+                let payload = draft.payload(&[b"inline once"]);
                 (draft.kind, draft.block_length, draft.generation) = (3, 0, 1);
                 Case::detached(draft.header(), payload)
                     .key(1)
@@ -239,7 +239,12 @@ pub(super) fn seal_detached(cipher: &EnvelopeCipher, len: usize) -> (Vec<u8>, Ve
         .encrypt_writer_detached(Vec::new(), &context)
         .unwrap();
     out.write_all(&sample(len)).unwrap();
-    (header, out.finish().unwrap())
+    let payload = out.finish().unwrap();
+    if payload.starts_with(b"PHIP") {
+        return (header, payload);
+    }
+    let head = [&b"PHIP\x01\x03\0\0"[..], &header[16..32]].concat();
+    (header, [head, payload].concat())
 }
 
 pub(super) fn seal_inline(cipher: &EnvelopeCipher, len: usize, context: &Context) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! FORMAT §1: slots as a header holds them, and the rules that bind them together.
 
-use super::scheme::{COMPARTMENT, is_passphrase};
+use super::scheme::{COMPARTMENT, asks_service, is_passphrase};
 use super::{Slot, WrappedKey};
 use crate::error::{Error, Limit, Malformed, Result};
 use crate::format::codec::Input;
-use crate::format::limits::MAX_SLOTS;
+use crate::format::limits::{MAX_NETWORK_SLOTS, MAX_SLOTS};
 
 /// Slots as a header holds them, obeying the rules that bind them together.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +16,13 @@ pub(crate) struct SlotList {
 impl SlotList {
     /// Appends what a provider wrapped.
     pub(crate) fn push(&mut self, wrapped: WrappedKey) -> Result<()> {
-        self.admit(&wrapped.as_slot()?)?;
+        let slot = wrapped.as_slot()?;
+        // FORMAT §4: a writer refuses a fifth slot of one scheme of 0x04, 0x05, 0x07, 0x08.
+        let alike = |other: &Slot<'_>| other.scheme() == slot.scheme();
+        if asks_service(slot.scheme()) && self.iter().filter(alike).count() >= MAX_NETWORK_SLOTS {
+            return Err(Limit::NetworkSlots.into());
+        }
+        self.admit(&slot)?;
         if self.encoded.is_empty() {
             self.encoded = wrapped.into_encoded();
         } else {

@@ -11,7 +11,8 @@ use crate::error::{Malformed, Result, SlotId, SlotName};
 pub(crate) use list::SlotList;
 pub(super) use list::{refuse_pair, slots_in};
 pub(crate) use scheme::{
-    COMPARTMENT, EXTERNAL, KEYRING, PASSPHRASE, check_passphrase_costs, passphrase_costs,
+    AZURE_KEY_VAULT, COMPARTMENT, EXTERNAL, KEYRING, PASSPHRASE, check_passphrase_costs,
+    passphrase_costs,
 };
 pub use wrapped::WrappedKey;
 

@@ -19,7 +19,7 @@ pub(super) const PKCS11: u8 = 0x06;
 /// Scheme 0x07: Google Cloud KMS.
 pub(super) const GOOGLE_KMS: u8 = 0x07;
 /// Scheme 0x08: Azure Key Vault, whose wrapping binds nothing.
-pub(super) const AZURE_KEY_VAULT: u8 = 0x08;
+pub(crate) const AZURE_KEY_VAULT: u8 = 0x08;
 /// Scheme 0x09: reserved for a passphrase with PBKDF2.
 const PBKDF2: u8 = 0x09;
 /// Scheme 0x0A: a key of a compartment.
@@ -29,6 +29,11 @@ pub(crate) const EXTERNAL: u8 = 0xF0;
 
 /// Bytes of what AES-256-GCM makes of a data key: `iv[12] ‖ ct[32] ‖ tag[16]`.
 const GCM_WRAPPED: usize = 60;
+
+/// Says whether a key service is asked for slots of this scheme.
+pub(super) fn asks_service(scheme: u8) -> bool {
+    matches!(scheme, AWS_KMS | TRANSIT | GOOGLE_KMS | AZURE_KEY_VAULT)
+}
 
 /// Says whether slots of this scheme count as a header's one passphrase slot.
 pub(super) fn is_passphrase(scheme: u8) -> bool {
