@@ -134,12 +134,12 @@ impl EnvelopeCipher {
             context.check_demands(&self.0.demands)?;
         }
         context.check_presence(&header)?;
-        self.verify_slots(header)?.admit(context)
+        self.verify_slots(header, None)?.admit(context)
     }
 
     /// Verifies a header's tag under a data key that one of its slots gives.
     pub(crate) fn verify_header<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
-        on_cleared_stack(|| self.verify_slots(header))
+        on_cleared_stack(|| self.verify_slots(header, None))
     }
 
     /// [`verify_header`](Self::verify_header) for one of two header blocks, with what was said to the other.
@@ -148,18 +148,15 @@ impl EnvelopeCipher {
         header: Header<'a>,
         answers: &mut Answers,
     ) -> Result<Verified<'a>> {
-        on_cleared_stack(|| {
-            let (state, slot) = self.ask_for_key(&header, Some(answers))?;
-            Ok(Verified {
-                header,
-                state,
-                slot,
-            })
-        })
+        on_cleared_stack(|| self.verify_slots(header, Some(answers)))
     }
 
-    fn verify_slots<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
-        let (state, slot) = self.ask_for_key(&header, None)?;
+    fn verify_slots<'a>(
+        &self,
+        header: Header<'a>,
+        answers: Option<&mut Answers>,
+    ) -> Result<Verified<'a>> {
+        let (state, slot) = self.ask_for_key(&header, answers)?;
         Ok(Verified {
             header,
             state,
