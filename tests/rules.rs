@@ -135,6 +135,12 @@ fn a_forged_slot_beside_a_good_one_is_never_made_genuine() {
 
 #[test]
 fn a_provider_that_only_wraps_is_added_and_kept_and_never_asked_to_unwrap() {
+    let alone = EnvelopeCipher::new(OnlyWraps);
+    let sealed = alone.encrypt(NOTE, &context()).unwrap();
+    assert!(matches!(
+        alone.decrypt(&sealed, &context()),
+        Err(Error::NoMatchingKey { .. })
+    ));
     let ring = keyring();
     let cipher = EnvelopeCipher::builder()
         .write_for(ring.clone())
@@ -452,7 +458,10 @@ fn labels_of_this_crates_name_are_refused_in_writing_and_in_reading() {
         "phi-envelope:wrap",
     ] {
         let refused = Context::new().label(key, "evidence/1");
-        assert!(matches!(refused, Err(Error::Misuse(_))), "{key}");
+        assert!(
+            matches!(refused, Err(Error::Malformed(Malformed::LabelReserved))),
+            "{key}"
+        );
         assert!(Context::new().bind(key, "a binding may").is_ok());
         let cipher = EnvelopeCipher::new(OpenBook::new("book"));
         let sealed = cipher.encrypt(NOTE, &Context::new()).unwrap();
@@ -462,7 +471,7 @@ fn labels_of_this_crates_name_are_refused_in_writing_and_in_reading() {
         let forged = header.sealed(&data_key).with(&payload);
         assert!(matches!(
             cipher.decrypt(&forged, &Context::new()),
-            Err(Error::Malformed(Malformed::ReservedLabel))
+            Err(Error::Malformed(Malformed::LabelReserved))
         ));
     }
     for key in ["phi-envelop", "xphi-envelope", "tenant"] {

@@ -175,7 +175,8 @@ impl<'h> Asking<'_, 'h> {
                 }
                 let provider = provider.as_ref();
                 let recognition = provider.recognize(&slot);
-                if !recognition.is_mine() {
+                // Who only wraps has nothing to say here.
+                if !recognition.is_mine() || !provider.opens() {
                     continue;
                 }
                 if is_own && !shows_maker(&slot, provider) {

@@ -47,8 +47,10 @@ impl Context {
     /// Adds a public label, which is stored in clear: never PHI.
     ///
     /// # Errors
-    /// [`Limit::Labels`], or [`Error::Misuse`] where the key is there already or begins with `phi-envelope`, in any ASCII case.
+    /// [`Limit::Labels`]; [`Malformed::LabelReserved`](crate::Malformed::LabelReserved) if the key begins with `phi-envelope`;
+    /// [`Error::Misuse`] if the key is there already.
     pub fn label(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
+        pairs::check_label_key(key.as_ref())?;
         let mut pairs = self.label_pairs().to_vec();
         pairs::insert(&mut pairs, LABELS, key.as_ref(), value.as_ref())?;
         let len = u16::try_from(pairs.len()).map_err(|_| Limit::Labels)?;

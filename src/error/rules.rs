@@ -89,9 +89,9 @@ pub enum Malformed {
     /// The labels' keys do not strictly increase.
     #[error("the labels' keys do not strictly increase")]
     LabelOrder,
-    /// A label's key begins with `phi-envelope`, in any ASCII case.
-    #[error("a label's key begins with `phi-envelope`, which is this crate's own")]
-    ReservedLabel,
+    /// A label's key begins with `phi-envelope`, in any case: the format keeps such keys for itself.
+    #[error("a label's key begins with \"phi-envelope\", which the format keeps for itself")]
+    LabelReserved,
     /// A label runs over the end of the labels.
     #[error("a label runs over the end of the labels")]
     LabelOverrun,

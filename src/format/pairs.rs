@@ -10,6 +10,9 @@ use super::limits::{
 };
 use crate::error::{Error, Limit, Malformed, Result};
 
+/// What keys of labels that the format keeps for itself begin with.
+const RESERVED: &[u8] = b"phi-envelope";
+
 /// What a set of pairs may hold.
 #[derive(Clone, Copy)]
 pub(crate) struct PairLimits {
@@ -17,8 +20,6 @@ pub(crate) struct PairLimits {
     encoded: usize,
     limit: Limit,
     repeated: &'static str,
-    /// Whether keys that begin with this crate's name are refused.
-    reserves: bool,
 }
 
 /// The limits of labels.
@@ -27,7 +28,6 @@ pub(crate) const LABELS: PairLimits = PairLimits {
     encoded: MAX_LABELS,
     limit: Limit::Labels,
     repeated: "a label was given twice",
-    reserves: true,
 };
 
 /// The limits of bindings.
@@ -36,7 +36,6 @@ pub(crate) const BINDINGS: PairLimits = PairLimits {
     encoded: MAX_BINDINGS,
     limit: Limit::Bindings,
     repeated: "a binding was given twice",
-    reserves: false,
 };
 
 /// The encoding `encoded` with one more pair, where the order of keys wants it. What `encoded` held is erased, since bindings
@@ -49,11 +48,6 @@ pub(crate) fn insert(
 ) -> Result<()> {
     if !(1..=MAX_PAIR_KEY).contains(&key.len()) || !(1..=limits.value).contains(&value.len()) {
         return Err(limits.limit.into());
-    }
-    if limits.reserves && is_reserved(key) {
-        return Err(Error::Misuse(
-            "labels whose keys begin with `phi-envelope` are this crate's own",
-        ));
     }
     let mut at = 0;
     let mut count = 0;
@@ -95,13 +89,6 @@ pub(crate) fn value<'a>(encoded: &'a [u8], key: &str) -> Option<&'a str> {
     iterate(encoded).find_map(|(there, value)| (there == key).then_some(value))
 }
 
-// FORMAT §3: keys that begin with `phi-envelope` in any ASCII case are malformed.
-fn is_reserved(key: &str) -> bool {
-    const OWN: &[u8] = b"phi-envelope";
-    let head = key.as_bytes().get(..OWN.len());
-    head.is_some_and(|head| head.eq_ignore_ascii_case(OWN))
-}
-
 // FORMAT §§1, 3: every rule of labels that come from outside.
 /// Checks labels as a header holds them, without the length in front.
 pub(super) fn check_labels(encoded: &[u8]) -> Result<()> {
@@ -114,15 +101,22 @@ pub(super) fn check_labels(encoded: &[u8]) -> Result<()> {
             return Err(Malformed::TooManyLabels.into());
         }
         let (key, _) = next(&mut input, MAX_LABEL_VALUE)?;
-        if is_reserved(key) {
-            return Err(Malformed::ReservedLabel.into());
-        }
         if last.is_some_and(|last| last >= key.as_bytes()) {
             return Err(Malformed::LabelOrder.into());
         }
+        check_label_key(key)?;
         last = Some(key.as_bytes());
     }
     Ok(())
+}
+
+// FORMAT §3: keys that begin with `phi-envelope` in any ASCII case are malformed.
+/// Checks that the format does not keep a label's key for itself.
+pub(crate) fn check_label_key(key: &str) -> Result<()> {
+    match key.as_bytes().get(..RESERVED.len()) {
+        Some(start) if start.eq_ignore_ascii_case(RESERVED) => Err(Malformed::LabelReserved.into()),
+        _ => Ok(()),
+    }
 }
 
 fn next<'a>(input: &mut Input<'a>, max_value: usize) -> Result<(&'a str, &'a str)> {

@@ -64,7 +64,7 @@ def decode_labels(data):
         value = take(size)
         demand(previous is None or previous < key, "malformed/label-order")
         previous = key
-        demand(not key.lower().startswith(b"phi-envelope"), "malformed/reserved-label")
+        demand(not key.lower().startswith(b"phi-envelope"), "malformed/label-reserved")
         try:
             labels[key.decode()] = value.decode()
         except UnicodeDecodeError:

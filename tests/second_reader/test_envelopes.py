@@ -118,7 +118,7 @@ class Slots(Rules):
 
     def test_labels_of_the_format(self):
         for key in ("phi-envelope", "PHI-Envelope", "phi-envelope:wrap", "phi-ENVELOPEs"):
-            self.fails("malformed/reserved-label", envelope.seal_record, b"", [master()], {key: "x"})
+            self.fails("malformed/label-reserved", envelope.seal_record, b"", [master()], {key: "x"})
         envelope.seal_record(b"", [master()], {"phi-envelop": "x", "a-phi-envelope": "x"})
 
 

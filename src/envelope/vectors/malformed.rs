@@ -363,17 +363,17 @@ fn labels() -> Vec<Case> {
         case(
             "record_label_of_the_format",
             "A key that the format keeps for itself.",
-            || of("malformed/reserved-label", &[(b"phi-envelope", b"v")]),
+            || of("malformed/label-reserved", &[(b"phi-envelope", b"v")]),
         ),
         case(
             "record_label_of_the_format_in_another_case",
             "The case of ASCII letters does not matter.",
-            || of("malformed/reserved-label", &[(b"PHI-Envelope", b"v")]),
+            || of("malformed/label-reserved", &[(b"PHI-Envelope", b"v")]),
         ),
         case(
             "record_label_that_begins_as_those_of_the_format",
             "What a key service sees beside the labels.",
-            || of("malformed/reserved-label", &[(b"phi-envelope:kind", b"04")]),
+            || of("malformed/label-reserved", &[(b"phi-envelope:kind", b"04")]),
         ),
         case("record_labels_out_of_order", "The keys decrease.", || {
             of("malformed/label-order", &[(b"b", b"1"), (b"a", b"2")])
