@@ -140,7 +140,7 @@ def lengths():
 def whole_newer_block(source, offset, length):
     """Whether a block of a newer version stands there, undamaged."""
     block = read_at(source, offset, length)
-    return block[:4] == b"PHIE" and block[4] > 1 and len(block) == length and block[-8:] == digest(block)
+    return len(block) == length and block[:4] == b"PHIE" and block[4] > 1 and block[-8:] == digest(block)
 
 
 def find_blocks(source):

@@ -334,6 +334,14 @@ class Blocks(Rules):
         self.fails("authentication-failed/wrapped-key", self.opened, *blocks, [self.service])
         self.assertEqual(self.service.asked, 3)
 
+    def test_a_payload_pairs_with_its_header_alone(self):
+        head, payload = stream.seal_stream(headers.DETACHED, b"text", [self.one])
+        header = headers.parse_header(head)
+        data_key = unlock(header, [self.one])
+        self.assertTrue(stream.pairs_with(header, data_key, io.BytesIO(payload)))
+        forged = payload[:34] + os.urandom(32) + payload[66:]  # the id is right, and FLOE's tag is not
+        self.assertFalse(stream.pairs_with(header, data_key, io.BytesIO(forged)))
+
     def test_the_same_block_is_tried_once(self):
         calls = []
         other = MasterKey(self.one.id, bytes(32))
