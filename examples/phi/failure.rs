@@ -217,9 +217,10 @@ fn exit(error: &Error) -> Exit {
         Error::Cancelled => signals::caught().unwrap_or(Exit::Failed),
         Error::Misuse(_) => Exit::Usage,
         Error::ContextMismatch(_) | Error::AuthenticationFailed(_) => Exit::NotAuthentic,
-        Error::NoMatchingKey { .. } | Error::KeyNotUsable { .. } | Error::WrongPassphrase => {
-            Exit::NoKey
-        }
+        Error::NoMatchingKey { .. }
+        | Error::KeyNotUsable { .. }
+        | Error::WrongPassphrase
+        | Error::MakerUnknown { .. } => Exit::NoKey,
         _ => Exit::Failed,
     }
 }
