@@ -27,7 +27,13 @@ impl NewFile {
         })
     }
 
-    /// Writes all of the file, and keeps it: it is durable, where its file system and its folder let that be asked for.
+    /// Writes a line of the file.
+    pub(crate) fn line(&self, line: &str) -> Result<()> {
+        let written = (&self.file).write_all(format!("{line}\n").as_bytes());
+        written.with_context(|| escaped_path(&self.path))
+    }
+
+    /// Writes the rest of the file, and keeps it: it is durable, where its file system and its folder let that be asked for.
     pub(crate) fn finish(mut self, bytes: &[u8]) -> Result<()> {
         let write = || {
             (&self.file).write_all(bytes)?;

@@ -214,7 +214,10 @@ pub(crate) fn tell_wait(path: &Path) {
 /// Warns of what a new file did not take over from the file that it stands for.
 pub(crate) fn warn_not_kept(console: &Console, path: &Path, lost: NotKept) {
     let losses = [
-        (lost.permissions, "its permissions: its mode is 0600"),
+        (
+            lost.permissions,
+            "its permissions: others may do less with it",
+        ),
         (lost.owner, "its owner"),
         (lost.group, "its group, which has no access"),
         (lost.access_list, "its access control list"),

@@ -18,7 +18,7 @@ pub(crate) enum Right {
     Either,
 }
 
-use Effect::{InPlace, Makes, Overwrites, Reads, Replaces, Retires};
+use Effect::{InPlace, Makes, Overwrites, Passes, Reads, Replaces, Retires};
 use Right::{Done, Either, Fails};
 
 /// What shows the folder to the program.
@@ -111,7 +111,7 @@ pub(crate) const COLUMNS: [Column; 34] = [
     defect("link-eperm", done),
     defect("exchange-einval", done),
     defect("rename-eio", |row, _| match row.effect {
-        Reads | InPlace => Done,
+        Reads | InPlace | Passes => Done,
         Makes => Either,
         _ => Fails,
     }),
@@ -156,7 +156,7 @@ fn full_later(row: &Row, _: User) -> Right {
 fn without_locks(row: &Row, _: User) -> Right {
     match row.effect {
         Reads | Makes | Overwrites => Done,
-        Replaces | InPlace | Retires => Fails,
+        Replaces | InPlace | Passes | Retires => Fails,
     }
 }
 

@@ -58,7 +58,7 @@ impl Fixture {
             let ran = run(mounts, user, &folder, call);
             assert_eq!(ran.code, 0, "{call}: {}", ran.stderr);
         };
-        done("keyring new k --label first --master-key-file FIRST");
+        done("keyring new k --label first --lease 1s --master-key-file FIRST");
         for output in ["sealed", "body --detached head", "data/one"] {
             done(&format!(
                 "encrypt plain -o {output} --keyring k --master-key-file FIRST"

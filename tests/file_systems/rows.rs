@@ -15,6 +15,8 @@ pub(crate) enum Effect {
     Replaces,
     /// It changes a file where that is.
     InPlace,
+    /// It changes all files of a folder where they are, and makes a file that tells of them.
+    Passes,
     /// It does all of that, and changes the keyring.
     Retires,
 }
@@ -32,7 +34,7 @@ pub(crate) struct Row {
     pub(crate) is_done: fn(&Seen) -> bool,
 }
 
-pub(crate) const ROWS: [Row; 18] = [
+pub(crate) const ROWS: [Row; 19] = [
     Row {
         call: "verify sealed KEYS",
         effect: Effect::Reads,
@@ -149,12 +151,21 @@ pub(crate) const ROWS: [Row; 18] = [
         },
     },
     Row {
-        call: "retire OLDEST data --evidence evidence --settling-time 1s KEYS",
+        call: "retire OLDEST data --evidence evidence --settling-time 1s --allowance 0s KEYS",
         effect: Effect::Retires,
         makes: &["evidence"],
         changes: &["k", "data/one"],
         is_done: |seen| {
             seen.states("k", "FIRST") == ["destroyed", "active"] && seen.opens("data/one")
+        },
+    },
+    Row {
+        call: "rewrap --recursive data --report report KEYS",
+        effect: Effect::Passes,
+        makes: &["report"],
+        changes: &["data/one"],
+        is_done: |seen| {
+            seen.exists("report") && seen.is_moved("data/one") && seen.opens("data/one")
         },
     },
     Row {

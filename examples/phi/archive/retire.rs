@@ -1,13 +1,13 @@
 //! A key taken out of use.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
     ClassCount, EnvelopeCipher, Error, Evidence, EvidenceFault, FindingClass, Previous,
-    RetireOptions, Retired, RewrapOptions, Tree, retire,
+    RetireOptions, Retired, RewrapOptions, RewrapOutcome, Tree, retire,
 };
 use serde_json::json;
 
@@ -35,12 +35,16 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     let mut run = Run::new(console, false);
     let tree = || args.excluded.of(Tree::new(args.paths.clone()));
     let total = run.expect(|| Some(tree().count()));
-    let (mut done, mut told) = (0, Ok(()));
+    let (mut done, mut moved, mut told) = (0, 0, Ok(()));
     let mut options = RetireOptions::new()
         .rewrap(rewrap)
         .accept(args.accept.iter().copied())
         .watch(|entry| {
             done += 1;
+            let outcome = &entry.outcome;
+            if matches!(outcome, RewrapOutcome::Done | RewrapOutcome::Reencrypted) {
+                moved += 1;
+            }
             run.tell(done);
             if total == Some(done) {
                 run.stage("now opening every header");
@@ -62,8 +66,12 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
         options.destroy(args.terms.options())
     };
     let (key, evidence) = (args.key_id, &args.evidence);
-    let retired = retire(file, &cipher, key, &args.paths, evidence, options)
-        .with_context(|| format!("key {key}"))?;
+    let was_there = evidence.exists();
+    let retired =
+        retire(file, &cipher, key, &args.paths, evidence, options).with_context(|| {
+            let written = Some(evidence).filter(|path| !was_there && path.exists());
+            format!("key {key}{}", so_far(moved, written))
+        })?;
     told?;
     run.stop();
     if done == 0 {
@@ -101,6 +109,22 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     });
     put_path(&mut json, "evidence", evidence);
     Ok(run.decided(json, fault.is_none()))
+}
+
+/// What stays of a retirement that failed.
+fn so_far(moved: u64, evidence: Option<&PathBuf>) -> String {
+    let mut stays = Vec::new();
+    if moved > 0 {
+        stays.push(format!("files rewrapped: {moved}"));
+    }
+    if let Some(evidence) = evidence {
+        let evidence = escaped_path(evidence);
+        stays.push(format!("the evidence was written to {evidence}"));
+    }
+    if stays.is_empty() {
+        return String::new();
+    }
+    format!(" (before it failed, {})", stays.join(", and "))
 }
 
 fn seconds(time: std::time::SystemTime) -> u64 {

@@ -1,9 +1,6 @@
 //! Everything moved to the current keys.
 
-use std::fs::File;
-use std::io::{LineWriter, Write as _};
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use phi_envelope::{KeyId, KeyState, RewrapEntry, RewrapOptions, RewrapOutcome, rewrap_tree};
 use serde_json::json;
 
@@ -12,18 +9,15 @@ use super::places::Places;
 use super::run::Run;
 use crate::failure::{Failure, usage};
 use crate::keys::{self, Keys};
-use crate::output::{Answer, Console, escaped_path};
+use crate::new_file::NewFile;
+use crate::output::{Answer, Console};
 use crate::signals;
 
 pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     let mut keys = Keys::new(&args.key);
     let cipher = keys.rewriter(&args.anew.to)?;
     let options = options(args, &mut keys)?;
-    let report = args.report.as_ref().map(|path| {
-        let file = File::create_new(path).with_context(|| escaped_path(path))?;
-        anyhow::Ok((path, LineWriter::new(file)))
-    });
-    let mut report = report.transpose()?;
+    let mut report = args.report.as_deref().map(NewFile::create).transpose()?;
 
     let places = Places::new(&args.files, &args.walk);
     let mut run = Run::new(console, false);
@@ -35,20 +29,23 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     signals::leave_word();
     let mut pass = rewrap_tree(&cipher, tree, options)?;
     while let Some(entry) = pass.next() {
-        if let Some((path, report)) = &mut report {
-            writeln!(report, "{}", serde_json::to_string(&entry)?)
-                .with_context(|| escaped_path(path))?;
-        }
         tell_failure(&mut run, &entry)?;
+        if let Some(file) = &report
+            && let Err(error) = file.line(&serde_json::to_string(&entry)?)
+        {
+            // Without its report the pass ends, and says what it did.
+            run.keep(Failure::from(error));
+            report = None;
+            break;
+        }
         run.tell(pass.progress(None).done);
         if run.is_interrupted() {
             break;
         }
     }
     run.stop();
-    if let Some((path, report)) = &mut report {
-        let synced = report.flush().and_then(|()| report.get_ref().sync_all());
-        synced.with_context(|| escaped_path(path))?;
+    if let Some(Err(error)) = report.map(|report| report.finish(b"")) {
+        run.keep(Failure::from(error));
     }
     if let Err(error) = places.check() {
         run.keep(Failure::from(error));

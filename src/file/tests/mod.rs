@@ -14,8 +14,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use crate::disk::Disk;
 use crate::disk::faults::{self, Fault, Faults};
+use crate::disk::{Call, Disk};
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{Error, Result};
 use crate::file::FileOptions;
@@ -76,6 +76,11 @@ impl Operation<'_> {
                         Err(Error::TookEffect { .. }) => {
                             assert!(done || !self.is_atomic, "{what}");
                             self.after_death(&folder, names_all, &what);
+                        }
+                        // The old file is removed at the second attempt.
+                        Ok(()) if faults.calls().get(at) == Some(&Call::Remove) => {
+                            assert!(done, "{what}");
+                            folder.holds_only(self.names, self.plain, &what);
                         }
                         outcome => panic!("{what}: {outcome:?}"),
                     }
