@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use phi_envelope::{
-    Argon2Costs, Context, DataKey, DestroyOptions, Envelope, EnvelopeCipher, Error, Evidence,
-    EvidenceScan, FileOptions, KeyProvider, Keyring, KeyringFile, KeyringRule, Kind, MasterKey,
-    Passphrase, Recognition, RetireOptions, RewrapOptions, Rollback, RowsPass, SessionLimits,
-    Shard, Slot, SlotChange, Swap, Tree, UnwrapContext, WrapContext, WrappedKey,
+    Argon2Costs, ChangeOptions, Context, DataKey, DestroyOptions, Envelope, EnvelopeCipher, Error,
+    Evidence, EvidenceScan, FileOptions, KeyProvider, Keyring, KeyringFile, KeyringRule, Kind,
+    MasterKey, Passphrase, Recognition, RetireOptions, RewrapOptions, Rollback, RowsPass,
+    SessionLimits, Shard, Slot, SlotChange, Swap, Tree, UnwrapContext, WrapContext, WrappedKey,
     add_recipient_file, decrypt_file, destroy_key, encrypt_file, exposure, floe, inspect,
     inspect_file, inventory, open_range, retire, rewrap_file, rewrap_rows, rewrap_tree,
 };
@@ -127,6 +127,7 @@ impl KeyProvider for Shown {
     fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
         let mut gallery = self.1.lock().unwrap();
         gallery.see(slot);
+        gallery.see(&slot.name());
         gallery.see(context);
         self.0.unwrap_key(slot, context)
     }
@@ -336,6 +337,8 @@ fn files_and_trees(seen: &mut Gallery) {
     let report = encrypt_file(&cipher, at("plain"), &sealed, &bound(), FileOptions::new()).unwrap();
     seen.see(&report);
     seen.see(&FileOptions::new().detached_header("header"));
+    seen.see(&ChangeOptions::new());
+    seen.see(&report.not_kept);
     let mut damaged = fs::read(&sealed).unwrap();
     damaged[40] ^= 1;
     damaged[4096 + 40] ^= 1;

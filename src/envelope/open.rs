@@ -8,6 +8,7 @@ use super::{Context, EnvelopeCipher};
 use crate::crypto::derive;
 use crate::crypto::mac::Mac256;
 use crate::error::{Authenticated, ContextMismatch, Malformed, Result};
+use crate::floe;
 use crate::format::header::Header;
 use crate::format::slot::{EXTERNAL, Slot};
 use crate::keys::{DataKey, KeyProvider, UnwrapContext};
@@ -57,6 +58,17 @@ impl<'a> Verified<'a> {
 
     pub(super) fn state(&self) -> &DataKeyState {
         &self.state
+    }
+
+    // FORMAT §5: a scan for evidence derives the payload key of a detached header after the header tag alone, checks FLOE's header
+    // tag with it, and opens nothing.
+    /// The key and the AAD of the payload's FLOE message, for its header tag alone.
+    pub(crate) fn stream_key_of_scan(&self) -> (floe::Key, Vec<u8>) {
+        let header = &self.header;
+        let aad = [&header.immutable_head(), header.immutable_tail()].concat();
+        let immutable = [&header.immutable_head(), header.immutable_tail()];
+        let make = || derive::payload_key(&self.state.mac, immutable, floe::Key::derived);
+        (on_cleared_stack(make), aad)
     }
 
     /// The header for blocks of another length.
@@ -122,12 +134,12 @@ impl EnvelopeCipher {
             context.check_demands(&self.0.demands)?;
         }
         context.check_presence(&header)?;
-        self.verify_slots(header)?.admit(context)
+        self.verify_slots(header, None)?.admit(context)
     }
 
     /// Verifies a header's tag under a data key that one of its slots gives.
     pub(crate) fn verify_header<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
-        on_cleared_stack(|| self.verify_slots(header))
+        on_cleared_stack(|| self.verify_slots(header, None))
     }
 
     /// [`verify_header`](Self::verify_header) for one of two header blocks, with what was said to the other.
@@ -136,18 +148,15 @@ impl EnvelopeCipher {
         header: Header<'a>,
         answers: &mut Answers,
     ) -> Result<Verified<'a>> {
-        on_cleared_stack(|| {
-            let (state, slot) = self.ask_for_key(&header, Some(answers))?;
-            Ok(Verified {
-                header,
-                state,
-                slot,
-            })
-        })
+        on_cleared_stack(|| self.verify_slots(header, Some(answers)))
     }
 
-    fn verify_slots<'a>(&self, header: Header<'a>) -> Result<Verified<'a>> {
-        let (state, slot) = self.ask_for_key(&header, None)?;
+    fn verify_slots<'a>(
+        &self,
+        header: Header<'a>,
+        answers: Option<&mut Answers>,
+    ) -> Result<Verified<'a>> {
+        let (state, slot) = self.ask_for_key(&header, answers)?;
         Ok(Verified {
             header,
             state,

@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use super::EnvelopeCipher;
-use super::open::Verified;
-use crate::crypto::derive;
 use crate::error::{Result, SlotId};
-use crate::floe;
 use crate::format::slot::{Slot, WrappedKey};
 use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext, WrapContext};
-use crate::secret::on_cleared_stack;
 
 impl EnvelopeCipher {
     /// A cipher that reads as this one does, but for what only the key of this slot opens, nor, unless `compromised`, what only a
@@ -26,19 +22,6 @@ impl EnvelopeCipher {
             builder = builder.allow_compromised();
         }
         builder.finish()
-    }
-}
-
-impl Verified<'_> {
-    // FORMAT §5: a scan for evidence derives the payload key of a detached header after the header tag alone, checks FLOE's header
-    // tag with it, and opens nothing.
-    /// The key and the AAD of the payload's FLOE message, for its header tag alone.
-    pub(crate) fn stream_key_of_scan(&self) -> (floe::Key, Vec<u8>) {
-        let header = self.header();
-        let aad = [&header.immutable_head(), header.immutable_tail()].concat();
-        let immutable = [&header.immutable_head(), header.immutable_tail()];
-        let make = || derive::payload_key(&self.state().mac, immutable, floe::Key::derived);
-        (on_cleared_stack(make), aad)
     }
 }
 

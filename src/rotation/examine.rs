@@ -24,7 +24,7 @@ pub(super) enum Found {
     /// It has a slot of the key.
     InUse,
     /// It opened under another key. Of a detached header, what tells its payload.
-    Opened(Option<StreamProof>),
+    WithKey(Option<StreamProof>),
     /// A detached payload.
     Payload(PayloadHead),
     /// It is no envelope; where one stands inside it.
@@ -208,7 +208,7 @@ impl Examiner {
             return Found::Failed(format!("{}: a rewrap repairs it", Malformed::BlocksDiffer));
         }
         match self.open(head) {
-            Ok(proof) => Found::Opened(proof),
+            Ok(proof) => Found::WithKey(proof),
             Err(error) => {
                 let what = match found.header.kind {
                     kind @ (Kind::Keyring | Kind::Identity) => format!("{kind}: {error}"),

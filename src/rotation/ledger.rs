@@ -202,14 +202,14 @@ impl Part {
     ) -> bool {
         self.entries += 1;
         let is_in_use = matches!(found, Found::InUse);
-        let is_envelope = matches!(found, Found::InUse | Found::Opened(_) | Found::Failed(_));
+        let is_envelope = matches!(found, Found::InUse | Found::WithKey(_) | Found::Failed(_));
         if is_envelope {
             self.envelopes += 1;
             self.bytes = self.bytes.saturating_add(bytes);
         }
         match found {
             Found::InUse => self.in_use += 1,
-            Found::Opened(proof) => {
+            Found::WithKey(proof) => {
                 self.opened += 1;
                 let header = proof.map(|proof| (path.to_owned(), proof));
                 self.headers.extend(header);

@@ -255,7 +255,7 @@ impl EvidenceScan {
     /// Takes what opening the header of an entry came to. An entry for which it is never called was not opened, and is a finding.
     pub fn opened(&mut self, id: EntryId, outcome: Result<OpenedHeader>) {
         let found = match outcome {
-            Ok(opened) => Found::Opened(opened.0),
+            Ok(opened) => Found::WithKey(opened.0),
             Err(error) => Found::Failed(error.to_string()),
         };
         self.answer(id, found);

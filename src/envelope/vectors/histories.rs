@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::craft::Draft;
 use super::keyrings::{content, encoded, new_file, sealed, sealed_bytes};
 use super::{Case, Least, case, pieces};
+use crate::crypto::derive;
 
 pub(super) fn cases() -> Vec<Case> {
     [data_keys(), chains(), rolled_back(), told(), recipients()]
@@ -261,10 +262,7 @@ fn told() -> Vec<Case> {
 fn public_key() -> ([u8; 1216], [u8; 34]) {
     let mut key = [0x11; 1216];
     key[1184..].copy_from_slice(&[9; 32]);
-    let mut id = [0x64, 0x7A].to_vec();
-    let hashed = [b"phi-envelope/1 recipient\0", &id[..], &key].concat();
-    id.extend(Sha256::digest(hashed));
-    (key, id.try_into().unwrap())
+    (key, derive::recipient_id(0x647A, &key))
 }
 
 fn recipients() -> Vec<Case> {
