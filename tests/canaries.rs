@@ -420,7 +420,14 @@ fn provoke_in_keys(hunt: &mut Hunt) {
     let wrong = EnvelopeCipher::new(cheap(WRONG_PASSPHRASE));
     hunt.provoke("a wrong passphrase", wrong.decrypt(&envelope, &bound()));
     let poor = EnvelopeCipher::new(cheap(PASSPHRASE).with_max_memory_kib(1));
-    hunt.provoke("too little memory", poor.decrypt(&envelope, &bound()));
+    let dear = Argon2Costs {
+        memory_kib: 64,
+        passes: 1,
+        lanes: 1,
+    };
+    let dear = EnvelopeCipher::new(cheap(PASSPHRASE).with_costs(dear).unwrap());
+    let dear = dear.encrypt(PLAINTEXT, &bound()).unwrap();
+    hunt.provoke("too little memory", poor.decrypt(&dear, &bound()));
     let costs = Argon2Costs {
         memory_kib: 1,
         ..Argon2Costs::default()

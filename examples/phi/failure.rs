@@ -90,12 +90,6 @@ pub(crate) fn usage(message: impl fmt::Display) -> anyhow::Error {
     own(Exit::Usage, message)
 }
 
-/// An error for what a person must decide, after which nothing was destroyed: exit code 7.
-#[allow(dead_code, reason = "the commands of whole archives are to use it")]
-pub(crate) fn undecided(message: impl fmt::Display) -> anyhow::Error {
-    own(Exit::Undecided, message)
-}
-
 /// An error of a command that only tells and whose answer nobody takes: exit code 5.
 pub(crate) fn not_told(stream: &str, error: &io::Error) -> anyhow::Error {
     own(Exit::NotTold, format_args!("{stream}: {error}"))
@@ -217,9 +211,10 @@ fn exit(error: &Error) -> Exit {
         Error::Cancelled => signals::caught().unwrap_or(Exit::Failed),
         Error::Misuse(_) => Exit::Usage,
         Error::ContextMismatch(_) | Error::AuthenticationFailed(_) => Exit::NotAuthentic,
-        Error::NoMatchingKey { .. } | Error::KeyNotUsable { .. } | Error::WrongPassphrase => {
-            Exit::NoKey
-        }
+        Error::NoMatchingKey { .. }
+        | Error::KeyNotUsable { .. }
+        | Error::WrongPassphrase
+        | Error::MakerUnknown { .. } => Exit::NoKey,
         _ => Exit::Failed,
     }
 }

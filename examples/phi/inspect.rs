@@ -8,7 +8,7 @@ use phi_envelope::{FileInspection, SlotId, inspect_file};
 use serde_json::{Value, json};
 
 use crate::files::each;
-use crate::output::{Answer, Console, escaped, escaped_path, hex};
+use crate::output::{Answer, Console, escaped_path, hex};
 
 pub(crate) fn run(console: &Console, files: &[PathBuf]) -> Result<Answer> {
     let mut answer = each(console, "inspect", files, |path| {
@@ -80,7 +80,7 @@ fn text(found: &FileInspection) -> String {
     let bindings = if header.has_bindings { "yes" } else { "none" };
     line("bindings", &bindings);
     for slot in &header.slots {
-        line("slot", &format_args!("{} {}", scheme(slot), named(slot)));
+        line("slot", &named(slot));
     }
     if let Some(length) = found.segment_length {
         line("segment length", &length);
@@ -92,29 +92,27 @@ fn text(found: &FileInspection) -> String {
     text.trim_end().to_owned()
 }
 
-/// The stable word for a slot's scheme (FORMAT §4).
+/// The stable word for a slot's scheme (FORMAT §4), with which its name begins.
 fn scheme(slot: &SlotId) -> &'static str {
     match slot.scheme {
         0x01 => "keyring",
         0x02 => "passphrase",
-        0x03 => "public-key",
+        0x03 => "recipient",
         0x04 => "aws-kms",
         0x05 => "transit",
         0x06 => "pkcs11",
-        0x07 => "google-cloud-kms",
+        0x07 => "google-kms",
         0x08 => "azure-key-vault",
-        0x09 => "pbkdf2-passphrase",
         0x0A => "compartment",
         0xF0 => "external",
         _ => "unknown",
     }
 }
 
-/// What a slot names in its scheme: the words of the scheme where it has some, else the key id. Nothing has verified it.
+/// A slot for people: its name, escaped already, and the salt that tells one passphrase's slot from another's.
 fn named(slot: &SlotId) -> String {
-    let id = hex(&slot.key_id);
     match slot.scheme {
-        0x01 | 0x02 => id,
-        _ => escaped(&slot.to_string()),
+        0x02 => format!("{slot} {}", hex(&slot.key_id)),
+        _ => slot.to_string(),
     }
 }

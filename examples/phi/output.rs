@@ -122,14 +122,6 @@ impl Console {
         Err(worst.map_or(Exit::NotTold, |worst| worst.max(Exit::NotTold)))
     }
 
-    /// Says that there was nothing to work on. It is a failure where the caller `expected` something.
-    #[allow(dead_code, reason = "the commands of whole archives are to use it")]
-    pub(crate) fn nothing_found(&self, expected: bool) -> Option<Failure> {
-        let failure = Failure::nothing_found();
-        let _ = stdio::complain(format_args!("phi: {failure}"));
-        expected.then_some(failure)
-    }
-
     /// A failure, for people.
     pub(crate) fn complain(&self, failure: &Failure) {
         if !self.json {

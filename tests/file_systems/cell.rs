@@ -102,7 +102,8 @@ impl<'a> Cell<'a> {
             self.access_is_kept(before, after, ran)?;
             return self.durable(before, after);
         }
-        said(self.column.codes.contains(&ran.code), || {
+        let codes = self.column.codes.iter().chain(self.row.effect.codes());
+        said(codes.into_iter().any(|code| *code == ran.code), || {
             "another code".to_owned()
         })?;
         said(ran.stderr.contains(self.column.word), || {
@@ -143,16 +144,19 @@ impl<'a> Cell<'a> {
         said(is_told || !is_moved, || {
             "files were moved, which is not said".to_owned()
         })?;
-        for name in self
-            .row
-            .makes
-            .iter()
-            .filter(|name| after.contains_key(**name))
-        {
-            said(ran.told(name), || {
-                format!("{name} is there, which is not said")
-            })?;
-        }
+        let evidence = after.contains_key("evidence");
+        said(!evidence || ran.told("evidence"), || {
+            "evidence is there, which is not said".to_owned()
+        })?;
+        // A report tells of each file, also of those that failed.
+        let report = after.get("report").and_then(|file| file.bytes.as_ref());
+        let lines = report.map_or(2, |bytes| {
+            bytes.iter().filter(|byte| **byte == b'\n').count()
+        });
+        said(lines == 2, || format!("a report of {lines} lines"))?;
+        // All is done but the report.
+        let is_done = ran.code != 5 || report.is_none() && seen.is_moved("data/one");
+        said(is_done, || "not done".to_owned())?;
         let is_same = before["k"] == after["k"] || ran.stderr.contains(TOOK_EFFECT);
         said(is_same, || {
             "the keyring was changed, which is not said".to_owned()

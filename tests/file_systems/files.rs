@@ -84,7 +84,7 @@ impl Fixture {
         let id = |of: usize| list.json()["keys"][of]["id"].as_str().unwrap().to_owned();
         let written = fs::metadata(folder.join("k")).unwrap().modified().unwrap();
         // What was under way at the rotation has ended.
-        sleep(Duration::from_secs(3));
+        sleep(Duration::from_secs(4));
         Self {
             files: files(&folder),
             written,

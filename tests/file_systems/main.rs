@@ -25,6 +25,7 @@ mod siblings;
 #[allow(dead_code)] // a part of it serves here
 #[path = "../phi/support.rs"]
 mod support;
+mod teeth;
 
 use std::time::Instant;
 

@@ -81,7 +81,7 @@ fn a_folder_that_only_root_reads_is_looked_at_or_excluded_by_name() {
             fs::copy(place.folder.join("data/one"), volume.join("one")).unwrap();
             user.own(&volume.join("one"));
             let retire = format!(
-                "retire OLDEST {} --evidence first --settling-time 1s --allowance 0s KEYS",
+                "retire OLDEST {} --evidence first --settling-time 2s --allowance 1s KEYS",
                 volume.display()
             );
             let states = || {

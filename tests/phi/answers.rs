@@ -88,7 +88,7 @@ fn every_command_has_stable_fields() {
         json
     };
     let key_fields = "changed created evidence id label state";
-    let keyring = "command key keys path";
+    let keyring = "command id key keys last_confirmed lease lease_changed path revision slots";
     let made = on_stdout("keyring new n --label one", "keyring new", keyring);
     assert_eq!(fields(&made["key"]), key_fields);
     let id = made["key"]["id"].as_str().unwrap();
@@ -122,7 +122,7 @@ fn every_command_has_stable_fields() {
             "key_id name scheme scheme_number"
         );
     }
-    assert_eq!(inspected["files"][1]["kind"], "record");
+    assert_eq!(inspected["files"][1]["kind"], "keyring");
     let rewrapped = on_stdout("rewrap --keyring k plain.phi", "rewrap", "command files");
     assert_eq!(fields(&rewrapped["files"][0]), "changed path");
     let anew = "command header_damage path plaintext_bytes seconds";
@@ -162,4 +162,52 @@ fn fields(object: &Value) -> String {
         .collect();
     names.sort_unstable();
     names.join(" ")
+}
+
+/// A frozen envelope that has a slot of each scheme but a passphrase's.
+#[test]
+fn inspect_names_every_slot_and_every_kind() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    let shell = Shell::with_keyring();
+    let vector = include_str!("../vectors/inspected_record_with_slots_of_every_scheme.json");
+    let vector: Value = serde_json::from_str(vector).unwrap();
+    let lines = vector["envelope"].as_array().unwrap();
+    let text: String = lines.iter().map(|line| line.as_str().unwrap()).collect();
+    shell.write("slots", &STANDARD.decode(text).unwrap());
+    let answer = shell.json("inspect slots k --json");
+    let file = &answer["files"][0];
+    let mut schemes = Vec::new();
+    for slot in file["slots"].as_array().unwrap() {
+        let (scheme, name) = (
+            slot["scheme"].as_str().unwrap(),
+            slot["name"].as_str().unwrap(),
+        );
+        let number = slot["scheme_number"].as_u64().unwrap();
+        if scheme == "unknown" {
+            assert!(
+                name.starts_with(&format!("scheme {number:#04x} ")),
+                "{name}"
+            );
+        } else if scheme != "external" {
+            assert!(name.starts_with(scheme), "{scheme}: {name}");
+        }
+        schemes.push(scheme);
+    }
+    for scheme in [
+        "keyring",
+        "recipient",
+        "aws-kms",
+        "transit",
+        "pkcs11",
+        "google-kms",
+        "azure-key-vault",
+        "external",
+    ] {
+        assert!(schemes.contains(&scheme), "{scheme}: {schemes:?}");
+    }
+    let told = shell.done("inspect slots").stdout_text();
+    assert!(told.contains("aws-kms arn:"), "{told}");
+    assert_eq!(answer["files"][1]["kind"], "keyring");
 }

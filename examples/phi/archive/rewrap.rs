@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::{AnewArgs, Rewrap};
 use super::places::Places;
 use super::run::Run;
-use crate::failure::{Failure, usage};
+use crate::failure::{Exit, Failure, usage};
 use crate::keys::{self, Keys};
 use crate::new_file::NewFile;
 use crate::output::{Answer, Console};
@@ -33,10 +33,9 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
         if let Some(file) = &report
             && let Err(error) = file.line(&serde_json::to_string(&entry)?)
         {
-            // Without its report the pass ends, and says what it did.
-            run.keep(Failure::from(error));
+            // The files are moved all the same.
+            run.keep(no_report(&error));
             report = None;
-            break;
         }
         run.tell(pass.progress(None).done);
         if run.is_interrupted() {
@@ -45,7 +44,7 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
     }
     run.stop();
     if let Some(Err(error)) = report.map(|report| report.finish(b"")) {
-        run.keep(Failure::from(error));
+        run.keep(no_report(&error));
     }
     if let Err(error) = places.check() {
         run.keep(Failure::from(error));
@@ -83,6 +82,12 @@ fn options(args: &Rewrap, keys: &mut Keys<'_>) -> Result<RewrapOptions> {
         return Err(usage("--reencrypt: no key of this keyring is compromised"));
     }
     anew(options, &args.anew, compromised)
+}
+
+/// An error of the report is none of the work.
+fn no_report(error: &anyhow::Error) -> Failure {
+    let message = format!("the files are rewrapped without a report: {error:#}");
+    Failure::new(Exit::NotTold, message)
 }
 
 /// Tells of a file if it failed.
