@@ -9,8 +9,11 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags, XattrFlags, openat, renameat_wi
 
 use crate::mounts::{Mounts, alone};
 
+type Call = fn(&Path) -> io::Result<()>;
+type Look = fn(&Path) -> bool;
+
 /// Calls that fail on a file system, and with what.
-const FAILS: [(&str, fn(&Path) -> io::Result<()>, i32); 18] = [
+const FAILS: [(&str, Call, i32); 18] = [
     ("fine", nameless, 95),
     ("fsyncdir-einval", sync_folder, 22),
     ("fsyncdir-enotsup", sync_folder, 95),
@@ -71,7 +74,7 @@ const FAILS: [(&str, fn(&Path) -> io::Result<()>, i32); 18] = [
 ];
 
 /// What a file system shows that is not so.
-const SHOWS: [(&str, fn(&Path) -> bool); 9] = [
+const SHOWS: [(&str, Look); 9] = [
     ("size-zero", |at| len(at) == 0 && read(at) == CONTENT.len()),
     ("size-half", |at| {
         len(at) == CONTENT.len() / 2 && read(at) == CONTENT.len()
