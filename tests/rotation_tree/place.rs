@@ -130,28 +130,8 @@ pub(crate) fn detached(cipher: &EnvelopeCipher) -> (Vec<u8>, Vec<u8>) {
         .encrypt_writer_detached(Vec::new(), &context())
         .unwrap();
     out.write_all(NOTE).unwrap();
-    let payload = with_head(&header, out.finish().unwrap());
+    let payload = out.finish().unwrap();
     (header, payload)
-}
-
-/// A payload with the head that names its header (FORMAT §2), if it has none.
-pub(crate) fn with_head(header: &[u8], payload: Vec<u8>) -> Vec<u8> {
-    if payload.starts_with(b"PHIP") {
-        return payload;
-    }
-    let id = phi_envelope::inspect(header).unwrap().data_key_id;
-    [b"PHIP\x01\x03\0\0", &id[..], &payload].concat()
-}
-
-/// A payload as the library's readers take it.
-pub(crate) fn for_reader<'a>(cipher: &EnvelopeCipher, payload: &'a [u8]) -> &'a [u8] {
-    let (_, own) = cipher
-        .encrypt_writer_detached(Vec::new(), &context())
-        .unwrap();
-    if own.finish().unwrap().starts_with(b"PHIP") {
-        return payload;
-    }
-    &payload[24..]
 }
 
 /// Whether a file that was sealed with the tests' context opens, and gives the note.

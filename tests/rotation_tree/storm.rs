@@ -135,7 +135,7 @@ impl Archive {
                     .encrypt_writer_detached(Vec::new(), &context())
                     .unwrap();
                 out.write_all(&note).unwrap();
-                let payload = crate::place::with_head(&header, out.finish().unwrap());
+                let payload = out.finish().unwrap();
                 let beside = path.with_extension("payload");
                 fs::write(&beside, &payload).unwrap();
                 self.payloads.insert(beside, payload);
@@ -223,11 +223,7 @@ impl Archive {
             }
             Kind::Detached => {
                 let payload = &self.payloads[&path.with_extension("payload")];
-                let reader = cipher.decrypt_reader_detached(
-                    &bytes,
-                    crate::place::for_reader(cipher, &payload),
-                    &context(),
-                );
+                let reader = cipher.decrypt_reader_detached(&bytes, &payload[..], &context());
                 let (opened, end) = drain_opened(reader);
                 end.unwrap();
                 opened
