@@ -17,8 +17,8 @@ use crate::format::blocks;
 /// The old file stays until the new one is whole and durable. It costs a copy of the file. Returns what the new file did not take over.
 ///
 /// # Errors
-/// Those of opening a header; [`Error::Io`]; [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the header does not fit;
-/// [`Error::Cancelled`].
+/// Those of opening a header; [`Error::Io`](crate::Error::Io); [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the header does not fit;
+/// [`Error::Cancelled`](crate::Error::Cancelled).
 pub fn repack_file(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
