@@ -43,7 +43,7 @@ impl Terminal {
 
     /// Runs a call that has this terminal and no other way to a passphrase.
     fn run(&self, shell: &Shell, call: &str) -> Child {
-        let phi = shell.command(call);
+        let phi = shell.interruptible(call);
         let mut command = Command::new("setsid");
         command
             .arg("--ctty")
@@ -196,7 +196,7 @@ fn state(child: &Child) -> char {
 /// A call that reads a pipe into which somebody writes slowly.
 fn at_work(shell: &Shell, call: &str, first: &[u8]) -> (Child, io::PipeWriter) {
     let (from, mut into) = io::pipe().unwrap();
-    let mut command = shell.command(call);
+    let mut command = shell.interruptible(call);
     command
         .stdin(from)
         .stdout(Stdio::null())
@@ -254,7 +254,7 @@ fn an_interruption_leaves_no_header_without_its_payload() {
     let shell = Shell::with_keyring();
     shell.plaintext("plain", 4 << 20);
     let (mut from, into) = io::pipe().unwrap();
-    let mut command = shell.command("encrypt --keyring k plain -o - --detached head");
+    let mut command = shell.interruptible("encrypt --keyring k plain -o - --detached head");
     let child = command.stdout(into).stderr(Stdio::piped()).spawn().unwrap();
     drop(command);
     // It cannot end before all of it is taken.
@@ -290,7 +290,7 @@ fn who_asks_twice_does_not_wait() {
     let before = shell.read("plain.phi");
     let held = File::open(shell.path("plain.phi")).unwrap();
     held.lock().unwrap();
-    let mut command = shell.command("reencrypt --keyring k plain.phi --lock-wait forever");
+    let mut command = shell.interruptible("reencrypt --keyring k plain.phi --lock-wait forever");
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     // It says that it waits, and so it does.
     let mut told = [0; 64];
@@ -562,7 +562,7 @@ fn an_interrupted_pass_says_how_far_it_came() {
             .count()
     };
     shell.done("keyring rotate k --label two");
-    let mut command = shell.command("rewrap -r arch --keyring k --rate 1 --json");
+    let mut command = shell.interruptible("rewrap -r arch --keyring k --rate 1 --json");
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -140,6 +140,26 @@ impl Shell {
         command
     }
 
+    /// [`command`](Self::command), for a program that signals end although whoever runs the tests ignores them: `nohup`, or a shell
+    /// that runs them in the background.
+    pub(crate) fn interruptible(&self, call: &str) -> Command {
+        let plain = self.command(call);
+        if !cfg!(target_os = "linux") {
+            return plain;
+        }
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP,INT,TERM,TSTP");
+        command.arg(plain.get_program()).args(plain.get_args());
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+
     /// Runs a command that [`command`](Self::command) made.
     pub(crate) fn ran(&self, command: &mut Command) -> Ran {
         let output = command.output().unwrap();
