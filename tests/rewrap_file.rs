@@ -192,9 +192,13 @@ fn what_an_operation_needs_and_what_is_no_file_is_not_overwritten() {
 
 #[test]
 fn a_name_out_of_an_unverified_header_commands_no_terminal() {
-    let stranger = SlotId {
-        scheme: 0xF0,
-        key_id: b"\x04\x1b[2Jk".to_vec(),
+    let stranger = |scheme, key_id: &[u8]| {
+        let key_id = key_id.to_vec();
+        SlotId { scheme, key_id }.to_string()
     };
-    assert_eq!(stranger.to_string(), "\\u{1b}[2J 6b");
+    assert_eq!(stranger(0xF0, b"\x04\x1b[2Jk"), "scheme 0xf0 041b5b324a6b");
+    for scheme in 0..=0xFF {
+        let name = stranger(scheme, b"\x04\x1b[2J\x07k\n\xff");
+        assert!(name.chars().all(|letter| !letter.is_control()), "{name:?}");
+    }
 }

@@ -60,7 +60,7 @@ fn each_kind_is_told_and_the_summary_adds_up() {
         ("short", "damaged"),
         ("text_line", "text-record"),
         ("text_short", "damaged"),
-        ("zero", "not-an-envelope"),
+        ("zero", "damaged"),
     ];
     assert_eq!(told, expected.map(|(name, word)| (name, word.to_owned())));
     for entry in entries.values() {

@@ -85,7 +85,14 @@ fn does_not_grow(few: usize, many: usize) {
             "{what}: {few} files {} KiB, {many} files {} KiB: {ratio:.3}",
             peaks[0], peaks[1]
         );
-        assert!(ratio <= SLACK, "{what}: {peaks:?} KiB");
+        if what == "evidence" {
+            // A file of several names is remembered until all of them were seen, and here every file has several.
+            let grown = peaks[1].saturating_sub(peaks[0]) * 1024;
+            let each = grown / (many - few) as u64;
+            assert!(each <= 256, "{what}: {each} bytes a name");
+        } else {
+            assert!(ratio <= SLACK, "{what}: {peaks:?} KiB");
+        }
     }
 }
 

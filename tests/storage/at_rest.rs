@@ -184,8 +184,14 @@ fn headers_of_one_key_exchanged_open_no_payload() {
 
     let [first, second] = &world.detached;
     let outcomes = world.detached(&first.0, &second.1);
-    assert_refused(outcomes, &[STREAM_HEADER], "detached");
+    assert_refused(outcomes, &[OTHER_PAYLOAD], "detached");
     let outcomes = world.detached(&second.0, &first.1);
+    assert_refused(outcomes, &[OTHER_PAYLOAD], "detached");
+    // The head of a payload is a claim: with the header's own in front, the payload is refused all the same.
+    let claimed = |own: &[u8], body: &[u8]| [&own[..PAYLOAD_HEAD], &body[PAYLOAD_HEAD..]].concat();
+    let outcomes = world.detached(&first.0, &claimed(&first.1, &second.1));
+    assert_refused(outcomes, &[STREAM_HEADER], "detached");
+    let outcomes = world.detached(&second.0, &claimed(&second.1, &first.1));
     assert_refused(outcomes, &[BINDINGS_DIFFER], "detached");
 }
 
@@ -219,7 +225,7 @@ fn segments_of_one_position_exchanged_between_two_streams_are_refused() {
         let file = put(&world.files[0], &world.files[1], PAYLOAD, position);
         assert_refused(world.file(&file), &[ANY_SEGMENT], "file");
         let [(header, payload), (_, other)] = &world.detached;
-        let outcomes = world.detached(header, &put(payload, other, 0, position));
+        let outcomes = world.detached(header, &put(payload, other, PAYLOAD_HEAD, position));
         assert_refused(outcomes, &[ANY_SEGMENT], "detached");
     }
     // The same stream sealed twice has no segment in common either.
@@ -321,7 +327,8 @@ fn a_slot_of_another_key_put_in_is_refused() {
     let foreign = RawHeader::parse(&foreign).0;
     let (mut header, payload) = RawHeader::parse(&world.rows[0]);
     header.slots.extend(foreign.slots);
-    assert_refused(world.row(&header.with(&payload)), &[HEADER], "row");
+    let expected = [HEADER, Error::Recipients(Recipients::Dropped)];
+    assert_refused(world.row(&header.with(&payload)), &expected, "row");
     let outcomes = ways::record(&stranger, &header.with(&payload), &of(RECORDS[0]), &row(0));
     assert_refused(outcomes, &[WRAPPED_KEY], "row, for the stranger");
 }

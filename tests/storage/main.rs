@@ -20,13 +20,16 @@ use std::io::Write as _;
 
 use common::{BLOCK, FLOE_HEADER, PLAIN, RawHeader, SEGMENT, keyring, sample};
 use phi_envelope::{
-    Authenticated, Context, ContextMismatch, EnvelopeCipher, Error, Keyring, Malformed, Result,
+    Authenticated, Context, ContextMismatch, EnvelopeCipher, Error, Keyring, Malformed, Recipients,
+    Result,
 };
 
 /// Three full segments and a short one.
 const STREAM: usize = 3 * PLAIN + 900;
 /// Where the payload of an inline stream begins.
 const PAYLOAD: usize = 2 * BLOCK;
+/// Bytes at the head of a detached payload that name its header.
+const PAYLOAD_HEAD: usize = 24;
 
 fn cipher(keyring: &Keyring) -> EnvelopeCipher {
     let builder = EnvelopeCipher::builder().write_for(keyring.clone());
@@ -104,6 +107,7 @@ const HEADER: Error = Error::AuthenticationFailed(Authenticated::Header);
 const WRAPPED_KEY: Error = Error::AuthenticationFailed(Authenticated::WrappedKey);
 const RECORD: Error = Error::AuthenticationFailed(Authenticated::Record);
 const STREAM_HEADER: Error = Error::AuthenticationFailed(Authenticated::StreamHeader);
+const OTHER_PAYLOAD: Error = Error::AuthenticationFailed(Authenticated::PayloadOfAnotherHeader);
 const ANY_SEGMENT: Error = Error::AuthenticationFailed(Authenticated::Segment(0));
 const BINDINGS_DIFFER: Error = Error::ContextMismatch(ContextMismatch::BindingsDiffer);
 const LABELS_DIFFER: Error = Error::ContextMismatch(ContextMismatch::LabelsDiffer);
