@@ -18,7 +18,10 @@ fn fits(field: Field, error: &Error) -> bool {
     let malformed = matches!(error, Error::Malformed(_) | Error::Truncated);
     match field {
         Field::Magic => matches!(error, Error::NotAnEnvelope),
-        Field::Version => matches!(error, Error::NotAnEnvelope | Error::NewerVersion { .. }),
+        Field::Version => matches!(
+            error,
+            Error::Malformed(Malformed::Version) | Error::NewerVersion { .. }
+        ),
         Field::Kind => matches!(
             error,
             Error::Malformed(
@@ -153,6 +156,38 @@ fn every_flipped_bit_of_a_detached_stream_is_refused() {
     each_flip(&payload, 0..payload.len(), |bit, payload| {
         check_payload_flip(open_detached(&cipher, &header, payload), bit / 8);
     });
+}
+
+/// The head of a payload names its header, and is no more than a claim: without it, another's, or one that is cut, nothing opens.
+#[test]
+fn every_flipped_bit_of_a_payloads_head_and_every_cut_of_it_is_refused() {
+    let cipher = cipher(keyring());
+    let (header, payload) = seal_detached(&cipher, &sample(STREAM));
+    let whole = [&payload_head(&header)[..], &payload].concat();
+    let refusal = |bytes: &[u8]| {
+        let opened = cipher.decrypt_reader_detached(&header, bytes, &context());
+        opened.map(drop).unwrap_err()
+    };
+    each_flip(&whole, 0..24, |bit, whole| {
+        let error = refusal(whole);
+        let fits = match bit / 8 {
+            0..4 => matches!(error, Error::Malformed(Malformed::NotAPayload)),
+            4 => matches!(
+                error,
+                Error::NewerVersion { .. } | Error::Malformed(Malformed::PayloadHead)
+            ),
+            5..8 => matches!(error, Error::Malformed(Malformed::PayloadHead)),
+            _ => matches!(
+                error,
+                Error::AuthenticationFailed(Authenticated::PayloadOfAnotherHeader)
+            ),
+        };
+        assert!(fits, "bit {bit}: {error:?}");
+    });
+    for len in 0..24 {
+        let error = refusal(&whole[..len]);
+        assert_same(&error, &Error::Truncated, "cut");
+    }
 }
 
 /// A flip at this byte of a FLOE message: nothing comes out from its segment on.
@@ -326,13 +361,18 @@ fn a_flipped_bit_behind_a_right_digest_opens_by_the_other_block_or_not_at_all() 
                         );
                         assert_eq!(drain(reader).0, sample(40));
                     }
-                    // A leading block for other readers stops this one.
-                    Err(error) => assert!(
-                        at == 0
-                            && matches!(field, Field::SlotScheme | Field::SlotKeyId)
-                            && matches!(error, Error::NoMatchingKey { .. }),
-                        "bit {bit}, {field:?}: {error:?}"
-                    ),
+                    // A leading block for other readers, other contexts or later versions stops this one.
+                    Err(error) => {
+                        let stops = match field {
+                            Field::SlotScheme | Field::SlotKeyId => {
+                                at == 0 && matches!(error, Error::NoMatchingKey { .. })
+                            }
+                            Field::Flags => at == 0 && matches!(error, Error::ContextMismatch(_)),
+                            Field::Version => matches!(error, Error::NewerVersion { .. }),
+                            _ => false,
+                        };
+                        assert!(stops, "bit {bit}, {field:?}: {error:?}");
+                    }
                 }
             }
             let mut both = file.clone();

@@ -113,9 +113,10 @@ fn check_everywhere(
         &expected,
         what,
     );
+    let payload = [&payload_head(sealed.header)[..], sealed.payload].concat();
     let streams = [
         drain_opened(cipher.decrypt_reader(sealed.file, context)),
-        drain_opened(cipher.decrypt_reader_detached(sealed.header, sealed.payload, context)),
+        drain_opened(cipher.decrypt_reader_detached(sealed.header, &payload[..], context)),
     ];
     for (out, end) in streams {
         assert!(out.is_empty());

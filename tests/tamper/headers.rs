@@ -352,7 +352,8 @@ fn the_payload_is_bound_to_its_kind_even_for_a_key_holder() {
     let mut relabelled = header;
     *relabelled.labels.last_mut().unwrap() = b'8';
     let relabelled = relabelled.sealed(&key).write();
-    let opened = cipher.decrypt_reader_detached(&relabelled, &payload[..], &bindings());
+    let whole = [&payload_head(&relabelled)[..], &payload].concat();
+    let opened = cipher.decrypt_reader_detached(&relabelled, &whole[..], &bindings());
     assert_stops(drain_opened(opened), &STREAM_HEADER, 0);
 
     let envelope = cipher.encrypt(sample(50), &context()).unwrap();

@@ -46,12 +46,27 @@ fn seal_inline(cipher: &EnvelopeCipher, plaintext: &[u8]) -> Vec<u8> {
     out.finish().unwrap()
 }
 
+/// A header, and the FLOE message without what names the header in front of it.
 fn seal_detached(cipher: &EnvelopeCipher, plaintext: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (header, mut out) = cipher
         .encrypt_writer_detached(Vec::new(), &context())
         .unwrap();
     std::io::Write::write_all(&mut out, plaintext).unwrap();
-    (header, out.finish().unwrap())
+    let payload = out.finish().unwrap();
+    assert_eq!(payload[..24], payload_head(&header));
+    (header, payload[24..].to_vec())
+}
+
+/// The head of the payload of this header: anyone can write one.
+fn payload_head(header: &[u8]) -> [u8; 24] {
+    let has_message_id = header.get(6).is_some_and(|flags| flags & 2 != 0);
+    let at = if has_message_id { 32 } else { 16 };
+    let mut head = *b"PHIP\x01\x03\0\0................";
+    // Of a header that is cut, whatever.
+    if let Some(id) = header.get(at..at + 16) {
+        head[8..].copy_from_slice(id);
+    }
+    head
 }
 
 fn open_inline(cipher: &EnvelopeCipher, bytes: &[u8]) -> (Vec<u8>, Result<()>) {
@@ -59,7 +74,8 @@ fn open_inline(cipher: &EnvelopeCipher, bytes: &[u8]) -> (Vec<u8>, Result<()>) {
 }
 
 fn open_detached(cipher: &EnvelopeCipher, header: &[u8], payload: &[u8]) -> (Vec<u8>, Result<()>) {
-    drain_opened(cipher.decrypt_reader_detached(header, payload, &context()))
+    let payload = [&payload_head(header)[..], payload].concat();
+    drain_opened(cipher.decrypt_reader_detached(header, &payload[..], &context()))
 }
 
 /// Equal variants, down to the rule, the tag or the segment.
