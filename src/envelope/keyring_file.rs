@@ -359,6 +359,11 @@ struct LockedUntilDropped<'a>(&'a File);
 
 impl Drop for LockedUntilDropped<'_> {
     fn drop(&mut self) {
-        let _ = self.0.unlock();
+        // A signal that came between must not leave it locked: the descriptor that is kept would hold the lock for ever.
+        while let Err(error) = self.0.unlock() {
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                break;
+            }
+        }
     }
 }
