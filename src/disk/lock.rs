@@ -186,6 +186,15 @@ impl Disk {
     }
 }
 
+/// Unlocks a file, also if a signal interrupts that: a descriptor that is kept would hold the lock for ever.
+pub(crate) fn unlock(file: &File) {
+    while let Err(error) = file.unlock() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return;
+        }
+    }
+}
+
 fn wait_of_process() -> Option<Duration> {
     match LIMIT.load(Ordering::Relaxed) {
         FOR_EVER => None,

@@ -12,7 +12,7 @@ mod version;
 
 pub use attributes::NotKept;
 pub(crate) use folder::folder_of;
-pub(crate) use lock::{Lock, Locking, may_not_be_written, named};
+pub(crate) use lock::{Lock, Locking, may_not_be_written, named, unlock};
 pub use lock::{on_lock_wait, set_lock_wait};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
 #[allow(unused_imports)] // outside of tests, until a keyring's file is replaced with it

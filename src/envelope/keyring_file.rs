@@ -11,7 +11,7 @@ use super::keyring_pins::KeyringPin;
 use super::keyring_store::{FileRead, FileStore};
 use super::{EnvelopeCipher, keyring_recipients};
 use crate::crypto::random;
-use crate::disk::Lock;
+use crate::disk::{Lock, unlock};
 use crate::error::{Error, KeyringFault, Result, SlotId};
 use crate::keys::{Keyring, KeyringEdit, MasterKey};
 
@@ -141,7 +141,7 @@ impl KeyringFile {
         let home = store.clone();
         let keyring = Keyring::in_file(content.keys.copied(), home, store.clock().clone());
         let kept = store.take_in(&keyring, &content, (file, stamp), before);
-        let _ = kept.file.unlock();
+        unlock(&kept.file);
         Ok(Self { store, keyring })
     }
 
@@ -359,11 +359,6 @@ struct LockedUntilDropped<'a>(&'a File);
 
 impl Drop for LockedUntilDropped<'_> {
     fn drop(&mut self) {
-        // A signal that came between must not leave it locked: the descriptor that is kept would hold the lock for ever.
-        while let Err(error) = self.0.unlock() {
-            if error.kind() != std::io::ErrorKind::Interrupted {
-                break;
-            }
-        }
+        unlock(self.0);
     }
 }

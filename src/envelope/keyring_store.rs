@@ -10,7 +10,7 @@ use super::EnvelopeCipher;
 use super::keyring_content::Content;
 use super::keyring_options::{KeyringFileOptions, SlotChange};
 use super::keyring_pins::check_follows;
-use crate::disk::{Disk, Lock, Old, folder_of, is_unchanged, links};
+use crate::disk::{Disk, Lock, Old, folder_of, is_unchanged, links, unlock};
 use crate::error::{Error, KeyringFault, Result};
 use crate::format::limits::MAX_OWN_FILE;
 use crate::keys::{Clock, Home, Keyring, KeyringEdit, Moment};
@@ -197,7 +197,7 @@ impl FileStore {
         let content = self.open_content(&self.protection(), &bytes, Some(keyring))?;
         let kept = self.take_in(keyring, &content, (file, stamp), before);
         // Its own lock, whatever another thread has put in its place.
-        let _ = kept.file.unlock();
+        unlock(&kept.file);
         Ok(())
     }
 
@@ -236,7 +236,7 @@ impl FileStore {
                 keys.journal.modified = stamp.as_ref().and_then(|stamp| stamp.modified().ok());
                 let is_known = stamp.is_some();
                 keyring.publish(keys, is_known.then_some(before));
-                let _ = file.unlock();
+                unlock(&file);
                 let fault = None;
                 self.keep(stamp.map(|stamp| Arc::new(Kept { file, stamp, fault })));
                 Ok(())
