@@ -3,7 +3,7 @@
 use super::head::{Found, Head};
 use crate::envelope::EnvelopeCipher;
 use crate::error::{Error, Kind, Malformed, Result, SlotId};
-use crate::floe::{self, HEADER_LEN, Opener, stated_segment_length};
+use crate::floe::{self, HEADER_LEN, Layout, Opener, stated_segment_length};
 use crate::format::payload_head;
 
 /// What a compact record begins with (FORMAT §10), and how long it is without its plaintext.
@@ -44,6 +44,26 @@ impl Head {
             Ok(PayloadHead { message_id, header })
         };
         Some(read())
+    }
+
+    // FORMAT §6: n = ⌈B / L⌉; for the last segment, the length word is its own whole length
+    /// Checks that the payload of a stream ends where its last segment says so: behind it may stand what nothing here speaks of. `word_at`
+    /// reads four bytes.
+    pub(crate) fn check_end(&self, word_at: impl Fn(u64) -> Result<[u8; 4]>) -> Result<()> {
+        let payload_at = if self.payload().is_some() {
+            payload_head::LEN as u64
+        } else {
+            match self.parse()? {
+                Found::Whole(_) => return Ok(()),
+                Found::Blocks(candidates) => 2 * candidates.block_length as u64,
+            }
+        };
+        let at = usize::try_from(payload_at).map_err(|_| Error::Truncated)?;
+        let message = self.bytes.get(at..).unwrap_or_default();
+        let length = stated_segment_length(message.first_chunk().ok_or(Error::Truncated)?)?;
+        let body = self.file_bytes.checked_sub(payload_at + HEADER_LEN as u64);
+        let layout = Layout::of_body(length, body.ok_or(Error::Truncated)?)?;
+        layout.check_last_word(word_at(payload_at + layout.offset(layout.last()))?)
     }
 
     // FORMAT §10: 50 48 49 45 01 0B ‖ compartment id[16] ‖ u32 key number ‖ …; its key counts as one of scheme 0x0A.

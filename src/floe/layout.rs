@@ -2,6 +2,7 @@
 
 use super::length::{OVERHEAD, SegmentLength};
 use super::message::HEADER_LEN;
+use super::segment::check_word;
 use crate::error::{Error, Limit, Result};
 
 /// Segments of a message, at most.
@@ -77,6 +78,13 @@ impl Layout {
     /// Bytes from the start of the message to the segment at `position`, which is one of this message.
     pub(crate) fn offset(&self, position: u64) -> u64 {
         HEADER.saturating_add(position.saturating_mul(self.length.get().into()))
+    }
+
+    // FORMAT §6: for the last segment, the length word is its own whole length
+    /// Checks what the last segment states of its length, by its first four bytes. It is a claim until the segment has been opened.
+    pub(crate) fn check_last_word(&self, word: [u8; 4]) -> Result<()> {
+        let len = usize::try_from(self.last_len()).map_err(|_| Limit::StreamLength)?;
+        check_word(word, len, true, self.length)
     }
 
     /// Encrypted bytes of the last segment.

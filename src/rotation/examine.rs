@@ -157,11 +157,24 @@ impl Examiner {
             return Found::Failed(why.to_owned());
         }
         match (&entry.content, read) {
-            (Content::NotAnEnvelope, Some((_, file))) => match self.marks.find_in(disk, &file) {
+            (Content::NotAnEnvelope, Some((_, file))) => match self.marks.find_in(disk, &file, 0) {
                 Ok(inside) => Found::Other(inside),
                 Err(error) => Found::Unreadable(error.to_string()),
             },
-            (content, Some((head, _))) => self.head(content, &head),
+            (content, Some((head, file))) => self.and_no_more(
+                self.head(content, &head),
+                || self.marks.find_in(disk, &file, 1),
+                || {
+                    head.check_end(|at| {
+                        let mut word = [0; 4];
+                        match disk.read_up_to_at(&file, &mut word, at)? {
+                            4 => Ok(word),
+                            _ => Err(Error::Truncated),
+                        }
+                    })
+                },
+                content,
+            ),
             (_, None) => Found::Unreadable("it was not read".to_owned()),
         }
     }
@@ -174,7 +187,54 @@ impl Examiner {
                 let at = self.marks.find(bytes);
                 Found::Other(at.and_then(|at| u64::try_from(at).ok()))
             }
-            content => self.head(&content, &head),
+            content => self.and_no_more(
+                self.head(&content, &head),
+                || {
+                    let next = self.marks.find_next(bytes);
+                    Ok(next.and_then(|at| u64::try_from(at).ok()))
+                },
+                || {
+                    head.check_end(|at| {
+                        let at = usize::try_from(at).ok();
+                        let word = at.and_then(|at| bytes.get(at..)?.first_chunk());
+                        word.copied().ok_or(Error::Truncated)
+                    })
+                },
+                &content,
+            ),
+        }
+    }
+
+    /// What was found of an envelope or a payload, unless there is more in its file than that. A header tells nothing of what stands
+    /// behind its payload: of envelopes that were written one behind the other, the first would speak for all. A record's end is
+    /// stated nowhere, so that the next envelope is sought; a stream's last segment states it.
+    fn and_no_more(
+        &self,
+        found: Found,
+        next: impl FnOnce() -> io::Result<Option<u64>>,
+        check_end: impl FnOnce() -> Result<()>,
+        content: &Content,
+    ) -> Found {
+        if !matches!(found, Found::WithKey(_) | Found::Payload(_)) {
+            return found;
+        }
+        let is_stream = match content {
+            Content::Envelope(found) => found.header.kind == Kind::StreamInline,
+            _ => true,
+        };
+        if is_stream {
+            return match check_end() {
+                Ok(()) => found,
+                Err(Error::Io(error)) => Found::Unreadable(error.to_string()),
+                Err(error) => Found::Failed(error.to_string()),
+            };
+        }
+        match next() {
+            Ok(None) => found,
+            Ok(Some(at)) => Found::Failed(format!(
+                "an envelope, and another seems to stand in the same file at byte {at}"
+            )),
+            Err(error) => Found::Unreadable(error.to_string()),
         }
     }
 

@@ -29,7 +29,9 @@ const MOST_NAMED: usize = 1000;
 /// Opens every header in the places that it is given, without one key: what a key's destruction is to rest on.
 ///
 /// A header that was read without a key is a claim. Here each is opened under another key, and its tag verified, and so are the slots
-/// that it states. In an inline stream both header blocks must be alike. No payload is read, but FLOE's header of detached ones.
+/// that it states. In an inline stream both header blocks must be alike. No payload is opened, but FLOE's header of detached ones. A
+/// stream must end where its last segment says so, and in a record, which is read whole, no further envelope may stand. Of entries that
+/// are handed one by one, only what is handed is looked at.
 /// **What is seen and cannot be examined is a finding** of a [class](crate::FindingClass), and stands against the destruction until the
 /// key's owner [accepts](Self::accept) it.
 ///

@@ -45,10 +45,20 @@ impl Marks {
         others.into_iter().flatten().chain(envelope).min()
     }
 
-    /// Where the first of them is in a file, which is read from its beginning to its end.
-    pub(super) fn find_in(&self, disk: &Disk, file: &File) -> io::Result<Option<u64>> {
+    /// Where the first of them is behind the first byte: the next one, in what begins with one.
+    pub(super) fn find_next(&self, bytes: &[u8]) -> Option<usize> {
+        self.find(bytes.get(1..)?).map(|at| at + 1)
+    }
+
+    /// Where the first of them is in a file, which is read from `offset` to its end.
+    pub(super) fn find_in(
+        &self,
+        disk: &Disk,
+        file: &File,
+        mut offset: u64,
+    ) -> io::Result<Option<u64>> {
         let mut chunk = vec![0; CHUNK];
-        let (mut kept, mut offset) = (0, 0_u64);
+        let mut kept = 0;
         loop {
             let room = chunk.get_mut(kept..).unwrap_or_default();
             let read = disk.read_up_to_at(file, room, offset + kept as u64)?;
@@ -105,12 +115,12 @@ mod tests {
                 let mut file = tempfile::tempfile().unwrap();
                 file.write_all(&vec![b'P'; before]).unwrap();
                 file.write_all(mark).unwrap();
-                let found = marks.find_in(&Disk::default(), &file).unwrap();
+                let found = marks.find_in(&Disk::default(), &file, 0).unwrap();
                 assert_eq!(found, Some(before as u64));
             }
         }
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&vec![b'P'; 3 * CHUNK]).unwrap();
-        assert_eq!(marks.find_in(&Disk::default(), &file).unwrap(), None);
+        assert_eq!(marks.find_in(&Disk::default(), &file, 0).unwrap(), None);
     }
 }

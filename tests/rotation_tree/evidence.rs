@@ -129,6 +129,49 @@ fn a_record_that_nobody_can_open_speaks_against_it() {
     assert_eq!(evidence.places[0].envelopes, 6);
 }
 
+// A header tells nothing of what stands behind its payload.
+#[test]
+fn an_envelope_that_another_one_is_appended_to_speaks_against_it() {
+    let place = Place::new();
+    let old = [record(&place.cipher), stream(&place.cipher)];
+    let old_text = text(&place.cipher).into_bytes();
+    let key = place.rotate();
+    let long = place
+        .cipher
+        .encrypt(vec![b'x'; 20_000], &crate::common::context())
+        .unwrap();
+    let long_text = phi_envelope::Envelope::from_bytes(long)
+        .unwrap()
+        .to_string();
+    let (new, new_stream) = (record(&place.cipher), stream(&place.cipher));
+    for (at, old) in old.iter().enumerate() {
+        place.put(format!("joined/record-{at}"), [&new[..], old].concat());
+        place.put(
+            format!("joined/stream-{at}"),
+            [&new_stream[..], old].concat(),
+        );
+    }
+    let lines = [long_text.as_bytes(), b"\n", &old_text].concat();
+    place.put("joined/text", &lines);
+    place.put("joined/cut-stream", &new_stream[..new_stream.len() - 1]);
+    place.put("joined/head-of-a-stream", &new_stream[..BLOCK + 10]);
+    place.put("single/record", &new);
+    place.put("single/stream", &new_stream);
+    place.put("single/text", format!("{long_text}\n"));
+    let evidence = scan(&place, key);
+    assert_eq!(evidence.found(), [ClassCount::new(FindingClass::Failed, 7)]);
+    assert_eq!((evidence.in_use, evidence.opened), (0, 3));
+
+    // The same as rows of a table.
+    let mut scan = EvidenceScan::of_slot(&place.cipher, key.into());
+    let rows = [&[&new[..], &old[0]].concat(), &new, &lines]
+        .map(|row| Ok::<_, Error>((1_u8, row.clone())));
+    scan.rows("notes", rows).unwrap();
+    let evidence = scan.finish();
+    assert_eq!(evidence.found(), [ClassCount::new(FindingClass::Failed, 2)]);
+    assert_eq!(evidence.opened, 1);
+}
+
 #[test]
 fn a_second_recipient_does_not_hide_that_the_key_is_in_use() {
     let place = Place::new();
