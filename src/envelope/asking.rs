@@ -189,8 +189,8 @@ impl<'h> Asking<'_, 'h> {
                     provider,
                     recognition,
                 };
-                if let Some(said) = self.at_its_turn(turn, &pair)
-                    && let Some(state) = self.verified(&pair, said)
+                if let Some((said, is_kept)) = self.at_its_turn(turn, &pair)
+                    && let Some(state) = self.verified(&pair, said, is_kept)
                 {
                     return Some((state, slot));
                 }
@@ -199,19 +199,19 @@ impl<'h> Asking<'_, 'h> {
         None
     }
 
-    /// What the provider says to the slot, if this is the time to ask.
+    /// What the provider says to the slot, if this is the time to ask, and whether the cipher keeps it already.
     fn at_its_turn(
         &mut self,
         turn: Turn,
         pair: &Pair<'_, '_>,
-    ) -> Option<Result<Arc<DataKeyState>>> {
+    ) -> Option<(Result<Arc<DataKeyState>>, bool)> {
         let its = Turn::of(pair.slot, pair.provider);
         let remembered = self.remembered(pair);
         match (turn, its, remembered) {
             (Turn::Local, _, Some(said)) => Some(said),
             // It was said the first time.
             (_, _, Some(_)) => None,
-            (turn, its, None) if turn == its => Some(self.ask(pair)),
+            (turn, its, None) if turn == its => Some((self.ask(pair), false)),
             (Turn::Local, Turn::Network, None) => {
                 self.later.0 = true;
                 None
@@ -225,12 +225,12 @@ impl<'h> Asking<'_, 'h> {
     }
 
     /// What was unwrapped before, or said to the same bytes in the other block.
-    fn remembered(&self, pair: &Pair<'_, '_>) -> Option<Result<Arc<DataKeyState>>> {
+    fn remembered(&self, pair: &Pair<'_, '_>) -> Option<(Result<Arc<DataKeyState>>, bool)> {
         let key = self.key(pair);
         if let Some(answers) = &self.answers
             && let Some(said) = answers.find(&key)
         {
-            return Some(said);
+            return Some((said, false));
         }
         let cache = self.cipher.0.cache.as_ref()?;
         if pair.recognition == Recognition::Restricted {
@@ -238,7 +238,7 @@ impl<'h> Asking<'_, 'h> {
             cache.forget(pair.number, pair.slot);
             return None;
         }
-        cache.find(&key).map(Ok)
+        cache.find(&key).map(|state| (Ok(state), true))
     }
 
     fn ask(&mut self, pair: &Pair<'_, '_>) -> Result<Arc<DataKeyState>> {
@@ -282,6 +282,7 @@ impl<'h> Asking<'_, 'h> {
         &mut self,
         pair: &Pair<'_, '_>,
         said: Result<Arc<DataKeyState>>,
+        is_kept: bool,
     ) -> Option<Arc<DataKeyState>> {
         let verified = said.and_then(|state| {
             state.verify_tag(self.header).inspect_err(|_| {
@@ -293,6 +294,7 @@ impl<'h> Asking<'_, 'h> {
         match verified {
             Ok(state) => {
                 if let Some(cache) = &self.cipher.0.cache
+                    && !is_kept
                     && pair.recognition != Recognition::Restricted
                 {
                     cache.keep(&self.key(pair), &state);
