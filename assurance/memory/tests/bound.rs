@@ -257,7 +257,11 @@ fn costs(context: &Context, folder: &Path) {
         passes: 1,
         lanes: 1,
     };
-    let dear = Passphrase::new("dear").unwrap().with_costs(dear).unwrap();
+    let dear = Passphrase::new("dear")
+        .unwrap()
+        .with_max_memory_kib(dear.memory_kib)
+        .with_costs(dear)
+        .unwrap();
     let envelope = EnvelopeCipher::new(dear)
         .encrypt("a record", context)
         .unwrap();
