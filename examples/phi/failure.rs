@@ -108,6 +108,12 @@ pub(crate) fn interrupted(exit: Exit) -> anyhow::Error {
     own(exit, INTERRUPTED)
 }
 
+/// An error for work that a signal ended after some of it was done, of which `what` tells.
+pub(crate) fn interrupted_but(exit: Exit, what: &str) -> anyhow::Error {
+    let message = format!("{what}: interrupted, and the key was kept; run it again to go on");
+    own(exit, message)
+}
+
 fn own(exit: Exit, message: impl fmt::Display) -> anyhow::Error {
     let message = message.to_string();
     Own { exit, message }.into()

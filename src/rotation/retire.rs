@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -30,6 +31,7 @@ pub struct RetireOptions<'a> {
     accepted: Vec<ClassCount>,
     previous: Option<Previous>,
     watch: Box<dyn FnMut(&RewrapEntry) + 'a>,
+    go_on: Box<dyn FnMut() -> ControlFlow<()> + 'a>,
 }
 
 impl<'a> RetireOptions<'a> {
@@ -44,6 +46,7 @@ impl<'a> RetireOptions<'a> {
             accepted: Vec::new(),
             previous: None,
             watch: Box::new(|_| ()),
+            go_on: Box::new(|| ControlFlow::Continue(())),
         }
     }
 
@@ -104,6 +107,13 @@ impl<'a> RetireOptions<'a> {
         self.watch = Box::new(watch);
         self
     }
+
+    /// Is asked after each file, in the rewrap and in the scan, and once more before the key is destroyed. `Break` ends the retirement with
+    /// [`Error::Cancelled`]: the key is kept, there is no evidence, and what was rewrapped stays so.
+    pub fn go_on(mut self, go_on: impl FnMut() -> ControlFlow<()> + 'a) -> Self {
+        self.go_on = Box::new(go_on);
+        self
+    }
 }
 
 impl Default for RetireOptions<'_> {
@@ -159,7 +169,7 @@ pub struct Retired {
 /// # Errors
 /// [`Error::KeyNotUsable`] if the key is active ([rotate](crate::KeyringEdit::rotate) first) or destroyed; [`Error::Misuse`] if `evidence`
 /// would lie in one of the places, if the rewrap is to be a dry run, if the settling time is too short, or if the keyring's file is encrypted
-/// for its own keys; [`Error::Io`], also if the file exists; those of [`KeyringFile::reload`] and [`KeyringFile::update`].
+/// for its own keys; [`Error::Io`], also if the file exists; [`Error::Cancelled`] as [`RetireOptions::go_on`] says; those of [`KeyringFile::reload`] and [`KeyringFile::update`].
 /// That the key is not out of use is no error: [`Retired::refused`] says it.
 ///
 /// ```no_run
@@ -218,6 +228,7 @@ pub fn retire(
     let mut pass = rewrap_tree(cipher, tree(roots.clone()), options.rewrap.clone())?;
     for entry in &mut pass {
         (options.watch)(&entry);
+        asked(&mut options.go_on)?;
     }
     let rewrapped = pass.summary().clone();
 
@@ -229,13 +240,16 @@ pub fn retire(
         scan = scan.since(previous);
     }
     for (root, name) in roots.into_iter().zip(names) {
-        scan.tree(name, tree(vec![root]))?;
+        scan.tree_while(name.as_ref(), tree(vec![root]), &mut || {
+            asked(&mut options.go_on)
+        })?;
     }
     let (in_use, clock_warning) = (scan.in_use().to_vec(), scan.clock_warning());
     let evidence = scan.finish();
     let sealed = evidence.seal(&protection)?;
     refuse_own_keys(file, &sealed)?;
     disk.write_checked_at(new.file()?, &sealed, 0)?;
+    asked(&mut options.go_on)?;
     new.publish(None, false).map_err(|error| at(path, &error))?;
 
     let (destroyed, refused) = match options.destroy {
@@ -262,6 +276,13 @@ pub fn retire(
         not_before,
         clock_warning,
     })
+}
+
+fn asked(go_on: &mut impl FnMut() -> ControlFlow<()>) -> Result<()> {
+    match go_on() {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
+    }
 }
 
 /// The places without links in their paths; refuses evidence that exists or would lie in one of them.

@@ -29,12 +29,22 @@ impl EvidenceScan {
     /// [`Error::Misuse`] for a shard of a tree: evidence speaks of all of it. [`Error::Io`] if no thread can be started. What
     /// cannot be read or opened is a finding and no error.
     pub fn tree(&mut self, place: impl AsRef<Path>, tree: Tree) -> Result<()> {
+        self.tree_while(place.as_ref(), tree, &mut || Ok(()))
+    }
+
+    /// [`tree`](Self::tree), as long as nobody says after one of its files that it is to end.
+    pub(super) fn tree_while(
+        &mut self,
+        place: &Path,
+        tree: Tree,
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         if tree.is_sharded() {
             return Err(Error::Misuse("evidence speaks of all of a tree"));
         }
         let excluded = tree.exclusions();
-        let mut book = PlaceBook::new(place.as_ref(), PlaceKind::Tree);
-        self.read(&mut book, tree, None)?;
+        let mut book = PlaceBook::new(place, PlaceKind::Tree);
+        self.read(&mut book, tree, None, go_on)?;
         for round in 0..=ROUNDS {
             let changed = changed(&book);
             if changed.is_empty() {
@@ -62,13 +72,19 @@ impl EvidenceScan {
                 named,
             };
             let tree = Tree::new(changed).excluding(excluded.clone());
-            self.read(&mut book, tree, Some(again))?;
+            self.read(&mut book, tree, Some(again), go_on)?;
         }
         self.places.push(book);
         Ok(())
     }
 
-    fn read(&mut self, book: &mut PlaceBook, tree: Tree, again: Option<Again>) -> Result<()> {
+    fn read(
+        &mut self,
+        book: &mut PlaceBook,
+        tree: Tree,
+        again: Option<Again>,
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
         let examiner = Arc::clone(&self.examiner);
         let disk = Disk::default();
         let prepare = |walk: super::walk::Walk| match again {
@@ -96,6 +112,7 @@ impl EvidenceScan {
             if let Some(path) = book.note(seen, &mut self.budget) {
                 self.name_in_use(&path);
             }
+            go_on()?;
         }
         Ok(())
     }

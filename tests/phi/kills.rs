@@ -60,6 +60,45 @@ fn interrupted_at_random_moments() {
     assert!(opened.stdout == plain);
 }
 
+/// A retirement is told to end at random moments: it keeps the key and leaves no evidence, or it is done.
+#[cfg(unix)]
+#[test]
+fn a_retirement_that_is_interrupted_keeps_the_key_or_is_done() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let shell = Shell::with_keyring();
+    let old = shell.json("keyring list k --json")["keys"][0]["id"].clone();
+    let old = old.as_str().unwrap();
+    shell.write("plain", CANARY);
+    shell.done("encrypt --keyring k plain -o sealed");
+    std::fs::create_dir(shell.path("arch")).unwrap();
+    shell.done("keyring rotate k --label next");
+    let keyring = shell.read("k");
+    for time in 0..12_u32 {
+        for name in 0..100 {
+            std::fs::copy(shell.path("sealed"), shell.path(&format!("arch/{name}"))).unwrap();
+        }
+        let mut command = writing(&shell, &format!("retire {old} arch --evidence e --keep"));
+        command.stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        thread::sleep(Duration::from_millis(u64::from(time * 61 % 97)));
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(shell.read("k"), keyring, "{told}");
+        match ended.status.code() {
+            Some(0) => std::fs::remove_file(shell.path("e")).unwrap(),
+            // Silent only while nothing was begun.
+            Some(130) if !told.is_empty() => assert!(told.contains("the key was kept"), "{told}"),
+            Some(130) | None => {}
+            code => panic!("{code:?}: {told}"),
+        }
+        assert!(!shell.exists("e"), "{told}");
+        let mut names = std::fs::read_dir(shell.path("arch")).unwrap();
+        assert_eq!(names.by_ref().count(), 100, "{told}");
+    }
+}
+
 #[test]
 #[ignore = "takes a minute: the same two hundred times"]
 fn killed_two_hundred_times() {

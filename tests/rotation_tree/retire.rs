@@ -611,3 +611,29 @@ fn what_is_sealed_while_the_key_is_rotated_ends_under_the_new_one() {
     assert!(matches!(outcome, Err(Error::KeyNotUsable { .. })));
     assert!(!path.exists());
 }
+
+#[test]
+fn a_retirement_that_is_told_to_end_ends_and_keeps_the_key() {
+    let office = Office::new();
+    for name in 0..20 {
+        office.place.put(format!("a/{name}"), office.old_record());
+    }
+    let before = office.keyring_state();
+    let steps = 20 + 20; // a rewrap and a look at each file, at least
+    for step in [0, 1, 25, steps] {
+        let mut left = step;
+        let evidence = office.desk("evidence");
+        let options = soon().go_on(|| {
+            if left == 0 {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            ControlFlow::Continue(())
+        });
+        let outcome = office.retire_into(&evidence, options);
+        assert!(matches!(outcome, Err(Error::Cancelled)), "{step}");
+        assert!(!evidence.exists(), "{step}");
+        assert_eq!(office.keyring_state(), before, "{step}");
+    }
+    assert!(office.retire().destroyed);
+}

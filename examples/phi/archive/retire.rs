@@ -14,10 +14,11 @@ use serde_json::json;
 use super::args::{Retire, matches};
 use super::rewrap::{anew, tell_failure};
 use super::run::Run;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, interrupted_but};
 use crate::keys::Keys;
 use crate::output::{Answer, Console, escaped, escaped_path, put_path};
 use crate::secrets::{Asked, Secret};
+use crate::signals;
 
 /// Findings of a class that are told.
 const FIRST: usize = 10;
@@ -65,13 +66,21 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     } else {
         options.destroy(args.terms.options())
     };
+    let options = options.go_on(signals::flow);
     let (key, evidence) = (args.key_id, &args.evidence);
     let was_there = evidence.exists();
-    let retired =
-        retire(file, &cipher, key, &args.paths, evidence, options).with_context(|| {
+    signals::leave_word();
+    let retired = match retire(file, &cipher, key, &args.paths, evidence, options) {
+        Ok(retired) => retired,
+        Err(error) => {
             let written = Some(evidence).filter(|path| !was_there && path.exists());
-            format!("key {key}{}", so_far(moved, written))
-        })?;
+            let what = format!("key {key}{}", so_far(moved, written));
+            return Err(match (error, signals::caught()) {
+                (Error::Cancelled, Some(exit)) => interrupted_but(exit, &what),
+                (error, _) => anyhow::Error::from(error).context(what),
+            });
+        }
+    };
     told?;
     run.stop();
     if done == 0 {
