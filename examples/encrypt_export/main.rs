@@ -1,20 +1,23 @@
-//! Seals an export of patient records, file by file, and takes it through a change of its master key.
+//! Encrypts an export of patient records, file by file, and takes it through a change of its master key.
 //!
-//! `cargo run --release --example encrypt_export` makes a synthetic FHIR bulk export and works on that;
-//! `cargo run --release --example encrypt_export -- PATH` works on a file or a folder of yours, which it only reads.
+//! ```text
+//! cargo run --release --example encrypt_export                   a synthetic FHIR export of 64 MiB
+//! cargo run --release --example encrypt_export -- PATH           a file or a folder of yours, which is only read
+//!   --size MIB      size of the synthetic export
+//!   --into FOLDER   where the folder for the results is made, if not among the system's temporary files
+//!   --keep          leaves the results; without it they are removed at the end
+//! ```
 
 mod fhir;
 mod files;
 mod report;
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::Parser;
-use indicatif::ProgressBar;
 use phi_envelope::{
     Context, EnvelopeCipher, Error, FileOptions, FileReport, KeyringFile, Passphrase, Rewrapped,
     encrypt_file, inspect_file, open_range, rewrap_file, verify_file,
@@ -22,37 +25,57 @@ use phi_envelope::{
 use rand::TryRng as _;
 
 use files::{Compare, Item};
-use report::{note, step};
+use report::{Done, note, step};
 
-/// Encrypts, verifies, re-keys and decrypts an export of patient records
-#[derive(Parser)]
+#[derive(Default)]
 struct Args {
-    /// File or folder to work on in place of a synthetic export; it is only read
     path: Option<PathBuf>,
-    /// Size of the synthetic export
-    #[arg(long, default_value_t = 64, value_name = "MIB")]
-    size: u64,
-    /// Where to make the folder for the results, if not among the system's temporary files
-    #[arg(long, value_name = "FOLDER")]
+    mebibytes: Option<u64>,
     into: Option<PathBuf>,
+    keep: bool,
+}
+
+impl Args {
+    fn parse() -> Result<Self> {
+        let mut args = Self::default();
+        let mut given = std::env::args_os().skip(1);
+        while let Some(argument) = given.next() {
+            match argument.to_str() {
+                Some("--keep") => args.keep = true,
+                Some("--into") => {
+                    args.into = Some(given.next().context("--into needs a folder")?.into());
+                }
+                Some("--size") => {
+                    let size = given.next().context("--size needs a number of MiB")?;
+                    let size = size.to_str().and_then(|size| size.parse().ok());
+                    args.mebibytes = Some(size.context("--size needs a number of MiB")?);
+                }
+                Some(option) if option.starts_with('-') => bail!("there is no option {option}"),
+                _ if args.path.is_none() => args.path = Some(argument.into()),
+                _ => bail!("there is one path too many"),
+            }
+        }
+        Ok(args)
+    }
 }
 
 fn main() -> Result<()> {
-    let args = Args::parse();
+    let args = Args::parse()?;
     let into = args.into.unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new()
         .prefix("phi-envelope-")
-        .tempdir_in(&into) // removed where a step fails, kept at the end
+        .tempdir_in(&into) // removed at the end, unless it is to be kept
         .with_context(|| format!("cannot make a folder in {}", into.display()))?;
     let work = folder.path();
 
     report::head();
     let plain = match args.path {
         Some(path) => path,
-        None => step("make a synthetic FHIR export", &[], |bar| {
+        None => step("make a synthetic FHIR export", &[], |done| {
             let plain = work.join("plain");
-            for path in fhir::write_export(&plain, args.size << 20, 42)? {
-                bar.inc(path.metadata()?.len());
+            let size = args.mebibytes.unwrap_or(64) << 20;
+            for path in fhir::write_export(&plain, size, 42)? {
+                done.add(path.metadata()?.len());
             }
             Ok(plain)
         })?,
@@ -68,13 +91,13 @@ fn main() -> Result<()> {
 
     let passphrase = new_passphrase()?;
     let keyring_path = work.join("export.keyring");
-    let keyring = step("make a keyring, sealed by a passphrase", &[], |_| {
+    let keyring = step("make a keyring, under a passphrase", &[], |_| {
         let protection = Passphrase::new(&passphrase)?;
         let file = KeyringFile::create(&keyring_path, "export-2026", protection)?;
         Ok(file)
     })?;
     let retired = keyring.keyring().active()?;
-    note(format_args!("master key {retired}"));
+    note(format_args!("its master key is {retired}"));
     let cipher = EnvelopeCipher::new(keyring.keyring());
 
     export.encrypt(&cipher)?;
@@ -87,7 +110,8 @@ fn main() -> Result<()> {
     step("rotate the master key", &[], |_| {
         Ok(keyring.update(|keys| keys.rotate("export-2027"))?)
     })?;
-    note(format_args!("master key {}", keyring.keyring().active()?));
+    let active = keyring.keyring().active()?;
+    note(format_args!("the new one is {active}"));
     export.rewrap(&cipher)?;
 
     let old = KeyringFile::open(&before, Passphrase::new(&passphrase)?)?;
@@ -98,16 +122,33 @@ fn main() -> Result<()> {
     export.compare(&cipher)?;
     keyring.update(|keys| keys.destroy_without_evidence(retired))?;
     fs::remove_file(&before)?;
-    note("all of it opened without the retired key, which is therefore destroyed");
+    note("all files opened without the retired key, so it was destroyed");
 
-    println!("\n  {}", folder.keep().display());
-    println!("    sealed/         for the cloud, a disk, a backup");
-    println!("    export.keyring  to be kept apart from them; passphrase {passphrase}");
-    println!(
-        "  Each file is bound to the export {:?} and to its own name.",
-        export.id
-    );
+    if args.keep {
+        let secret = work.join("passphrase");
+        new_private(&secret)?.write_all(passphrase.as_bytes())?;
+        println!("\n  {}", folder.keep().display());
+        println!("    sealed/         for a cloud, a disk or a backup");
+        println!("    export.keyring  to be kept apart from them");
+        println!("    passphrase      opens the keyring; to be kept apart from both");
+        println!(
+            "  Each file is bound to the export {} and to its own name.",
+            export.id
+        );
+    } else {
+        folder.close()?;
+        println!("\n  Everything above succeeded, and its files were removed. --keep leaves them.");
+    }
     Ok(())
+}
+
+/// A new file that its owner alone may read.
+fn new_private(path: &Path) -> Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    Ok(options.open(path)?)
 }
 
 /// The files of one export.
@@ -124,27 +165,32 @@ impl Export {
     }
 
     fn encrypt(&self, cipher: &EnvelopeCipher) -> Result<()> {
-        self.each("encrypt", |item, bar| {
+        self.each("encrypt", |item, done| {
             fs::create_dir_all(item.sealed.parent().unwrap_or(Path::new(".")))?;
             let context = self.context(item)?;
-            shown(bar, |options| {
+            shown(done, |options| {
                 encrypt_file(cipher, &item.plain, &item.sealed, &context, options)
             })
         })?;
-        for item in self.items.iter().take(1) {
-            let seen = inspect_file(&item.sealed)?.header;
-            let [name, labels] = [&item.name, &format!("{:?}", seen.labels)];
+        if let Some(item) = self.items.first() {
+            let labels = inspect_file(&item.sealed)?.header.labels;
+            let labels: Vec<_> = labels
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             note(format_args!(
-                "{name} shows, without a key, its labels {labels}"
+                "whoever has no key sees the labels of {}, {}, and no more of its content than its length",
+                item.name,
+                labels.join(" ")
             ));
         }
         Ok(())
     }
 
     fn verify(&self, cipher: &EnvelopeCipher) -> Result<()> {
-        self.each("verify to the end", |item, bar| {
+        self.each("verify to the end", |item, done| {
             let context = self.context(item)?;
-            shown(bar, |options| {
+            shown(done, |options| {
                 verify_file(cipher, &item.sealed, &context, options)
             })
         })
@@ -170,7 +216,7 @@ impl Export {
             item.name
         );
         note(format_args!(
-            "of {}, from byte {at}: as in the original",
+            "{} from byte {at} on is as in the original",
             item.name
         ));
         Ok(())
@@ -185,7 +231,6 @@ impl Export {
     }
 
     fn refused_to(&self, cipher: &EnvelopeCipher) -> Result<()> {
-        let mut said = String::new();
         self.each("try the retired key alone", |item, _| {
             match open_range(
                 cipher,
@@ -193,51 +238,46 @@ impl Export {
                 &self.context(item)?,
                 FileOptions::new(),
             ) {
-                Err(error @ Error::NoMatchingKey { .. }) => said = error.to_string(),
-                Err(error) => return Err(error.into()),
+                Err(Error::NoMatchingKey { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
                 Ok(_) => bail!("the retired key still opens it"),
             }
-            Ok(())
         })?;
-        note(format_args!("with the keyring from before: {said}"));
+        note("as it should be: with the keyring from before the rotation, no file opens");
         Ok(())
     }
 
     fn compare(&self, cipher: &EnvelopeCipher) -> Result<()> {
-        self.each("decrypt with the new key and compare", |item, bar| {
+        self.each("decrypt with the new key and compare", |item, done| {
             let mut original = Compare::with(&item.plain)?;
             let sealed = File::open(&item.sealed)?;
             let mut opened = cipher.decrypt_reader(sealed, &self.context(item)?)?;
-            io::copy(&mut opened, &mut bar.wrap_write(&mut original))?;
+            done.add(io::copy(&mut opened, &mut original)?);
             original.finish()
         })
     }
 
     /// One step over all files.
-    fn each(
-        &self,
-        what: &str,
-        mut run: impl FnMut(&Item, &ProgressBar) -> Result<()>,
-    ) -> Result<()> {
-        step(what, &self.items, |bar| {
+    fn each(&self, what: &str, mut run: impl FnMut(&Item, &Done) -> Result<()>) -> Result<()> {
+        step(what, &self.items, |done| {
             self.items
                 .iter()
-                .try_for_each(|item| run(item, bar).with_context(|| item.name.clone()))
+                .try_for_each(|item| run(item, done).with_context(|| item.name.clone()))
         })
     }
 }
 
-/// Shows an operation's progress on the bar, from where it stands.
+/// Tells how far an operation is.
 fn shown<'a>(
-    bar: &'a ProgressBar,
+    done: &'a Done,
     operation: impl FnOnce(FileOptions<'a>) -> phi_envelope::Result<FileReport>,
 ) -> Result<()> {
-    let before = bar.position();
-    let report = operation(FileOptions::new().progress(move |done, _| {
-        bar.set_position(before + done);
+    let before = done.bytes();
+    let report = operation(FileOptions::new().progress(move |bytes, _| {
+        done.set(before + bytes);
         ControlFlow::Continue(())
     }))?;
-    bar.set_position(before + report.plaintext_bytes);
+    done.set(before + report.plaintext_bytes);
     Ok(())
 }
 
@@ -249,7 +289,7 @@ fn read_at(mut file: impl Read + Seek, at: u64) -> Result<Vec<u8>> {
     Ok(range)
 }
 
-/// 128 random bits, which nobody has to remember: it is printed at the end.
+/// 128 random bits, which nobody has to remember.
 fn new_passphrase() -> Result<String> {
     let mut bytes = [0; 16];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes)?;

@@ -15,7 +15,7 @@
 mod cases;
 mod strace;
 #[allow(dead_code)] // a part of it serves here
-#[path = "../phi/support.rs"]
+#[path = "../../crates/cli/tests/phi/support.rs"]
 mod support;
 
 use std::collections::BTreeMap;

@@ -264,16 +264,7 @@ fn takes_a_secret(call: &str) -> bool {
     !["inspect", "exposure"].contains(&command)
 }
 
-/// The program, which cargo puts beside the tests.
+/// The program, which cargo builds before the tests.
 pub(crate) fn phi() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let name = format!("phi{}", std::env::consts::EXE_SUFFIX);
-    let path = profile.join("examples").join(name);
-    assert!(
-        path.exists(),
-        "{} is not there: run `cargo build --example phi` first",
-        path.display()
-    );
-    path
+    PathBuf::from(env!("CARGO_BIN_EXE_phi"))
 }

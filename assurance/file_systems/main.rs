@@ -23,7 +23,7 @@ mod rows;
 mod runner;
 mod siblings;
 #[allow(dead_code)] // a part of it serves here
-#[path = "../phi/support.rs"]
+#[path = "../../crates/cli/tests/phi/support.rs"]
 mod support;
 mod teeth;
 

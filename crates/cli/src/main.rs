@@ -1,7 +1,7 @@
 //! `phi`: files sealed and opened, and their keyrings kept, from a shell.
 //!
 //! ```text
-//! cargo install --path . --example phi
+//! cargo install --path crates/cli --locked
 //! phi keyring new ehr.keyring --label ehr-2026
 //! phi encrypt --keyring ehr.keyring --bind export=42 Patient.ndjson
 //! phi decrypt --keyring ehr.keyring --bind export=42 Patient.ndjson.phi -o out.ndjson

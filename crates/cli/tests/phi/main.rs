@@ -1,6 +1,4 @@
-//! The example `phi`, as a shell meets it.
-//!
-//! `cargo test` builds it. Where one test target is chosen by name, it is built by `cargo build --example phi` before that.
+//! The program `phi`, as a shell meets it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,6 +1,6 @@
 //! A table of 100,000 sealed notes is moved to a new master key while another connection keeps writing to it.
 //!
-//! `cargo run --release --example rotate_rows`
+//! `cargo run --release`, in this folder.
 
 #![allow(clippy::indexing_slicing)] // ids are below the number of rows
 

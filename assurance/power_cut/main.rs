@@ -25,7 +25,7 @@ mod disk;
 mod keys;
 mod log;
 #[allow(dead_code)] // a part of it serves here
-#[path = "../phi/support.rs"]
+#[path = "../../crates/cli/tests/phi/support.rs"]
 mod support;
 mod work;
 
