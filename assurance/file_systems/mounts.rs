@@ -19,7 +19,10 @@ const FOLDER: &str = "/mnt";
 /// The Python that has `mfusepy`, as `requirements.txt` names it.
 const PYTHON: &str = "PHI_ENVELOPE_PYTHON";
 const TOOLS: [&str; 5] = ["unshare", "mount", "umount", "mkfs.ext4", "timeout"];
-const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assurance/file_systems/defects.py");
+const SERVER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../assurance/file_systems/defects.py"
+);
 
 /// Runs a test of this name in a process that has a namespace of mounts for itself. What is missing here is said, and is a failure
 /// where `ASSURANCE_MUST_RUN` is set.

@@ -171,7 +171,8 @@ fn inspect_names_every_slot_and_every_kind() {
     use base64::engine::general_purpose::STANDARD;
 
     let shell = Shell::with_keyring();
-    let vector = include_str!("../../../../tests/vectors/inspected_record_with_slots_of_every_scheme.json");
+    let vector =
+        include_str!("../../../../tests/vectors/inspected_record_with_slots_of_every_scheme.json");
     let vector: Value = serde_json::from_str(vector).unwrap();
     let lines = vector["envelope"].as_array().unwrap();
     let text: String = lines.iter().map(|line| line.as_str().unwrap()).collect();

@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test stops where something is not as it says
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
-use common::{OpenBook, context, keyring, keyring_of, master_key, sample};
+use crate::common::{OpenBook, context, keyring, keyring_of, master_key, sample};
 use phi_envelope::{
     Authenticated, DataKey, EnvelopeCipher, Error, KeyProvider, KeyState, Keyring, Malformed,
     Recipients, Recognition, Result, RowsPass, RowsReport, Slot, Swap, UnwrapContext, WrapContext,
@@ -94,7 +92,7 @@ fn assert_opens(cipher: &EnvelopeCipher, envelope: &[u8]) {
 }
 
 fn payload(envelope: &[u8]) -> Vec<u8> {
-    common::RawHeader::parse(envelope).1
+    crate::common::RawHeader::parse(envelope).1
 }
 
 #[test]
@@ -220,7 +218,7 @@ fn what_is_no_envelope_of_a_row_is_left_as_it_is_and_named() {
     ];
     // Shorter than the least payload: what is cut off behind that, shows when the row is opened.
     hostile.extend((0..header + 28).map(|len| envelope[..len].to_vec()));
-    hostile.extend((0..8 * header).map(|bit| common::flipped(&envelope, bit)));
+    hostile.extend((0..8 * header).map(|bit| crate::common::flipped(&envelope, bit)));
     let mut seed = 1_u64;
     hostile.extend((0..500).map(|len| {
         let mut random = || {

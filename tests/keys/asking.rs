@@ -9,7 +9,7 @@ use phi_envelope::{Argon2Costs, Context, EnvelopeCipher, Error, Keyring, Limit, 
 
 use service::{Played, Service};
 
-#[path = "common/service.rs"]
+#[path = "../common/service.rs"]
 mod service;
 
 fn far(name: &str, asks_network: bool) -> Arc<Played> {

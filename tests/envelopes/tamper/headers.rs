@@ -124,7 +124,7 @@ fn header_changes(header: &RawHeader, other: &RawHeader) -> Vec<(&'static str, R
         ("labels gone", changed(&|h| h.labels.clear()), WRAPPED_KEY),
         (
             "a label added",
-            changed(&|h| h.labels.extend(common::pair(b"zone", b"eu"))),
+            changed(&|h| h.labels.extend(crate::common::pair(b"zone", b"eu"))),
             WRAPPED_KEY,
         ),
         (
@@ -167,7 +167,7 @@ fn header_changes(header: &RawHeader, other: &RawHeader) -> Vec<(&'static str, R
 fn two_recipients(keyring: &Keyring) -> EnvelopeCipher {
     let builder = EnvelopeCipher::builder()
         .write_for(keyring.clone())
-        .write_for(common::keyring());
+        .write_for(crate::common::keyring());
     builder.segment_length(4096).unwrap().build().unwrap()
 }
 

@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test stops where something is not as it says
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{
+use crate::common::{
     EXTERNAL, KEYRING, OpenBook, PASSPHRASE, RawHeader, RawSlot, context, data_key, flipped,
     keyring, keyring_of, labels, master_key, sample,
 };

@@ -93,7 +93,7 @@ fn a_recipient_is_not_added_to_what_was_moved_from_another_tenant() {
     let world = World::new();
     let cipher = cipher(&world.keyring);
     let far = in_tenant("clinic-8", RECORDS[0]);
-    let (expected, friend) = (labels("clinic-7"), crate::keyring());
+    let (expected, friend) = (labels("clinic-7"), keyring());
     let row = cipher.encrypt(row(0), &far).unwrap();
     let (header, _) = seal_detached(&cipher, &file(0), &far);
     let file = seal_inline(&cipher, &file(0), &far);
@@ -321,7 +321,7 @@ fn what_is_appended_is_refused() {
 #[test]
 fn a_slot_of_another_key_put_in_is_refused() {
     let world = World::new();
-    let stranger = crate::keyring();
+    let stranger = keyring();
     let strangers = cipher(&stranger);
     let foreign = strangers.encrypt(row(0), &of(RECORDS[0])).unwrap();
     let foreign = RawHeader::parse(&foreign).0;
@@ -337,13 +337,13 @@ fn a_slot_of_another_key_put_in_is_refused() {
 /// Two readers, each of whom has a slot that unwraps to a data key: the header's tag verifies under one of them alone.
 #[test]
 fn an_envelope_of_two_data_keys_opens_under_one_alone() {
-    let [first, second] = ["first", "second"].map(common::OpenBook::new);
+    let [first, second] = ["first", "second"].map(crate::common::OpenBook::new);
     let sealed = [&first, &second].map(|book| {
         let cipher = EnvelopeCipher::new(book.clone());
         cipher.encrypt(row(0), &of(RECORDS[0])).unwrap()
     });
     let [(header, payload), (other, _)] = sealed.each_ref().map(|it| RawHeader::parse(it));
-    let key = common::data_key(&header);
+    let key = crate::common::data_key(&header);
     let mut both = header;
     both.slots.extend(other.slots);
     let forged = both.sealed(&key).with(&payload);

@@ -4,11 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test stops where something is not as it says
 #![allow(clippy::cast_possible_truncation)] // lengths in tests are chosen to fit
 
-mod common;
-
 use std::sync::LazyLock;
 
-use common::{
+use crate::common::{
     BLOCK, EXTERNAL, KEYRING, OpenBook, PASSPHRASE, RawHeader, RawSlot, context, data_key, drain,
     drain_opened, expand, keyring, pair, sample,
 };
@@ -89,7 +87,7 @@ impl Known {
         // The blocks hold even a header of more than their length: what is not whole is read as far as it goes.
         let bytes = header.write();
         let length = bytes.len().next_multiple_of(BLOCK).max(BLOCK);
-        let block = common::block(
+        let block = crate::common::block(
             &bytes,
             if length - bytes.len() < 8 {
                 length + BLOCK
@@ -1023,7 +1021,7 @@ static CORPUS: LazyLock<Corpus> = LazyLock::new(|| {
         record: cipher.encrypt(sample(40), &Context::new()).unwrap(),
         bound: cipher.encrypt(sample(40), &context()).unwrap(),
         of_session: cipher
-            .session(&common::labels())
+            .session(&crate::common::labels())
             .unwrap()
             .encrypt(sample(40), &context())
             .unwrap(),
@@ -1051,7 +1049,7 @@ fn read_every_way(bytes: &[u8]) -> bool {
     let cipher = &CORPUS.cipher;
     let _ = inspect(bytes);
     let _ = cipher.rewrap(bytes);
-    let _ = cipher.add_recipient(bytes, &OpenBook::new("new"), &common::labels());
+    let _ = cipher.add_recipient(bytes, &OpenBook::new("new"), &crate::common::labels());
     let _ = Envelope::from_bytes(bytes.to_vec());
     let _ = String::from_utf8_lossy(bytes).parse::<Envelope>();
     let _ = MasterKey::from_base64(&String::from_utf8_lossy(bytes));
@@ -1179,7 +1177,7 @@ proptest! {
         bytes.extend(expand(&key, "header", &bytes));
         match which {
             3 => {
-                let block = common::block(&bytes, bytes.len().max(BLOCK - 8) + 8);
+                let block = crate::common::block(&bytes, bytes.len().max(BLOCK - 8) + 8);
                 read_every_way(&[&block[..], &block, &payload[payload.len().saturating_sub(5138)..]].concat());
             }
             4 => drop(read_every_way(&bytes)),

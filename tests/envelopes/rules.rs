@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
-mod common;
-
 use std::io::{Cursor, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{OpenBook, RawHeader, context, data_key, keyring, labels, master_key};
+use crate::common::{OpenBook, RawHeader, context, data_key, keyring, labels, master_key};
 use phi_envelope::{
     Authenticated, Context, DataKey, Envelope, EnvelopeCipher, Error, KeyProvider, Keyring,
     Malformed, Recipients, Recognition, Result, Slot, UnwrapContext, WrapContext, WrappedKey,
@@ -467,7 +465,7 @@ fn labels_of_this_crates_name_are_refused_in_writing_and_in_reading() {
         let sealed = cipher.encrypt(NOTE, &Context::new()).unwrap();
         let (mut header, payload) = RawHeader::parse(&sealed);
         let data_key = data_key(&header);
-        header.labels = common::pair(key.as_bytes(), b"evidence/1");
+        header.labels = crate::common::pair(key.as_bytes(), b"evidence/1");
         let forged = header.sealed(&data_key).with(&payload);
         assert!(matches!(
             cipher.decrypt(&forged, &Context::new()),

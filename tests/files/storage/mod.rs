@@ -2,14 +2,12 @@
 //! second time, and puts old things back. Whoever reads gets the truth or an error, never another plaintext; what the threat model does
 //! not promise is shown as well.
 //!
-//! Single bits, every length and every field are in `tests/tamper`, broken rules of the format in `tests/hostile.rs`, header blocks in
-//! `tests/streams.rs`, crashes in `tests/file_processes.rs`: they are not repeated here.
+//! Single bits, every length and every field are in `tests/tamper`, broken rules of the format in `tests/envelopes/hostile.rs`, header blocks in
+//! `tests/envelopes/streams.rs`, crashes in `tests/files/calls/processes.rs`: they are not repeated here.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
 mod at_rest;
-#[path = "../common/mod.rs"]
-mod common;
 mod in_motion;
 mod keyring_files;
 mod not_promised;
@@ -18,7 +16,7 @@ mod ways;
 
 use std::io::Write as _;
 
-use common::{BLOCK, FLOE_HEADER, PLAIN, RawHeader, SEGMENT, keyring, sample};
+use crate::common::{BLOCK, FLOE_HEADER, PLAIN, RawHeader, SEGMENT, keyring, sample};
 use phi_envelope::{
     Authenticated, Context, ContextMismatch, EnvelopeCipher, Error, Keyring, Malformed, Recipients,
     Result,

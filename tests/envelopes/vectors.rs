@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use vector::check_all;
-
-#[path = "common/vector.rs"]
-mod vector;
+use crate::vector::check_all;
 
 #[test]
 fn every_vector_has_its_outcome() {

@@ -7,7 +7,7 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use phi_envelope::{FileOptions, KeyringFile, decrypt_file, inspect, rewrap_file};
 
 use super::*;
-use common::{OpenBook, data_key};
+use crate::common::{OpenBook, data_key};
 
 #[test]
 fn an_older_header_put_back_opens_with_the_key_that_it_is_under() {
@@ -97,7 +97,7 @@ fn a_header_that_was_read_without_a_key_is_a_claim() {
     let (mut header, payload) = RawHeader::parse(&sealed);
     // Whoever looks for envelopes of the old key does not find this one.
     header.slots[0].key_id = vec![9; 16];
-    header.labels = common::pair(b"tenant", b"clinic-8");
+    header.labels = crate::common::pair(b"tenant", b"clinic-8");
     header.generation = 7;
     let forged = header.with(&payload);
     let shown = inspect(&forged).unwrap();

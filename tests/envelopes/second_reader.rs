@@ -18,10 +18,7 @@ use phi_envelope::{
 };
 use tempfile::TempDir;
 
-use vector::{Bytes, Master, Opens, Vector, check_all, check_each, digested};
-
-#[path = "common/vector.rs"]
-mod vector;
+use crate::vector::{Bytes, Master, Opens, Vector, check_all, check_each, digested};
 
 const PACKAGES: &str = "import argon2, cryptography";
 const KEY: &str = "l8hXy8A6sN2WrOyQQ+hbyDba7vsIJqfrGtg9RBF7cbs=";

@@ -457,7 +457,12 @@ fn two_handles_in_eight_threads_lose_no_key() {
 /// Runs one of the tests below in a process of its own.
 fn start(test: &str, file: &Path, notes: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--ignored", "--test-threads=1"])
+        .args([
+            &format!("keyring_file::{test}"),
+            "--exact",
+            "--ignored",
+            "--test-threads=1",
+        ])
         .env(FILE, file)
         .env(NOTES, notes)
         .stdin(Stdio::null())

@@ -10,15 +10,13 @@
     clippy::indexing_slicing
 )]
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{BLOCK, context, keyring_of, sample};
+use crate::common::{BLOCK, context, keyring_of, sample};
 use phi_envelope::{
     EnvelopeCipher, Error, FileOptions, KeyringFile, Rewrapped, decrypt_file, encrypt_file,
     inspect_file, open_range, reencrypt_file, rewrap_file, verify_file,
@@ -38,7 +36,7 @@ const GIB: u64 = 1 << 30;
 
 fn child(work: &str, folder: &Path, threads: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "work", "--ignored", "--nocapture"])
+        .args(["--exact", "processes::work", "--ignored", "--nocapture"])
         .env(WORK, work)
         .env(FOLDER, folder)
         .env(THREADS, threads.to_string())
@@ -109,7 +107,9 @@ fn before() -> EnvelopeCipher {
 /// A cipher after it.
 fn after() -> EnvelopeCipher {
     let keyring = keyring_of(1);
-    keyring.rotate_to(common::master_key(2), "2027").unwrap();
+    keyring
+        .rotate_to(crate::common::master_key(2), "2027")
+        .unwrap();
     EnvelopeCipher::new(keyring)
 }
 

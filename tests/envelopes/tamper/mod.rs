@@ -4,13 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test stops where something is not as it says
 
 mod bits;
-#[path = "../common/mod.rs"]
-mod common;
 mod contexts;
 mod headers;
 mod segments;
 
-use common::{
+use crate::common::{
     BLOCK, FLOE_HEADER, Field, OpenBook, PLAIN, RawHeader, RawSlot, SEGMENT, block, context,
     data_key, drain, drain_opened, flipped, keyring, labels, sample, with_digest,
 };

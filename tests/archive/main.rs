@@ -24,5 +24,6 @@ mod place;
 mod reencrypt;
 mod retire;
 mod roots;
+mod rows;
 mod shards;
 mod storm;

@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
-#[path = "canaries/hunt.rs"]
-mod hunt;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -20,7 +17,7 @@ use phi_envelope::{
 use serde::de::{Deserialize as _, Deserializer, Visitor};
 use serde_json::json;
 
-use hunt::{
+use crate::hunt::{
     BINDING, BINDING_KEY, FLOE_KEY, Hunt, MASTER_KEY, NUMBER, PASSPHRASE, PLAINTEXT,
     WRONG_PASSPHRASE, forms,
 };

@@ -11,11 +11,13 @@ const PAGE: &str = "src/manual/threat_model.md";
 const TESTED: &str = "*Tested by* ";
 const SHOWN: &str = "*Shown by* ";
 
-/// Where the modules of a test's name are files: `tamper::bits::a_test` stands in `tests/tamper/bits.rs`, `crate::floe::tests::a_test` in
-/// `src/floe/tests.rs`, `assurance::memory::tests::bound::a_test` in `assurance/memory/tests/bound.rs`.
-const ROOTS: [(&str, &str); 3] = [
+/// Where the modules of a test's name are files: `envelopes::tamper::bits::a_test` stands in `tests/envelopes/tamper/bits.rs`, `crate::floe::tests::a_test` in
+/// `src/floe/tests.rs`, `phi::kills::a_test` in
+/// `crates/cli/tests/phi/kills.rs`, `assurance::memory::tests::bound::a_test` in `assurance/memory/tests/bound.rs`.
+const ROOTS: [(&str, &str); 4] = [
     ("crate::", "src"),
     ("assurance::", "assurance"),
+    ("phi::", "crates/cli/tests/phi"),
     ("", "tests"),
 ];
 
@@ -164,9 +166,12 @@ fn what_a_store_can_do_all_the_same_is_shown() {
 
 #[test]
 fn the_reader_of_the_page_finds_what_is_there_and_nothing_else() {
-    assert!(find("promises::the_reader_of_the_page_finds_what_is_there_and_nothing_else").is_ok());
-    assert!(find("promises::find").is_err());
-    assert!(find("promises::nothing").is_err());
+    assert!(
+        find("house::promises::the_reader_of_the_page_finds_what_is_there_and_nothing_else")
+            .is_ok()
+    );
+    assert!(find("house::promises::find").is_err());
+    assert!(find("house::promises::nothing").is_err());
     assert!(find("nowhere::every_promise_names_its_tests").is_err());
     assert!(points().iter().any(|point| point.number() == Some("S1")));
 }

@@ -9,8 +9,6 @@
     clippy::indexing_slicing
 )]
 
-mod common;
-
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write as _};
@@ -21,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{BLOCK, RawHeader, block, context, keyring, labels, sample};
+use crate::common::{BLOCK, RawHeader, block, context, keyring, labels, sample};
 use phi_envelope::{
     Context, EnvelopeCipher, Error, FileOptions, Keyring, Limit, Rewrapped, add_recipient_file,
     decrypt_file, encrypt_file, inspect_file, reencrypt_file, repack_file, rewrap_file,
@@ -539,7 +537,7 @@ fn a_header_that_no_longer_fits_is_refused_until_the_file_is_repacked() {
     let path = folder.with("phi", out.finish().unwrap());
     let mut others = Vec::new();
     let (before, refused, other) = loop {
-        let (other, before) = (common::keyring(), fs::read(&path).unwrap());
+        let (other, before) = (crate::common::keyring(), fs::read(&path).unwrap());
         match add_recipient_file(&cipher, &path, &other, &labels) {
             Ok(_) => others.push(other),
             Err(error) => break (before, error, other),
@@ -578,7 +576,11 @@ fn a_forged_block_never_costs_the_good_one() {
         forged_of(&|header| header.tag = [0; 32]),
         forged_of(&|header| header.slots[0].wrapped = vec![1; 60]),
         forged_of(&|header| header.data_key_id = [9; 16]),
-        forged_of(&|header| header.slots.push(common::RawSlot::new(9, b"?", b"?"))),
+        forged_of(&|header| {
+            header
+                .slots
+                .push(crate::common::RawSlot::new(9, b"?", b"?"))
+        }),
     ];
     let stranger = forged_of(&|header| header.slots[0].key_id = vec![9; 16]);
     let places: [Place; 2] = [

@@ -4,11 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test stops where something is not as it says
 #![allow(clippy::cast_possible_truncation)] // lengths in tests are chosen to fit
 
-mod common;
-
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 
-use common::{
+use crate::common::{
     BLOCK, FLOE_HEADER, OpenBook, PLAIN, RawHeader, RawSlot, SEGMENT, context, data_key, drain,
     drain_opened, flipped, keyring, labels, sample, with_digest,
 };
@@ -623,8 +621,8 @@ fn a_block_counts_only_with_its_own_length_kind_and_padding() {
         header.block_length = 0;
     });
     let no_candidates = [
-        common::block(&of_length(8192), BLOCK),
-        common::block(&of_length(65_536), BLOCK),
+        crate::common::block(&of_length(8192), BLOCK),
+        crate::common::block(&of_length(65_536), BLOCK),
         with_digest(padded),
         bad_digest,
     ];
@@ -651,7 +649,7 @@ fn a_block_counts_only_with_its_own_length_kind_and_padding() {
     }
     let second = [
         &good[..],
-        &common::block(&detached.write(), BLOCK),
+        &crate::common::block(&detached.write(), BLOCK),
         &known.payload,
     ]
     .concat();
@@ -671,7 +669,7 @@ fn a_head_of_another_kind_is_not_looked_behind() {
             header.block_length = 0;
         });
         let file = [
-            &common::block(&head.write(), BLOCK)[..],
+            &crate::common::block(&head.write(), BLOCK)[..],
             &good,
             &known.payload,
         ]

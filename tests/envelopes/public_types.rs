@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
-#[path = "canaries/hunt.rs"]
-mod hunt;
-
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::fs;
@@ -23,7 +20,7 @@ use phi_envelope::{
 };
 use serde::Serialize;
 
-use hunt::{BINDING, FLOE_KEY, Hunt, MASTER_KEY, PASSPHRASE, PLAINTEXT};
+use crate::hunt::{BINDING, FLOE_KEY, Hunt, MASTER_KEY, PASSPHRASE, PLAINTEXT};
 
 /// What was shown, and of which types.
 #[derive(Default)]

@@ -9,8 +9,6 @@
     clippy::indexing_slicing
 )]
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::ControlFlow;
@@ -22,7 +20,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{context, keyring, keyring_of, sample};
+use crate::common::{context, keyring, keyring_of, sample};
 use phi_envelope::{
     Authenticated, ChangeOptions, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider,
     Keyring, Limit, Recipients, Recognition, Result, Rewrapped, Slot, UnwrapContext, WrapContext,
@@ -673,7 +671,7 @@ fn where_no_thread_is_to_be_had_the_callers_does_the_work() {
         .arg(&program)
         .args([
             "--exact",
-            "work_without_threads",
+            "world::work_without_threads",
             "--ignored",
             "--nocapture",
         ])

@@ -1,4 +1,4 @@
-//! The keyring's file, which no less than the data lies in a store. `tests/keyring_file.rs` has what is wrong inside it and older files that
+//! The keyring's file, which no less than the data lies in a store. `tests/keys/keyring_file.rs` has what is wrong inside it and older files that
 //! are put back while a process knows newer ones.
 
 use std::fs;
