@@ -3,6 +3,7 @@
 //! `cargo bench --bench files [-- FOLDER]`, where `FOLDER` is on the disk to be measured; `target` unless said. `PHI_BENCH_MIB`
 //! makes the files another size than 1024 MiB, `PHI_BENCH_RUNS` the runs another number than 5.
 
+#![allow(missing_docs)] // of what criterion's macro makes
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

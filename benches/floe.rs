@@ -1,5 +1,6 @@
 //! FLOE in memory, beside another implementation over the same `aes-gcm`: 1 MiB and 256 MiB, segments of 64 KiB.
 
+#![allow(missing_docs)] // of what criterion's macro makes
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a benchmark may fail loudly
 
 use std::hint::black_box;

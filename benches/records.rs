@@ -1,5 +1,7 @@
 //! Records of three sizes by every road: `cargo bench --bench records`, and again with `--features aws-lc`.
 
+#![allow(missing_docs)] // of what criterion's macro makes
+
 use std::hint::black_box;
 use std::time::Duration;
 

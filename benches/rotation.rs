@@ -6,6 +6,7 @@
 //! The long files are sparse: sealed small, and then extended. No pass over streams reads a payload, and so it makes no difference
 //! to one of 64 MiB; a record's rewrap copies it, and records are small here, in a row of their own.
 
+#![allow(missing_docs)] // of what criterion's macro makes
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
