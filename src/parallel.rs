@@ -32,3 +32,19 @@ fn is_pool_there() -> bool {
         Err(_) => std::panic::catch_unwind(rayon::current_num_threads).is_ok(),
     })
 }
+
+/// Applies `each` to all of `work`, in order of results, on all cores where the feature `parallel` is on.
+pub(crate) fn map_all<T: Send, U: Send>(
+    work: Vec<T>,
+    each: impl Fn(T) -> U + Sync + Send,
+) -> Vec<U> {
+    #[cfg(feature = "parallel")]
+    {
+        use rayon::prelude::*;
+        if threads() > 1 {
+            // A record takes microseconds: a few make a task.
+            return work.into_par_iter().with_min_len(16).map(each).collect();
+        }
+    }
+    work.into_iter().map(each).collect()
+}

@@ -1,6 +1,7 @@
 //! The one way to the file system: a small seam, whose every call a test can make fail.
 
 mod attributes;
+mod failure;
 #[cfg(test)]
 pub(crate) mod faults;
 mod folder;

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::attributes::{PRIVATE, mode_of};
+use super::failure::took_effect;
 use super::folder::Folder;
-use super::replace::took_effect;
 use super::{Disk, Lock, NotKept, folder_of, named, same_file};
 
 /// What the name of a file begins with until it is whole.

@@ -7,9 +7,9 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
+use super::failure::took_effect;
 use super::version::{links, same_version};
 use super::{Disk, NewFile, Published, named, same_file};
-use crate::error::Error;
 
 /// How often another's version is given back where yet another comes in between.
 const ATTEMPTS: usize = 1000;
@@ -172,9 +172,4 @@ impl NewFile {
             "another program has replaced or changed the file meanwhile; its version stays: try again",
         )
     }
-}
-
-/// The error of a step after the point of no return.
-pub(super) fn took_effect(step: &'static str, source: io::Error) -> io::Error {
-    io::Error::new(source.kind(), Error::TookEffect { step, source })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::EnvelopeCipher;
 use super::cache::CacheKey;
-use super::open::{DataKeyState, shows_maker};
+use super::unlocked::DataKeyState;
 use crate::crypto::mac::Mac256;
 use crate::error::{Authenticated, Error, Limit, Result};
 use crate::format::header::Header;
@@ -334,5 +334,16 @@ impl<'h> Asking<'_, 'h> {
                 slots: self.header.slots().map(|slot| slot.id()).collect(),
             }
         })
+    }
+}
+
+// FORMAT §4, "Who made it": kinds 0x04 to 0x0A are believed only by slots of scheme 0x01, 0x02, 0x04 to 0x07, or external ones
+// whose provider says that it authenticates the wrap aad.
+/// Whether a slot shows who made a file of this crate's own.
+pub(super) fn shows_maker(slot: &Slot<'_>, provider: &dyn KeyProvider) -> bool {
+    match slot.scheme() {
+        0x01 | 0x02 | 0x04..=0x07 => true,
+        EXTERNAL => provider.authenticates(),
+        _ => false,
     }
 }

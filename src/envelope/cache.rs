@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::open::DataKeyState;
+use super::unlocked::DataKeyState;
 use crate::format::slot::Slot;
 use crate::keys::UnwrapContext;
 

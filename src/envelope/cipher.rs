@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::cache::Cache;
 use super::context::Demands;
-use super::proof::Proven;
+use super::proven::Proven;
 use crate::error::{Error, Limit, Malformed, Result};
 use crate::floe::SegmentLength;
 use crate::format::header::is_block_length;

@@ -5,8 +5,8 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::error::{ContextMismatch, Error, Limit, Result};
+use crate::format::context_encoding::{self, BINDINGS, LABELS};
 use crate::format::header::Header;
-use crate::format::pairs::{self, BINDINGS, LABELS};
 
 /// What an envelope belongs to: public labels, stored and authenticated, and private bindings, never stored.
 ///
@@ -50,9 +50,9 @@ impl Context {
     /// [`Limit::Labels`]; [`Malformed::LabelReserved`](crate::Malformed::LabelReserved) if the key begins with `phi-envelope`;
     /// [`Error::Misuse`] if the key is there already.
     pub fn label(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
-        pairs::check_label_key(key.as_ref())?;
+        context_encoding::check_label_key(key.as_ref())?;
         let mut pairs = self.label_pairs().to_vec();
-        pairs::insert(&mut pairs, LABELS, key.as_ref(), value.as_ref())?;
+        context_encoding::insert(&mut pairs, LABELS, key.as_ref(), value.as_ref())?;
         let len = u16::try_from(pairs.len()).map_err(|_| Limit::Labels)?;
         self.labels = [&len.to_be_bytes(), pairs.as_slice()].concat();
         Ok(self)
@@ -63,13 +63,13 @@ impl Context {
     /// # Errors
     /// [`Limit::Bindings`], or [`Error::Misuse`] where the key is there already.
     pub fn bind(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
-        pairs::insert(&mut self.bindings, BINDINGS, key.as_ref(), value.as_ref())?;
+        context_encoding::insert(&mut self.bindings, BINDINGS, key.as_ref(), value.as_ref())?;
         Ok(self)
     }
 
     /// The labels, in the order of their keys.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        pairs::iterate(self.label_pairs())
+        context_encoding::iterate(self.label_pairs())
     }
 
     /// Whether there is at least one binding.
@@ -128,7 +128,8 @@ impl Context {
 
     // FORMAT §3: after the header tag has verified, every label that the reader presents must stand in the header.
     pub(super) fn check_labels(&self, header: &Header<'_>) -> Result<()> {
-        let stands = |(key, value)| pairs::value(header.label_pairs(), key) == Some(value);
+        let stands =
+            |(key, value)| context_encoding::value(header.label_pairs(), key) == Some(value);
         if self.encoded_labels() == header.labels() || self.labels().all(stands) {
             Ok(())
         } else {
@@ -160,7 +161,7 @@ pub(super) struct Demands {
 fn demanded(part: &'static str, names: &[String], pairs: &[u8]) -> Result<()> {
     match names
         .iter()
-        .find(|name| pairs::value(pairs, name).is_none())
+        .find(|name| context_encoding::value(pairs, name).is_none())
     {
         Some(name) => Err(Error::ContextIncomplete {
             part,
@@ -200,7 +201,10 @@ impl fmt::Debug for Context {
         }
         f.debug_struct("Context")
             .field("labels", &Labels(self))
-            .field("bindings", &pairs::iterate(&self.bindings).count())
+            .field(
+                "bindings",
+                &context_encoding::iterate(&self.bindings).count(),
+            )
             .finish()
     }
 }

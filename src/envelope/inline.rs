@@ -1,10 +1,10 @@
 //! FORMAT §7: which of an inline stream's two header blocks is current.
 
+use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::asking::Answers;
-use super::open::{Opened, Verified};
-use super::stream::HeaderDamage;
+use super::unlock::{Opened, Verified};
 use super::{Context, EnvelopeCipher};
 use crate::error::{Error, Malformed, Result};
 use crate::format::blocks::{self, Candidates};
@@ -188,5 +188,27 @@ impl<R: Read + Seek> Seek for Source<R> {
         let at = self.inner.seek(to)?;
         self.left = io::Cursor::default();
         Ok(at)
+    }
+}
+
+/// What is wrong with an inline stream's header blocks, where it opened all the same. A rewrap repairs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HeaderDamage {
+    /// The first block is no whole header, or did not verify; the second opened.
+    FirstBlock,
+    /// The second block is no whole header, or did not verify; the first opened.
+    SecondBlock,
+    /// Both blocks are whole and differ, as an interrupted rewrap leaves them; the current one opened.
+    Differ,
+}
+
+impl fmt::Display for HeaderDamage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstBlock => "the first header block is damaged",
+            Self::SecondBlock => "the second header block is damaged",
+            Self::Differ => "the header blocks differ, as an interrupted rewrap leaves them",
+        })
     }
 }

@@ -2,8 +2,8 @@
 
 use super::inline;
 use crate::error::{Malformed, Result, SlotId};
+use crate::format::context_encoding;
 use crate::format::header::{Header, Kind};
-use crate::format::pairs;
 
 /// What a header says. **Nothing of it is verified**: without a key it is a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,9 @@ impl Inspection {
             block_length: header.block_length(),
             data_key_id: *header.data_key_id(),
             message_id: header.stated_message_id().copied(),
-            labels: pairs::iterate(header.label_pairs()).map(owned).collect(),
+            labels: context_encoding::iterate(header.label_pairs())
+                .map(owned)
+                .collect(),
             has_bindings: header.bindings_tag().is_some(),
             slots: header.slots().map(|slot| slot.id()).collect(),
         }

@@ -4,61 +4,35 @@ mod asking;
 mod cache;
 mod cipher;
 mod context;
+mod excluding;
+mod field;
 pub(crate) mod inline;
 mod inspect;
-mod keyring_content;
-#[cfg(test)]
-mod keyring_crafted;
-#[cfg(test)]
-mod keyring_faults;
-mod keyring_file;
-mod keyring_json;
-#[cfg(test)]
-mod keyring_leases;
-mod keyring_options;
-mod keyring_pins;
-mod keyring_recipients;
-mod keyring_store;
-mod open;
+mod keyring;
 mod own_file;
 mod proof;
+mod proven;
 mod recipients;
 mod record;
 mod rewrap;
-mod seal;
 mod session;
 mod stream;
-mod text;
+mod unlock;
+mod unlocked;
 #[cfg(test)]
+#[path = "../../tests/vectors/make/mod.rs"]
 mod vectors;
-mod without;
+mod wrap;
 
 pub(crate) use cipher::checked_segment_length;
 pub use cipher::{EnvelopeCipher, EnvelopeCipherBuilder};
 pub use context::Context;
+pub use field::Envelope;
+pub use inline::HeaderDamage;
 pub use inspect::{Inspection, inspect};
-pub use keyring_file::{KeyringFile, Updated};
-pub use keyring_options::{KeyringFileOptions, SlotChange};
-pub use keyring_pins::KeyringPin;
+pub use keyring::{KeyringFile, KeyringFileOptions, KeyringPin, SlotChange, Updated};
 pub(crate) use own_file::NewOwnFile;
 pub(crate) use recipients::{Change, check_change};
 pub use session::{Session, SessionLimits};
 pub(crate) use stream::stream_key;
-pub use stream::{DecryptReader, EncryptWriter, HeaderDamage};
-pub use text::Envelope;
-
-/// Applies `each` to all of `work`, in order of results, on all cores where the feature `parallel` is on.
-pub(crate) fn map_all<T: Send, U: Send>(
-    work: Vec<T>,
-    each: impl Fn(T) -> U + Sync + Send,
-) -> Vec<U> {
-    #[cfg(feature = "parallel")]
-    {
-        use rayon::prelude::*;
-        if crate::parallel::threads() > 1 {
-            // A record takes microseconds: a few make a task.
-            return work.into_par_iter().with_min_len(16).map(each).collect();
-        }
-    }
-    work.into_iter().map(each).collect()
-}
+pub use stream::{DecryptReader, EncryptWriter};

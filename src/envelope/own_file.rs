@@ -1,8 +1,9 @@
 //! Files of this crate's own: a keyring, evidence, and those of later crates (FORMAT §2, kinds 0x04 to 0x0A).
 
-use super::open::{Opened, shows_maker};
+use super::asking::shows_maker;
 use super::record::{self, append_payload, open_payload};
-use super::seal::{Identity, seal_header};
+use super::unlock::Opened;
+use super::wrap::{Identity, seal_header};
 use super::{Context, EnvelopeCipher};
 use crate::crypto::random;
 use crate::error::{Kind, Limit, Malformed, Recipients, Result};
@@ -96,7 +97,7 @@ impl OwnFile<'_> {
         let iv = random::message()?.iv;
         let mut out = Vec::new();
         on_cleared_stack(|| {
-            let immutable = super::seal::seal_draft(data, &draft, &slots, &mut out)?;
+            let immutable = super::wrap::seal_draft(data, &draft, &slots, &mut out)?;
             append_payload(data, &immutable, iv, content, &mut out);
             Ok::<_, crate::error::Error>(())
         })?;

@@ -1,19 +1,9 @@
 //! The first wrap under each key of a network is tried: a service that cannot give a key back is found before anything relies on it.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
-
 use super::EnvelopeCipher;
 use crate::error::{Authenticated, Kind, Result};
 use crate::format::slot::{Slot, WrappedKey};
 use crate::keys::{DataKey, KeyProvider, UnwrapContext};
-
-/// Keys that are remembered. A provider with more of them is asked again.
-const MOST: usize = 1024;
-
-/// The keys of providers that ask a network, by the provider's number and the slot's scheme and key id.
-#[derive(Debug, Default)]
-pub(super) struct Proven(Mutex<HashSet<(usize, Box<[u8]>)>>);
 
 impl EnvelopeCipher {
     /// Unwraps what the writer of this number has just wrapped, if it is the first wrap under its key here, and compares the keys.
@@ -29,22 +19,13 @@ impl EnvelopeCipher {
         }
         let slot = wrapped.as_slot()?;
         let named = (number, slot.encoded_id().into());
-        let proven = &self.0.proven.0;
-        if proven
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&named)
-        {
+        if self.0.proven.holds(&named) {
             return Ok(());
         }
         // Without the lock: a service may take its time.
         let context = UnwrapContext::new(kind, data_key_id, labels, self.0.allow_compromised);
         gives(writer, &slot, &context, key)?;
-        let mut proven = proven.lock().unwrap_or_else(PoisonError::into_inner);
-        if proven.len() >= MOST {
-            proven.clear();
-        }
-        proven.insert(named);
+        self.0.proven.add(named);
         Ok(())
     }
 }

@@ -1,16 +1,14 @@
 //! Changes of a header: rewrap, and recipients added, removed and replaced (FORMAT §7). The payload keeps its bytes.
 
-use super::open::Verified;
 use super::proof::gives;
-use super::rewrap::opener;
-use super::seal::reseal_header;
+use super::rewrap::{opener, wrap};
+use super::unlock::Verified;
+use super::wrap::reseal_header;
 use super::{Context, EnvelopeCipher};
-use crate::crypto::derive;
-use crate::crypto::random::SharedIv;
 use crate::error::{Error, Malformed, Recipients, Result};
 use crate::format::header::{Header, Kind};
-use crate::format::slot::{Slot, SlotList, WrappedKey};
-use crate::keys::{KeyProvider, WrapContext};
+use crate::format::slot::{Slot, SlotList};
+use crate::keys::KeyProvider;
 use crate::secret::on_cleared_stack;
 
 /// A change of a header's slots.
@@ -308,24 +306,6 @@ fn changeable<'a>(envelope: &'a [u8], change: Change<'_>) -> Result<(Header<'a>,
         _ => return Err(header.other_kind(Kind::Record)),
     }
     Ok((header, payload))
-}
-
-/// The verified header's data key, wrapped once more, with fresh randomness.
-pub(super) fn wrap(
-    verified: &Verified<'_>,
-    provider: &(impl KeyProvider + ?Sized),
-) -> Result<WrappedKey> {
-    let header = verified.header();
-    let aad = derive::wrap_aad(header.kind(), header.data_key_id(), header.labels());
-    let iv = SharedIv::draw()?;
-    let context = WrapContext::new(
-        header.kind(),
-        header.data_key_id(),
-        header.labels(),
-        &aad,
-        &iv,
-    );
-    provider.wrap_key(&verified.state().key, &context)
 }
 
 fn without(header: &Header<'_>, recipient: &dyn KeyProvider) -> Result<SlotList> {

@@ -2,15 +2,16 @@
 
 use std::borrow::Borrow;
 
-use super::open::Opened;
-use super::seal::{Identity, payload_key, seal_header};
-use super::{Context, EnvelopeCipher, map_all};
+use super::unlock::Opened;
+use super::wrap::{Identity, payload_key, seal_header};
+use super::{Context, EnvelopeCipher};
 use crate::crypto::gcm::{self, GcmKey};
 use crate::crypto::mac::Mac256;
 use crate::crypto::random::{self, FreshIv, IV_LEN, RecordDraw};
 use crate::error::{Authenticated, Error, Limit, Result};
 use crate::format::header::{Header, Immutable, Kind};
 use crate::format::slot::SlotList;
+use crate::parallel::map_all;
 use crate::secret::{Plaintext, on_cleared_stack};
 
 /// Bytes that a record's payload is longer than its plaintext.

@@ -1,13 +1,14 @@
 //! FORMAT §7: which slots a rewrap replaces, and which it keeps.
 
 use super::EnvelopeCipher;
-use super::open::Verified;
 use super::proof::gives;
-use super::recipients::wrap;
+use super::unlock::Verified;
+use crate::crypto::derive;
+use crate::crypto::random::SharedIv;
 use crate::error::{Error, Result, SlotId};
 use crate::format::header::Header;
-use crate::format::slot::{PASSPHRASE, Slot, SlotList};
-use crate::keys::{KeyProvider, Recognition};
+use crate::format::slot::{PASSPHRASE, Slot, SlotList, WrappedKey};
+use crate::keys::{KeyProvider, Recognition, WrapContext};
 
 impl EnvelopeCipher {
     /// The first slot that a provider knows as its own and would move off, be it one that only reads. A slot that another provider
@@ -132,4 +133,22 @@ pub(super) fn opener<'p>(
     slot: &Slot<'_>,
 ) -> Option<&'p dyn KeyProvider> {
     providers.find(|provider| provider.opens() && provider.recognize(slot).is_mine())
+}
+
+/// The verified header's data key, wrapped once more, with fresh randomness.
+pub(super) fn wrap(
+    verified: &Verified<'_>,
+    provider: &(impl KeyProvider + ?Sized),
+) -> Result<WrappedKey> {
+    let header = verified.header();
+    let aad = derive::wrap_aad(header.kind(), header.data_key_id(), header.labels());
+    let iv = SharedIv::draw()?;
+    let context = WrapContext::new(
+        header.kind(),
+        header.data_key_id(),
+        header.labels(),
+        &aad,
+        &iv,
+    );
+    provider.wrap_key(&verified.state().key, &context)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::record::seal_message;
-use super::{Context, EnvelopeCipher, map_all};
+use super::{Context, EnvelopeCipher};
 use crate::crypto::mac::Mac256;
 use crate::crypto::random::{self, MessageDraw};
 use crate::error::{ContextMismatch, Error, Limit, Result};
@@ -15,6 +15,7 @@ use crate::format::header::Kind;
 use crate::format::limits::MAX_MESSAGES;
 use crate::format::slot::SlotList;
 use crate::keys::{KeyProvider, Recognition};
+use crate::parallel::map_all;
 use crate::secret::on_cleared_stack;
 
 /// How long a session keeps one data key.

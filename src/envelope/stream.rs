@@ -1,11 +1,10 @@
 //! Streams: `Block A ‖ Block B ‖ FLOE`, or the header and the FLOE message apart (FORMAT §2).
 
-use std::fmt;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 
-use super::inline::{self, Source};
-use super::open::Opened;
-use super::seal::{Identity, payload_key, seal_header};
+use super::inline::{self, HeaderDamage, Source};
+use super::unlock::Opened;
+use super::wrap::{Identity, payload_key, seal_header};
 use super::{Context, EnvelopeCipher};
 use crate::crypto::random;
 use crate::error::{Error, Malformed, Result};
@@ -364,27 +363,5 @@ impl<R: Read> BufRead for DecryptReader<R> {
 impl<R: Read + Seek> Seek for DecryptReader<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.reader.seek(to)
-    }
-}
-
-/// What is wrong with an inline stream's header blocks, where it opened all the same. A rewrap repairs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum HeaderDamage {
-    /// The first block is no whole header, or did not verify; the second opened.
-    FirstBlock,
-    /// The second block is no whole header, or did not verify; the first opened.
-    SecondBlock,
-    /// Both blocks are whole and differ, as an interrupted rewrap leaves them; the current one opened.
-    Differ,
-}
-
-impl fmt::Display for HeaderDamage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::FirstBlock => "the first header block is damaged",
-            Self::SecondBlock => "the second header block is damaged",
-            Self::Differ => "the header blocks differ, as an interrupted rewrap leaves them",
-        })
     }
 }

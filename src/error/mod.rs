@@ -1,6 +1,7 @@
 //! The one error of the crate, grouped by what a caller can do about it, and the words that it names things by.
 
 mod keyring;
+mod kind;
 mod names;
 mod rules;
 mod slot_id;
@@ -8,7 +9,8 @@ mod slot_id;
 use std::io;
 
 pub use keyring::{KeyringFault, Rollback};
-pub use names::{KeyId, KeyState, Kind};
+pub use kind::Kind;
+pub use names::{KeyId, KeyState};
 pub use rules::{
     Authenticated, ContextMismatch, EvidenceFault, KeyringRule, Limit, Malformed, Recipients,
 };

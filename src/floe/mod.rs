@@ -31,6 +31,7 @@ mod key;
 mod layout;
 mod length;
 mod message;
+mod one_shot;
 mod open;
 mod reader;
 mod seal;
@@ -39,7 +40,6 @@ mod segment;
 mod source;
 #[cfg(test)]
 mod tests;
-mod whole;
 mod writer;
 
 pub(crate) use batch::Threads;
@@ -47,8 +47,8 @@ pub use key::Key;
 pub(crate) use layout::Layout;
 pub use length::SegmentLength;
 pub(crate) use message::{HEADER_LEN, stated_segment_length};
+pub use one_shot::{decrypt, encrypt};
 pub(crate) use open::Opener;
 pub use reader::Reader;
 pub(crate) use seal::Sealer;
-pub use whole::{decrypt, encrypt};
 pub use writer::Writer;

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::codec::{Input, before};
+use super::context_encoding;
 use super::limits::{BLOCK_STEP, MAX_BLOCK, MAX_HEADER, MAX_LABELS, MAX_SLOTS};
-use super::pairs;
 use super::slot::{COMPARTMENT, Slot, SlotList, refuse_pair, slots_in};
 pub(crate) use crate::error::Kind;
 use crate::error::{Error, Limit, Malformed, Result};
@@ -303,7 +303,7 @@ fn parse_labels<'a>(input: &mut Input<'a>) -> Result<&'a [u8]> {
     if len > MAX_LABELS {
         return Err(Malformed::LabelsLength.into());
     }
-    pairs::check_labels(input.bytes(len)?)?;
+    context_encoding::check_labels(input.bytes(len)?)?;
     Ok(before(whole, input.rest()))
 }
 

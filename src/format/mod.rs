@@ -2,13 +2,13 @@
 
 pub(crate) mod blocks;
 mod codec;
+pub(crate) mod context_encoding;
 pub(crate) mod header;
 #[allow(dead_code)] // until keyrings and evidence are read with it
 pub(crate) mod json;
 #[cfg(test)]
 mod json_tests;
 pub(crate) mod limits;
-pub(crate) mod pairs;
 #[allow(dead_code)] // until detached streams are written with it
 pub(crate) mod payload_head;
 pub(crate) mod slot;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use super::edit::{Entry, KeyInfo, KeyringEdit};
-use super::lease::{Busy, Clock, Home, Lease, Moment};
+use super::lease::{Busy, Clock, Home, Lease, Leased, Moment};
+use super::transaction::{Entry, KeyInfo, KeyringEdit};
 use super::{DataKey, KeyProvider, MasterKey, Recognition, UnwrapContext, WrapContext};
 use crate::error::{Error, KeyId, KeyState, Malformed, Result};
 use crate::format::slot::{KEYRING, Slot, WrappedKey};
@@ -35,7 +35,7 @@ pub struct Keyring(Arc<Shared>);
 struct Shared {
     keys: RwLock<KeyringEdit>,
     /// Of a keyring that a file holds.
-    lease: Option<Lease>,
+    lease: Option<Lease<Keyring>>,
 }
 
 impl Keyring {
@@ -154,7 +154,7 @@ impl Keyring {
     }
 
     /// A keyring that a file holds, and that only the file changes.
-    pub(crate) fn in_file(keys: KeyringEdit, home: Arc<dyn Home>, clock: Clock) -> Self {
+    pub(crate) fn in_file(keys: KeyringEdit, home: Arc<dyn Home<Self>>, clock: Clock) -> Self {
         Self::new(keys, Some(Lease::new(home, clock)))
     }
 
@@ -191,7 +191,7 @@ impl Keyring {
         look(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn new(keys: KeyringEdit, lease: Option<Lease>) -> Self {
+    fn new(keys: KeyringEdit, lease: Option<Lease<Keyring>>) -> Self {
         Self(Arc::new(Shared {
             keys: RwLock::new(keys),
             lease,
@@ -219,6 +219,12 @@ impl Keyring {
         let out = change(&mut changed)?;
         *keys = changed;
         Ok(out)
+    }
+}
+
+impl Leased for Keyring {
+    fn lease(&self) -> Option<Duration> {
+        Self::lease(self)
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 use std::time::{Duration, SystemTime};
 
-use super::Keyring;
 use crate::error::{Error, KeyId, Result};
 
 /// The clocks are read for every 64th record at least.
@@ -18,15 +17,20 @@ const COARSE: u64 = 20;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a keyring's keys are kept, and where they may change.
-pub(crate) trait Home: Send + Sync {
+pub(crate) trait Home<K>: Send + Sync {
     /// Makes sure that the keyring holds what its home holds: looks whether that has changed, and reads it again if it has.
-    fn confirm(&self, keyring: &Keyring) -> Result<()>;
+    fn confirm(&self, keyring: &K) -> Result<()>;
 
     /// Reads the keys again if their home has changed. Errors are no reason to stop.
-    fn look_for_change(&self, keyring: &Keyring);
+    fn look_for_change(&self, keyring: &K);
 
     /// The error of a keyring that cannot be confirmed.
     fn not_confirmed(&self, last: Option<SystemTime>, lease: Duration, why: &str) -> Error;
+}
+
+/// Keys with a lease.
+pub(super) trait Leased {
+    fn lease(&self) -> Option<Duration>;
 }
 
 /// A moment, by a clock that goes on while the machine sleeps and by that on the wall.
@@ -44,8 +48,8 @@ pub(crate) struct Clock {
 }
 
 /// When a keyring was last confirmed, and what keeps the clocks from being read for every record.
-pub(super) struct Lease {
-    home: Arc<dyn Home>,
+pub(super) struct Lease<K> {
+    home: Arc<dyn Home<K>>,
     clock: Clock,
     confirmed: Mutex<Option<Moment>>,
     records: AtomicU64,
@@ -129,8 +133,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-impl Lease {
-    pub(super) fn new(home: Arc<dyn Home>, clock: Clock) -> Self {
+impl<K: Leased> Lease<K> {
+    pub(super) fn new(home: Arc<dyn Home<K>>, clock: Clock) -> Self {
         Self {
             home,
             clock,
@@ -155,7 +159,7 @@ impl Lease {
 
     // FORMAT §9.2, Lease: if it cannot confirm, it wraps nothing.
     /// Makes sure that the keyring was confirmed within its lease, before something is wrapped.
-    pub(super) fn confirm_to_wrap(&self, keyring: &Keyring) -> Result<()> {
+    pub(super) fn confirm_to_wrap(&self, keyring: &K) -> Result<()> {
         if self.was_well_just_now() || self.is_within(keyring) {
             return Ok(());
         }
@@ -175,7 +179,7 @@ impl Lease {
     }
 
     /// Looks whether the keyring is the current one when its lease is over. Where its home cannot be reached, reading goes on.
-    pub(super) fn confirm_to_read(&self, keyring: &Keyring) {
+    pub(super) fn confirm_to_read(&self, keyring: &K) {
         if self.was_well_just_now() || self.is_within(keyring) {
             return;
         }
@@ -190,7 +194,7 @@ impl Lease {
     }
 
     /// Reads the keys again if their home has changed: a header names a key that is not known here.
-    pub(super) fn look_for(&self, id: KeyId, keyring: &Keyring) {
+    pub(super) fn look_for(&self, id: KeyId, keyring: &K) {
         let now = self.clock.now();
         let missed = *locked(&self.missed);
         if missed.is_some_and(|(missed, at)| missed == id && now.is_within(Some(at), PAUSE)) {
@@ -227,7 +231,7 @@ impl Lease {
             && self.clock.coarse().abs_diff(well_at) <= COARSE
     }
 
-    fn is_within(&self, keyring: &Keyring) -> bool {
+    fn is_within(&self, keyring: &K) -> bool {
         let (coarse, now) = (self.clock.coarse(), self.clock.now());
         let lease = keyring.lease().unwrap_or_default();
         let confirmed = locked(&self.confirmed);
@@ -253,7 +257,7 @@ impl Drop for Busy<'_> {
     }
 }
 
-impl fmt::Debug for Lease {
+impl<K: Leased> fmt::Debug for Lease<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")
             .field("confirmed", &self.last_confirmed())

@@ -1,20 +1,20 @@
 //! Keys in memory, and the joint for those that live elsewhere.
 
 mod data_key;
-mod edit;
 mod journal;
 mod keyring;
 mod lease;
 mod master_key;
 mod passphrase;
 mod provider;
+mod transaction;
 
 pub use data_key::DataKey;
-pub(crate) use edit::Entry;
-pub use edit::{KeyInfo, KeyringEdit};
 pub(crate) use journal::{CHAIN, Journal, LEASES};
 pub use keyring::Keyring;
 pub(crate) use lease::{Clock, Home, Moment};
 pub use master_key::MasterKey;
 pub use passphrase::{Argon2Costs, Passphrase};
 pub use provider::{KeyProvider, Recognition, UnwrapContext, WrapContext};
+pub(crate) use transaction::Entry;
+pub use transaction::{KeyInfo, KeyringEdit};

@@ -8,7 +8,7 @@ use super::DataKey;
 use crate::crypto::derive;
 use crate::crypto::random::{self, FreshIv, SharedIv};
 use crate::error::{Kind, Result};
-use crate::format::pairs;
+use crate::format::context_encoding;
 use crate::format::slot::{Slot, WrappedKey};
 
 /// Wraps and unwraps data keys: a keyring, a passphrase, or from outside this crate a KMS, an HSM, a public key.
@@ -157,7 +157,7 @@ impl<'a> WrapContext<'a> {
 
     /// The labels of the envelope, in the order of their keys.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        pairs::iterate(self.labels.get(2..).unwrap_or_default())
+        context_encoding::iterate(self.labels.get(2..).unwrap_or_default())
     }
 
     /// What a scheme that can authenticate data authenticates beside the key (FORMAT §4).
@@ -234,7 +234,7 @@ impl<'a> UnwrapContext<'a> {
 
     /// The labels that the header states, in the order of their keys. They are not verified yet and decide nothing.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        pairs::iterate(self.labels.get(2..).unwrap_or_default())
+        context_encoding::iterate(self.labels.get(2..).unwrap_or_default())
     }
 
     /// What the scheme authenticated beside the key, where it can (FORMAT §4).

@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts of the crate and their layers. A part imports parts of lower layers alone; two parts of one layer never import
 /// each other.
 const LAYERS: [(&str, u8); 12] = [
-    ("rotation", 5),
-    ("file", 4),
+    ("archive", 5),
+    ("files", 4),
     ("envelope", 3),
     ("keys", 2),
     ("floe", 2),
@@ -156,17 +156,28 @@ impl Source {
 
     /// The names that paths from the crate's root begin with, whether written with `crate` or with `super`.
     fn names_from_the_root(&self) -> BTreeSet<String> {
+        self.names_after("crate::", self.depth())
+    }
+
+    /// The names that paths from a folder above the file begin with.
+    fn names_from(&self, folder: &str) -> BTreeSet<String> {
+        let absolute = format!("crate::{}::", folder.replace('/', "::"));
+        self.names_after(&absolute, self.depth() - folder.split('/').count())
+    }
+
+    /// The names after this path, or after `super` so many times.
+    fn names_after(&self, absolute: &str, supers: usize) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
-        for (at, _) in self.code.match_indices("crate::") {
-            // `$crate`, or a name that ends alike.
-            if self.code[..at].ends_with(|before: char| is_name(before) || before == '$') {
-                continue;
+        for start in [absolute, &"super::".repeat(supers)] {
+            for (at, _) in self.code.match_indices(start) {
+                // `$crate`, a name that ends alike, or one `super` more.
+                if self.code[..at]
+                    .ends_with(|before: char| is_name(before) || "$:".contains(before))
+                {
+                    continue;
+                }
+                names.extend(heads(&self.code[at + start.len()..]));
             }
-            names.extend(heads(&self.code[at + "crate::".len()..]));
-        }
-        let up = "super::".repeat(self.depth());
-        for (at, _) in self.code.match_indices(&up) {
-            names.extend(heads(&self.code[at + up.len()..]));
         }
         names
     }
@@ -252,6 +263,146 @@ fn a_layer_imports_lower_layers_alone_and_siblings_never_import_each_other() {
     ] {
         assert!(edges.contains(edge), "{edge} was not seen in {edges:?}");
     }
+}
+
+/// One folder of the source: what stands directly in it, and which of that imports which.
+struct Folder<'a> {
+    path: &'a str,
+    /// The names that its `mod.rs` exports again, and the modules that they come from.
+    exports: Vec<(String, String)>,
+    imports: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<'a> Folder<'a> {
+    /// Of `path`, from `src`. Its parts are files, and folders as a whole; a folder's own `mod.rs` is its table of contents.
+    fn read(path: &'a str, sources: &[Source]) -> Self {
+        let within = format!("{path}/");
+        let below: Vec<_> = sources
+            .iter()
+            .filter_map(|source| Some((source, source.path.strip_prefix(&within)?)))
+            .collect();
+        let part = |rest: &str| {
+            let first = rest.split('/').next().unwrap();
+            first.strip_suffix(".rs").unwrap_or(first).to_owned()
+        };
+        let mut folder = Self {
+            path,
+            exports: Vec::new(),
+            imports: BTreeMap::new(),
+        };
+        for (source, rest) in &below {
+            if *rest == "mod.rs" {
+                folder.exports = reexports(&source.code);
+            } else {
+                folder.imports.entry(part(rest)).or_default();
+            }
+        }
+        for (source, rest) in below.iter().filter(|(_, rest)| *rest != "mod.rs") {
+            let own = part(rest);
+            for name in source.names_from(path) {
+                let met = folder
+                    .exports
+                    .iter()
+                    .find(|(exported, _)| *exported == name);
+                let module = met.map_or(name.clone(), |(_, module)| module.clone());
+                if module != own && folder.imports.contains_key(&module) {
+                    folder.imports.get_mut(&own).unwrap().insert(module);
+                }
+            }
+        }
+        folder
+    }
+
+    /// The parts that import each other, be it through others.
+    fn circle(&self) -> Vec<String> {
+        let mut left = self.imports.clone();
+        // What imports nothing that is left is in no circle.
+        while let Some(bottom) = left
+            .iter()
+            .find(|(_, imports)| imports.iter().all(|import| !left.contains_key(import)))
+            .map(|(part, _)| part.clone())
+        {
+            left.remove(&bottom);
+        }
+        // Nor is what nothing imports that is left.
+        while let Some(top) = left
+            .keys()
+            .find(|part| !left.values().any(|imports| imports.contains(*part)))
+            .cloned()
+        {
+            left.remove(&top);
+        }
+        let shown = left.iter().map(|(part, imports)| {
+            let within: Vec<_> = imports.iter().filter(|i| left.contains_key(*i)).collect();
+            format!("{}/{part} → {within:?}", self.path)
+        });
+        shown.collect()
+    }
+}
+
+/// The names of `use module::{…};` in a table of contents, each with its module.
+fn reexports(code: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("use ") {
+        let Some((path, _)) = code[at + 4..].split_once(';') else {
+            continue;
+        };
+        if let Some((module, names)) = path.trim().split_once("::") {
+            let named = heads(names).into_iter();
+            found.extend(named.map(|name| (name, module.to_owned())));
+        }
+    }
+    found
+}
+
+#[test]
+fn inside_a_folder_there_is_no_circle() {
+    let sources = sources();
+    let folders: BTreeSet<_> = sources
+        .iter()
+        .filter_map(|source| source.path.strip_suffix("/mod.rs"))
+        .collect();
+    let circles: Vec<_> = folders
+        .iter()
+        .flat_map(|path| Folder::read(path, &sources).circle())
+        .collect();
+    assert!(circles.is_empty(), "{circles:#?}");
+    // What must be there, so that this test is known to see anything.
+    let seen = |folder: &str, part: &str, import: &str| {
+        Folder::read(folder, &sources).imports[part].contains(import)
+    };
+    assert!(seen("envelope", "stream", "inline"));
+    assert!(
+        seen("envelope", "session", "cipher"),
+        "by its exported name"
+    );
+    assert!(seen("floe", "writer", "seal"));
+}
+
+#[test]
+fn a_circle_is_seen() {
+    let file = |path: &str, text: &str| Source {
+        path: path.to_owned(),
+        text: text.to_owned(),
+        code: without_comments_and_literals(text),
+    };
+    let mut sources = vec![
+        file(
+            "keys/mod.rs",
+            "mod a; mod b; mod c; mod d; pub use c::{Third, Other};",
+        ),
+        file("keys/a.rs", "use super::b::X;"),
+        file("keys/b.rs", "use crate::keys::{d, Third};"),
+        file("keys/c.rs", "use super::a;"),
+        file("keys/d.rs", ""),
+    ];
+    let circle = Folder::read("keys", &sources).circle();
+    assert_eq!(circle.len(), 3, "{circle:?}");
+    sources[1].code.clear();
+    assert_eq!(
+        Folder::read("keys", &sources).circle(),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -360,7 +511,7 @@ fn the_reader_of_these_lines_sees_what_it_should() {
         fn g() { crate::floe::seal('"', '\'', '\u{1F600}', r#"crate::raw"#, "\"crate::escaped"); }
     "##;
     let source = Source {
-        path: "keys/edit.rs".to_owned(),
+        path: "keys/transaction.rs".to_owned(),
         text: text.to_owned(),
         code: without_comments_and_literals(text),
     };

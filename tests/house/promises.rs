@@ -262,7 +262,7 @@ fn a_payload_key_comes_out_of_a_verified_header() {
     };
     assert_eq!(
         users("derive::payload_key("),
-        ["envelope/open.rs", "envelope/seal.rs"]
+        ["envelope/unlock.rs", "envelope/wrap.rs"]
     );
     // Each of the two types before it is made in one place, the one that checked.
     let made = |what: &str| {
@@ -272,11 +272,11 @@ fn a_payload_key_comes_out_of_a_verified_header() {
     };
     assert_eq!(
         (users("Opened("), made("Opened(")),
-        (vec!["envelope/open.rs"], 1)
+        (vec!["envelope/unlock.rs"], 1)
     );
     assert_eq!(
         (users("Ok(Verified {"), made("Ok(Verified {")),
-        (vec!["envelope/open.rs"], 1)
+        (vec!["envelope/unlock.rs"], 1)
     );
 }
 

@@ -1,0 +1,291 @@
+//! Every envelope of a tree, moved to the current keys of its recipients.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::entry::{Content, look};
+use super::rewrap_report::{PassedOver, RewrapEntry, RewrapOutcome, RewrapSummary};
+use super::tree::Tree;
+use super::walk::Met;
+use super::workers::{Crew, Progress, is_gone};
+use crate::disk::Disk;
+use crate::envelope::{Context, EnvelopeCipher};
+use crate::error::{Error, KeyId, Kind, Malformed, Result, SlotId};
+use crate::files::{ChangeOptions, FileInspection, FileOptions, Head, Rewrapped, reencrypt_file};
+
+/// Gives the context that a file was sealed with.
+type Contexts = Arc<dyn Fn(&Path, &FileInspection) -> Result<Context> + Send + Sync>;
+
+/// The choices there are in rewrapping a tree: none must be made.
+#[derive(Clone)]
+#[must_use]
+pub struct RewrapOptions {
+    pub(super) dry_run: bool,
+    most_failures: u64,
+    reencrypt: Option<(Vec<KeyId>, Contexts)>,
+    change: ChangeOptions,
+}
+
+impl RewrapOptions {
+    /// The defaults: files are changed, nothing is re-encrypted, and a pass in which more than 1,000 fail stops.
+    pub fn new() -> Self {
+        Self {
+            dry_run: false,
+            most_failures: 1000,
+            reencrypt: None,
+            change: ChangeOptions::new(),
+        }
+    }
+
+    /// How each file is rewrapped: how long its lock is waited for, for one. A lock that is held for longer is a failure of that file.
+    pub fn change(mut self, options: ChangeOptions) -> Self {
+        self.change = options;
+        self
+    }
+
+    /// Changes nothing, and says what would be changed and what would fail.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// Stops once more than this have failed. What is being worked on then is finished.
+    pub fn most_failures(mut self, most: u64) -> Self {
+        self.most_failures = most;
+        self
+    }
+
+    /// Seals what has a slot of one of these keys anew, under a new data key, file by file and each atomically: for keys that are
+    /// compromised, where a rewrap is not enough. The cipher must allow compromised keys. What was rewrapped already has no slot of them any
+    /// more, and is not sealed anew: re-encrypt first.
+    ///
+    /// The new envelope is **for those whom the cipher writes for, and nobody else**: slots of other recipients go. Its
+    /// [`generation`](crate::Inspection::generation) is 0 again. A detached header fails, since its payload lies elsewhere.
+    ///
+    /// `contexts` gives the context that a file was sealed with: its bindings, and exactly its labels. What it is told of the file is a
+    /// claim, as all that was read without a key. It is asked on several threads.
+    pub fn reencrypt(
+        mut self,
+        keys: impl IntoIterator<Item = KeyId>,
+        contexts: impl Fn(&Path, &FileInspection) -> Result<Context> + Send + Sync + 'static,
+    ) -> Self {
+        self.reencrypt = Some((keys.into_iter().collect(), Arc::new(contexts)));
+        self
+    }
+}
+
+impl Default for RewrapOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RewrapOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RewrapOptions")
+            .field("dry_run", &self.dry_run)
+            .field("most_failures", &self.most_failures)
+            .field("reencrypt", &self.reencrypt.as_ref().map(|(keys, _)| keys))
+            .finish()
+    }
+}
+
+/// Moves every envelope of a tree to the current keys of its recipients, as [`rewrap_file`](crate::rewrap_file) does for one, on all cores and in no order.
+///
+/// It keeps no journal. Each file's rewrap is atomic, and one that was rewrapped stays as it is: **to run again is to go on**, after a
+/// power cut too, and any number of processes and machines may share the work, by [`Tree::shard`] or without. When a file is
+/// [`Done`](RewrapOutcome::Done) or [`Current`](RewrapOutcome::Current), it was read again, and has no slot left of a key that one of the
+/// cipher's providers has moved off, in either header block.
+///
+/// A failure ends nothing, up to [`RewrapOptions::most_failures`]: it is an entry like the others, and its file opens as it did.
+///
+/// A record or a detached header is replaced by a new file. Where it has several names in the tree (hard links), they become files of their own.
+/// Records in text form are not rewrapped.
+///
+/// # Errors
+/// [`Error::Misuse`] where the cipher writes for nobody, [`Error::Io`] where no thread can be started.
+///
+/// ```no_run
+/// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, RewrapOptions, Tree, rewrap_tree};
+///
+/// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
+/// file.update(|keyring| keyring.rotate("ehr-2027"))?;
+/// let cipher = EnvelopeCipher::new(file.keyring());
+/// let mut pass = rewrap_tree(&cipher, Tree::new(["/archive"]), RewrapOptions::new())?;
+/// for entry in &mut pass {
+///     if entry.is_failure() {
+///         eprintln!("{}", serde_json::to_string(&entry).unwrap_or_default());
+///     }
+/// }
+/// println!("{}", pass.summary());
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+pub fn rewrap_tree(
+    cipher: &EnvelopeCipher,
+    tree: Tree,
+    options: RewrapOptions,
+) -> Result<RewrapTree> {
+    if !cipher.writes() {
+        return Err(Error::Misuse("this cipher has no provider to write for"));
+    }
+    let (cipher, most_failures) = (cipher.clone(), options.most_failures);
+    Ok(RewrapTree {
+        summary: RewrapSummary::default(),
+        began: Instant::now(),
+        most_failures,
+        // One at a time: a file may be long.
+        crew: Crew::start(tree, 1, move |met| rewrap(&cipher, met, &options))?,
+    })
+}
+
+/// A tree that is being rewrapped: an iterator over files, and what they add up to. Dropped, it stops after the files that it is at.
+pub struct RewrapTree {
+    crew: Crew<RewrapEntry>,
+    summary: RewrapSummary,
+    most_failures: u64,
+    began: Instant,
+}
+
+impl RewrapTree {
+    /// What was done so far; once the iterator has ended, all.
+    #[must_use]
+    pub fn summary(&self) -> &RewrapSummary {
+        &self.summary
+    }
+
+    /// Takes the pass to its end and returns what it adds up to.
+    #[must_use]
+    pub fn finish(mut self) -> RewrapSummary {
+        (&mut self).for_each(drop);
+        self.summary
+    }
+
+    /// How far it is; `total` files, where [`Tree::count`] counted them.
+    #[must_use]
+    pub fn progress(&self, total: Option<u64>) -> Progress {
+        Progress::new(self.summary.seen(), total, self.began)
+    }
+}
+
+impl Iterator for RewrapTree {
+    type Item = RewrapEntry;
+
+    fn next(&mut self) -> Option<RewrapEntry> {
+        let entry = self.crew.next()?;
+        self.summary.add(&entry);
+        if self.summary.failed > self.most_failures && !self.summary.stopped {
+            self.summary.stopped = true;
+            self.crew.stop();
+        }
+        Some(entry)
+    }
+}
+
+impl fmt::Debug for RewrapTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RewrapTree")
+            .field("summary", &self.summary)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapEntry {
+    let was_named = matches!(met, Met::Unreadable { is_named: true, .. });
+    let (entry, head) = look(&Disk::default(), met);
+    let plan = head
+        .filter(|_| options.dry_run && entry.inspection().is_some())
+        .map(|(head, _)| head.would_rewrap(cipher));
+    let outcome = match entry.content {
+        // A name with a slip in it is not to look like an archive that is done.
+        Content::Unreadable(error) if was_named => RewrapOutcome::Failed(error),
+        _ if entry.is_temporary => RewrapOutcome::PassedOver(PassedOver::Temporary),
+        Content::NotAnEnvelope => RewrapOutcome::PassedOver(PassedOver::NotAnEnvelope),
+        Content::DetachedPayload => RewrapOutcome::PassedOver(PassedOver::DetachedPayload),
+        Content::Symlink => RewrapOutcome::PassedOver(PassedOver::Symlink),
+        Content::Special => RewrapOutcome::PassedOver(PassedOver::Special),
+        Content::Excluded(_) => RewrapOutcome::PassedOver(PassedOver::Excluded),
+        Content::CompactRecord(_) => RewrapOutcome::PassedOver(PassedOver::CompactRecord),
+        Content::Damaged(error) | Content::Unreadable(error) => failed(&entry.path, error),
+        Content::Envelope(found) => {
+            let outcome = change(cipher, &entry.path, &found, plan, options);
+            outcome.unwrap_or_else(|error| failed(&entry.path, error))
+        }
+    };
+    RewrapEntry {
+        path: entry.path,
+        bytes: entry.bytes,
+        outcome,
+    }
+}
+
+fn failed(path: &Path, error: Error) -> RewrapOutcome {
+    // What is not there may be something else: a provider's file, or one that the caller looks for a context in.
+    if is_gone(&error) && Disk::default().refuse_taken(path).is_ok() {
+        RewrapOutcome::PassedOver(PassedOver::Gone)
+    } else {
+        RewrapOutcome::Failed(error)
+    }
+}
+
+fn change(
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    found: &FileInspection,
+    plan: Option<Result<bool>>,
+    options: &RewrapOptions,
+) -> Result<RewrapOutcome> {
+    if found.is_text {
+        return Err(Malformed::TextForm.into());
+    }
+    let is_named =
+        |slot: &SlotId, keys: &[KeyId]| keys.iter().any(|key| SlotId::from(*key) == *slot);
+    let anew = options
+        .reencrypt
+        .as_ref()
+        .filter(|(keys, _)| found.all_slots().any(|slot| is_named(slot, keys)));
+    let disk = Disk::default();
+    let head = || Head::read(&disk, &disk.open_at_once(path)?);
+    let outcome = if let Some((_, contexts)) = anew {
+        let context = contexts(path, found)?;
+        if options.dry_run {
+            head()?.check_reencrypt(cipher, &context)?;
+            may_replace(&disk, path)?;
+            return Ok(RewrapOutcome::WouldChange);
+        }
+        // The cores are at work on other files.
+        let options = FileOptions::new().threads(NonZeroUsize::MIN);
+        reencrypt_file(cipher, path, &context, options)?;
+        RewrapOutcome::Reencrypted
+    } else if let Some(plan) = plan {
+        if !plan? {
+            return Ok(RewrapOutcome::Current);
+        }
+        may_change(&disk, path, found.header.kind)?;
+        return Ok(RewrapOutcome::WouldChange);
+    } else {
+        match options.change.rewrap(cipher, path)? {
+            Rewrapped::Done | Rewrapped::DoneWithout(_) => RewrapOutcome::Done,
+            Rewrapped::Current => RewrapOutcome::Current,
+        }
+    };
+    head()?.check_rewrapped(cipher)?;
+    Ok(outcome)
+}
+
+/// Opens a file as a rewrap does, and changes nothing: a forecast is not to promise what this process may not do.
+fn may_change(disk: &Disk, path: &Path, kind: Kind) -> Result<()> {
+    if kind == Kind::StreamInline {
+        disk.open_to_change(path)?;
+        return Ok(());
+    }
+    may_replace(disk, path)
+}
+
+/// Makes the file that would replace another, which goes at once.
+fn may_replace(disk: &Disk, path: &Path) -> Result<()> {
+    disk.new_file(&disk.resolve(path)?)?;
+    Ok(())
+}

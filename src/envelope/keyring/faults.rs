@@ -1,0 +1,193 @@
+//! A keyring's file under faults at each call: it is the whole old or the whole new one, and no cipher sees a key that it does
+//! not hold.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::faults::{self, Fault, Faults};
+use crate::disk::{Call, Disk};
+use crate::envelope::{EnvelopeCipher, KeyringFile, KeyringFileOptions};
+use crate::error::{Error, Result};
+use crate::keys::{KeyInfo, Keyring};
+
+const FAULTS: [Fault; 6] = [
+    Fault::Errno(4),  // EINTR
+    Fault::Errno(5),  // EIO
+    Fault::Errno(28), // ENOSPC
+    Fault::Short,
+    Fault::Killed,
+    Fault::Lying,
+];
+
+struct Scene {
+    folder: tempfile::TempDir,
+    protection: EnvelopeCipher,
+    other: EnvelopeCipher,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let protection = || EnvelopeCipher::new(Keyring::generate("kek").unwrap());
+        let scene = Self {
+            folder: faults::folder(),
+            protection: protection(),
+            other: protection(),
+        };
+        KeyringFile::create(scene.path(), "2026", scene.protection.clone()).unwrap();
+        scene
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("ehr.keyring")
+    }
+
+    fn on(&self, faults: &Arc<Faults>, names_all: bool) -> Disk {
+        let disk = Disk::with_faults(faults);
+        if names_all { disk.naming_all() } else { disk }
+    }
+
+    fn open(&self, disk: Disk) -> Result<KeyringFile> {
+        open_on(disk, &self.path(), &self.protection)
+    }
+
+    fn keys(&self, protection: &EnvelopeCipher) -> Option<Vec<KeyInfo>> {
+        let file = KeyringFile::open(self.path(), protection.clone()).ok()?;
+        Some(file.keyring().keys())
+    }
+
+    fn names(&self) -> usize {
+        std::fs::read_dir(self.folder.path()).unwrap().count()
+    }
+}
+
+fn on(disk: Disk) -> KeyringFileOptions {
+    KeyringFileOptions {
+        disk,
+        ..KeyringFileOptions::default()
+    }
+}
+
+fn open_on(disk: Disk, path: &Path, protection: &EnvelopeCipher) -> Result<KeyringFile> {
+    KeyringFile::open_with(on(disk), path, protection.clone())
+}
+
+/// Does `change` with each fault at each of its calls, and looks at what is left.
+fn enumerate(
+    change: impl Fn(&KeyringFile, &Scene) -> Result<()>,
+    look: impl Fn(&KeyringFile, &Scene, &str),
+) {
+    for (fault, names_all) in FAULTS.iter().flat_map(|f| [(f, false), (f, true)]) {
+        let mut at = 0;
+        loop {
+            let scene = Scene::new();
+            let faults = Faults::at(at, *fault);
+            let what = format!("{fault:?} at call {at}, names_all {names_all}");
+            at += 1;
+            let Ok(file) = scene.open(scene.on(&faults, names_all)) else {
+                // The fault was met in opening.
+                assert!(faults.was_met(), "{what}");
+                continue;
+            };
+            let outcome = change(&file, &scene);
+            if matches!(fault, Fault::Errno(4) | Fault::Short) || !faults.was_met() {
+                outcome.as_ref().unwrap();
+            }
+            // What took effect may have left the old file, which the next writer removes.
+            let took_effect = matches!(outcome, Err(Error::TookEffect { .. }));
+            if *fault != Fault::Killed && !took_effect {
+                assert_eq!(scene.names(), 1, "{what}");
+            }
+            // An answer says what is there: the memory follows the file, and nothing else is an error.
+            if outcome.is_ok() || took_effect {
+                let held = scene.keys(&scene.protection);
+                let held = held.or_else(|| scene.keys(&scene.other)).expect(&what);
+                assert_eq!(file.keyring().keys(), held, "{what}: {outcome:?}");
+            }
+            look(&file, &scene, &what);
+            if !faults.was_met() {
+                break;
+            }
+            // The next one does it, and removes what a dead one left.
+            let protection = match scene.keys(&scene.protection) {
+                Some(_) => &scene.protection,
+                None => &scene.other,
+            };
+            let disk = scene.on(&Faults::none(), names_all);
+            let next = open_on(disk, &scene.path(), protection).unwrap();
+            change(&next, &scene).unwrap();
+            assert_eq!(scene.names(), 1, "{what}");
+        }
+    }
+}
+
+#[test]
+fn an_update_is_whole_and_seen_only_once_the_file_holds_it() {
+    enumerate(
+        |file, _| file.update(|keyring| keyring.rotate("2027")).map(drop),
+        |file, scene, what| {
+            let held = scene.keys(&scene.protection).expect(what);
+            assert!(matches!(held.len(), 1 | 2), "{what}");
+            let shown = file.keyring().keys();
+            assert!(
+                shown
+                    .iter()
+                    .all(|key| held.iter().any(|held| held.id == key.id)),
+                "{what}"
+            );
+        },
+    );
+}
+
+#[test]
+fn a_keyring_is_protected_by_the_old_or_by_the_new() {
+    enumerate(
+        |file, scene| file.protect_with_dropping_recipients(scene.other.clone()),
+        |file, scene, what| {
+            let old = scene.keys(&scene.protection);
+            let new = scene.keys(&scene.other);
+            assert!(old.is_some() != new.is_some(), "{what}");
+            let held = old.or(new).unwrap();
+            assert_eq!(file.keyring().keys(), held, "{what}");
+        },
+    );
+}
+
+#[test]
+fn a_new_keyring_is_whole_or_not_there() {
+    for (fault, names_all) in FAULTS.iter().flat_map(|f| [(f, false), (f, true)]) {
+        for at in 0.. {
+            let scene = Scene::new();
+            std::fs::remove_file(scene.path()).unwrap();
+            let faults = Faults::at(at, *fault);
+            let what = format!("{fault:?} at call {at}, names_all {names_all}");
+            let made = KeyringFile::create_of(
+                on(scene.on(&faults, names_all)),
+                &scene.path(),
+                Keyring::generate("2026").unwrap().snapshot(),
+                scene.protection.clone(),
+            );
+            let there = scene.path().exists();
+            assert!(made.is_err() || there, "{what}");
+            assert_eq!(scene.keys(&scene.protection).is_some(), there, "{what}");
+            if !faults.was_met() {
+                made.unwrap();
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_this_process_may_not_sync_does_not_keep_a_keyring_shut() {
+    let scene = Scene::new();
+    let calls = Faults::none();
+    scene.open(scene.on(&calls, false)).unwrap();
+    let mut calls = calls.calls().into_iter();
+    let at = calls.position(|call| call == Call::SyncFolder).unwrap();
+    let opened = |errno| scene.open(scene.on(&Faults::at(at, Fault::Errno(errno)), false));
+    // EPERM, EACCES, EINVAL, EROFS, EOPNOTSUPP
+    for errno in [1, 13, 22, 30, 95] {
+        opened(errno).unwrap();
+    }
+    opened(5).unwrap_err(); // EIO
+}

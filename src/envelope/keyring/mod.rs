@@ -1,0 +1,19 @@
+//! A keyring's home: an envelope in a store, its options, leases and pins.
+
+mod content;
+#[cfg(test)]
+mod crafted;
+#[cfg(test)]
+mod faults;
+mod file;
+mod json;
+#[cfg(test)]
+mod leases;
+mod options;
+mod pins;
+mod recipients;
+mod store;
+
+pub use file::{KeyringFile, Updated};
+pub use options::{KeyringFileOptions, SlotChange};
+pub use pins::KeyringPin;

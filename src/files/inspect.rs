@@ -1,0 +1,17 @@
+//! What a file says about itself, without a key.
+
+use std::path::Path;
+
+use super::inspection::{FileInspection, Head};
+use crate::disk::Disk;
+use crate::error::Result;
+
+/// What a sealed file says about itself: an inline stream, a detached header, or a record as bytes or as text. Reads its head alone
+/// and needs no key.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io), and those of a malformed or truncated envelope.
+pub fn inspect_file(path: impl AsRef<Path>) -> Result<FileInspection> {
+    let disk = Disk::default();
+    Head::read(&disk, &disk.open_file(path.as_ref())?)?.inspect()
+}

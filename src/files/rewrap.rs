@@ -1,0 +1,350 @@
+//! A file's header changed: in place where it has two blocks, by atomic replacement where not (FORMAT §7).
+
+#[cfg(doc)]
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::at::StreamHead;
+use super::in_place::{InPlace, open_to_change};
+use super::rewrite::{copy, with_header};
+use crate::disk::{Disk, Lock, NotKept};
+use crate::envelope::inline::{self, Current};
+use crate::envelope::{Change, Context, EnvelopeCipher, check_change};
+use crate::error::{Error, Malformed, Result};
+use crate::format::blocks;
+use crate::format::header::{Header, Kind};
+use crate::format::limits::MAX_HEADER;
+use crate::keys::KeyProvider;
+
+/// Bytes that a record's payload has at least: IV and tag.
+pub(super) const LEAST_PAYLOAD: usize = 28;
+/// What a rewrap did to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rewrapped {
+    /// The header was written anew.
+    Done,
+    /// The header was written anew, in a file that replaces the old one and could not take all of its access over.
+    DoneWithout(NotKept),
+    /// There was nothing to do: not a byte was written.
+    Current,
+}
+
+impl Rewrapped {
+    /// What a new file did not take over from the one that it replaces.
+    #[must_use]
+    pub fn not_kept(self) -> NotKept {
+        match self {
+            Self::DoneWithout(not_kept) => not_kept,
+            Self::Done | Self::Current => NotKept::default(),
+        }
+    }
+
+    fn done(not_kept: NotKept) -> Self {
+        if not_kept.is_nothing() {
+            Self::Done
+        } else {
+            Self::DoneWithout(not_kept)
+        }
+    }
+}
+
+/// The choices there are in changing a file's header: none must be made.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # use phi_envelope::{ChangeOptions, EnvelopeCipher, Keyring};
+/// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
+/// let options = ChangeOptions::new().lock_wait(Some(Duration::from_secs(5)));
+/// options.rewrap(&cipher, "Patient.ndjson.phi")?;
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct ChangeOptions {
+    disk: Disk,
+}
+
+impl ChangeOptions {
+    /// The defaults: those of [`rewrap_file`] and its siblings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Waits so long for a file that another program has locked, or without an end, in place of what
+    /// [`set_lock_wait`](crate::set_lock_wait) says for the process.
+    pub fn lock_wait(mut self, limit: Option<Duration>) -> Self {
+        self.disk.locking.wait = Some(limit);
+        self
+    }
+
+    /// Changes a file although its file system has no locks (`flock`). The caller sees to it that no other program does at the same
+    /// time.
+    pub fn allow_without_lock(mut self) -> Self {
+        self.disk.locking.without = true;
+        self
+    }
+
+    /// Replaces a file although its access control list or its extended attributes get lost.
+    pub fn allow_loss_of_attributes(mut self) -> Self {
+        self.disk.loses_attributes = true;
+        self
+    }
+
+    /// [`rewrap_file`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rewrap(&self, cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<Rewrapped> {
+        change_file(&self.disk, cipher, path.as_ref(), Change::Rewrap)
+    }
+
+    /// [`add_recipient_file`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_recipient(
+        &self,
+        cipher: &EnvelopeCipher,
+        path: impl AsRef<Path>,
+        recipient: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<NotKept> {
+        let change = Change::Add(recipient, labels);
+        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
+    }
+
+    /// [`remove_recipient_file`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove_recipient(
+        &self,
+        cipher: &EnvelopeCipher,
+        path: impl AsRef<Path>,
+        recipient: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<NotKept> {
+        let change = Change::Remove(recipient, labels);
+        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
+    }
+
+    /// [`replace_recipient_file`] with these options.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn replace_recipient(
+        &self,
+        cipher: &EnvelopeCipher,
+        path: impl AsRef<Path>,
+        old: &dyn KeyProvider,
+        new: &dyn KeyProvider,
+        labels: &Context,
+    ) -> Result<NotKept> {
+        let change = Change::Replace(old, new, labels);
+        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
+    }
+}
+
+/// Moves a file's header to the current keys of its recipients, as [`EnvelopeCipher::rewrap`] does for bytes in memory. The
+/// payload is never touched.
+///
+/// An inline stream's two header blocks are written in place, one after the other, under an exclusive lock, each read back: a
+/// crash at any byte leaves one that opens, and the next rewrap repairs the other. A record and a detached header are replaced
+/// atomically. Whatever the size of the file, it costs the same; a stream that may not be written to, by its mode, costs a copy.
+///
+/// Another program that asks for no lock is to write elsewhere and rename: its version is never overwritten. What it writes into a
+/// stream in place is noticed up to the moment before each header block is written.
+///
+/// # Errors
+/// Those of opening a header; [`Error::Io`], of the kind [`ResourceBusy`](io::ErrorKind::ResourceBusy) where another program has
+/// the file locked, replaced it or wrote to it meanwhile; [`Error::TookEffect`] where it was done and may not be durable; [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the new slots no longer fit the
+/// blocks, and nothing changed.
+///
+/// ```no_run
+/// # use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, rewrap_file};
+/// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
+/// file.update(|keyring| keyring.rotate("ehr-2027"))?;
+/// rewrap_file(&EnvelopeCipher::new(file.keyring()), "Patient.ndjson.phi")?;
+/// # Ok::<(), phi_envelope::Error>(())
+/// ```
+pub fn rewrap_file(cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<Rewrapped> {
+    ChangeOptions::new().rewrap(cipher, path)
+}
+
+/// Gives a recipient a slot in a file's header, as [`EnvelopeCipher::add_recipient`] does for bytes in memory.
+///
+/// # Errors
+/// As there and as [`rewrap_file`].
+pub fn add_recipient_file(
+    cipher: &EnvelopeCipher,
+    path: impl AsRef<Path>,
+    recipient: &dyn KeyProvider,
+    labels: &Context,
+) -> Result<NotKept> {
+    ChangeOptions::new().add_recipient(cipher, path, recipient, labels)
+}
+
+/// Takes a recipient's slots out of a file's header, as [`EnvelopeCipher::remove_recipient`] does for bytes in memory.
+///
+/// # Errors
+/// As there and as [`rewrap_file`].
+pub fn remove_recipient_file(
+    cipher: &EnvelopeCipher,
+    path: impl AsRef<Path>,
+    recipient: &dyn KeyProvider,
+    labels: &Context,
+) -> Result<NotKept> {
+    ChangeOptions::new().remove_recipient(cipher, path, recipient, labels)
+}
+
+/// Puts a slot of `new` in the place of `old`'s in a file's header, as [`EnvelopeCipher::replace_recipient`] does for bytes in
+/// memory.
+///
+/// # Errors
+/// As there and as [`rewrap_file`].
+pub fn replace_recipient_file(
+    cipher: &EnvelopeCipher,
+    path: impl AsRef<Path>,
+    old: &dyn KeyProvider,
+    new: &dyn KeyProvider,
+    labels: &Context,
+) -> Result<NotKept> {
+    ChangeOptions::new().replace_recipient(cipher, path, old, new, labels)
+}
+
+pub(super) fn change_file(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    change: Change<'_>,
+) -> Result<Rewrapped> {
+    // A rename would replace a symbolic link and leave what it leads to as it was.
+    let path = disk.resolve(path)?;
+    let mut head = vec![0; MAX_HEADER];
+    // Who can write the storage could put a pipe here, and have this wait for its other end.
+    let file = disk.open_here(&path)?;
+    let len = disk.read_up_to_at(&file, &mut head, 0)?;
+    head.truncate(len);
+    match Header::parse(&head) {
+        Ok((header, _)) if header.kind() != Kind::StreamInline => {
+            replace(disk, cipher, &path, change)
+        }
+        _ => change_stream(disk, cipher, &path, change),
+    }
+}
+
+// FORMAT §7, rewrap in place, steps 0 to 2.
+fn change_stream(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    change: Change<'_>,
+) -> Result<Rewrapped> {
+    let (file, metadata, may_write) = open_to_change(disk, path)?;
+    let StreamHead {
+        blocks: head,
+        first,
+    } = StreamHead::read(disk, &file)?;
+    let candidates = inline::candidates(&head)?;
+    let Current {
+        verified,
+        is_second,
+        ..
+    } = cipher.verify_inline(&candidates)?;
+    let length = candidates.block_length;
+    let changed = cipher.changed_header(&verified, change).and_then(|header| {
+        let Some(header) = header else {
+            return Ok(None);
+        };
+        // Before a byte is written: a slot that does not give the data key back would be in the leading block.
+        cipher.check_changed(&verified, &Header::parse(&header)?.0, change)?;
+        blocks::write(&header, length).map(Some)
+    });
+    if candidates.identical && matches!(changed, Ok(None)) {
+        if !may_write {
+            // Who changed it before may have died before the old file was gone.
+            disk.remove_leftover(path)?;
+        }
+        return Ok(Rewrapped::Current);
+    }
+    let (good, other) = if is_second { (length, 0) } else { (0, length) };
+    let current = head.get(good..good + length).unwrap_or_default();
+    if !may_write {
+        // Also where the change is refused, as below.
+        let block = match &changed {
+            Ok(Some(block)) => block,
+            Err(_) if candidates.identical => return changed.map(|_| Rewrapped::Current),
+            _ => current,
+        };
+        let old = (path, &file, &metadata);
+        let not_kept = with_header(disk, old, (length, length), block, &mut |_| Ok(()), || {
+            cipher.confirm_writers()
+        })?;
+        return changed.map(|_| Rewrapped::done(not_kept));
+    }
+    let mut blocks = InPlace::new(disk, (path, &file, &metadata), (first, &head), length)?;
+    // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
+    // stand in the other block.
+    if !candidates.identical {
+        blocks.repair(current, other)?;
+    }
+    let Some(block) = changed? else {
+        return Ok(Rewrapped::Done);
+    };
+    blocks.write_both(&block, (0, length), || cipher.confirm_writers())?;
+    Ok(Rewrapped::Done)
+}
+
+/// Replaces a record or a detached header by one with another header and the same payload bytes.
+fn replace(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    change: Change<'_>,
+) -> Result<Rewrapped> {
+    // As it was before anything was read of it: what is written to it from here on is noticed.
+    let (file, old) = disk.open_locked_as(path, Lock::Exclusive)?;
+    let mut head = vec![0; MAX_HEADER];
+    let len = disk.read_up_to_at(&file, &mut head, 0)?;
+    head.truncate(len);
+    let (header, rest) = Header::parse(&head)?;
+    let header_len = u64::try_from(header.bytes().len()).map_err(|_| Malformed::HeaderLength)?;
+    match header.kind() {
+        kind if kind.is_record_like() => {
+            let payload = old.len().saturating_sub(header_len);
+            if rest.len() < LEAST_PAYLOAD && payload < LEAST_PAYLOAD as u64 {
+                return Err(Error::Truncated);
+            }
+        }
+        Kind::StreamDetached if !rest.is_empty() => return Err(Malformed::TrailingBytes.into()),
+        // It was replaced by one since its kind was looked at.
+        Kind::StreamInline => return Err(header.other_kind(Kind::Record)),
+        _ => {}
+    }
+    check_change(&header, change)?;
+    let verified = cipher.verify_header(header)?;
+    let changed = match cipher.changed_header(&verified, change) {
+        Ok(Some(changed)) => changed,
+        nothing => {
+            // Who changed it before may have died before the old file was gone.
+            disk.remove_leftover(path)?;
+            return nothing.map(|_| Rewrapped::Current);
+        }
+    };
+    let (written, _) = Header::parse(&changed)?;
+    cipher.check_changed(&verified, &written, change)?;
+    let new = disk.new_in_place(path, &old)?;
+    let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
+    if len < MAX_HEADER {
+        // All of it was read: one write for all.
+        disk.write_checked_at(new.file()?, &[&changed, rest].concat(), 0)?;
+    } else {
+        disk.write_checked_at(new.file()?, &changed, 0)?;
+        let to = (new.file()?, to);
+        copy(disk, (&file, header_len), to, &mut |_| Ok(()))?;
+    }
+    let replaced = new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
+    Ok(Rewrapped::done(replaced.not_kept))
+}
