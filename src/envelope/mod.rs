@@ -16,6 +16,8 @@ mod keyring_json;
 #[cfg(test)]
 mod keyring_leases;
 mod keyring_options;
+#[cfg(test)]
+mod keyring_pinned;
 mod keyring_pins;
 mod keyring_recipients;
 mod keyring_store;

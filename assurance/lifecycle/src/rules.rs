@@ -56,7 +56,7 @@ rules! {
     Chain,
     /// FORMAT §9.2: after each destruction the least revision is pinned where processes start.
     PinWhenOpening,
-    /// A running process looks at the pinned revision again whenever it confirms.
+    /// FORMAT §9.2: a running process looks at the pinned revision again whenever it confirms.
     PinWhenConfirming,
     /// FORMAT §9.2: each update makes a new data key.
     NewDataKey,
