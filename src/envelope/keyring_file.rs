@@ -186,6 +186,10 @@ impl KeyringFile {
             if keys.is_same(&content.keys) {
                 return Ok((out, None));
             }
+            if keys.journal.has_other_lease(&content.keys.journal) {
+                keys.journal
+                    .lease_changed_at(self.store.file_systems_clock()?);
+            }
             keys.journal = keys.journal.next();
             let sealed = content.seal_next(&keys, &self.store.protection())?;
             Ok((out, Some((keys, sealed))))

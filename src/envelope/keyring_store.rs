@@ -222,6 +222,20 @@ impl FileStore {
         Ok(())
     }
 
+    /// What the clock of the file's file system says: a writer whose own clock is behind must not date a change of the lease before it.
+    pub(super) fn file_systems_clock(&self) -> Result<SystemTime> {
+        let read = || {
+            let path = self.disk().resolve(&self.path)?;
+            self.disk().clock_of(&folder_of(&path))
+        };
+        read().map_err(|error| {
+            let text = format!(
+                "the clock of its file system cannot be read, and the lease stays as it is: {error}"
+            );
+            Error::Io(io::Error::new(error.kind(), text))
+        })
+    }
+
     // FORMAT §9.2 and what a look costs: `fstat` of the kept descriptor and of the path.
     /// The file that was read last, if it still is what the path names and has not been touched.
     fn unchanged(&self) -> io::Result<Option<Arc<Kept>>> {

@@ -95,7 +95,7 @@ rules! {
     LeaseWindowAtBegan,
     /// FORMAT §9.2: a lease is new for the longest lease and the allowance.
     LeaseWindowAllowance,
-    /// `lease_changed` is the later of the writer's clock and the store's.
+    /// FORMAT §9.2: `lease_changed` is the later of the writer's clock and the store's.
     LeaseChangedByLaterClock,
     /// FORMAT §9.4: `in_use` is 0.
     InUseZero,
