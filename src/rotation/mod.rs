@@ -29,6 +29,7 @@ mod scan_rows;
 mod scan_tree;
 mod search;
 mod settle;
+mod sight;
 mod subject;
 mod summary;
 mod table;

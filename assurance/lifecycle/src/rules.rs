@@ -117,7 +117,7 @@ rules! {
     FindingsRefuse,
     /// FORMAT §9.4: at its end a scan compares each folder, and reads again those that changed.
     FoldersAgain,
-    /// A folder that changed within the stamp in which it was read counts as changed.
+    /// FORMAT §9.4: a folder that changed within the stamp in which it was read counts as changed.
     FreshFoldersAgain,
 
     /// FORMAT §7: a new slot is unwrapped before it replaces another.
