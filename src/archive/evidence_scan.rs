@@ -57,7 +57,7 @@ pub struct EvidenceScan {
     pub(super) examiner: Arc<Examiner>,
     keyring: Option<KeyringRevision>,
     clocks: Clocks,
-    allowance: Duration,
+    pub(super) allowance: Duration,
     pub(super) places: Vec<PlaceBook>,
     /// The folders and files that were named, without links in their paths.
     pub(super) roots: Vec<PathBuf>,

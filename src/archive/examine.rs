@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::entry::{Content, InventoryEntry, content, look};
 use super::search::Marks;
-use super::walk::{Met, Stamp};
+use super::sight::{Lookout, Sighting, Stamp};
+use super::walk::Met;
 use crate::disk::{Disk, folder_of, links};
 use crate::envelope::EnvelopeCipher;
 use crate::error::{Error, Kind, Malformed, Result, SlotId};
@@ -51,12 +52,12 @@ pub(super) enum Seen {
     Folder {
         path: PathBuf,
         is_named: bool,
-        stamp: io::Result<Stamp>,
+        seen: io::Result<Sighting>,
     },
     File {
         path: PathBuf,
         /// Of a file that the caller has named, what it was before it was read.
-        stamp: Option<Stamp>,
+        seen: Option<Sighting>,
         bytes: u64,
         found: Found,
         named: Option<Named>,
@@ -92,17 +93,17 @@ impl Examiner {
     }
 
     /// What a walk has met.
-    pub(super) fn met(&self, disk: &Disk, met: Met) -> Seen {
+    pub(super) fn met(&self, disk: &Disk, lookout: &Lookout, met: Met) -> Seen {
         let is_named = match met {
             Met::Folder {
                 path,
                 is_named,
-                stamp,
+                seen,
             } => {
                 return Seen::Folder {
                     path,
                     is_named,
-                    stamp,
+                    seen,
                 };
             }
             Met::Symlink(path) => {
@@ -131,8 +132,8 @@ impl Examiner {
             }
             Met::File { is_named, .. } => is_named,
         };
-        let stamp = match &met {
-            Met::File { path, is_named } if *is_named => Stamp::of(path, true).ok(),
+        let seen = match &met {
+            Met::File { path, is_named } if *is_named => lookout.look(path, true).ok(),
             _ => None,
         };
         let (entry, read) = look(disk, met);
@@ -140,7 +141,7 @@ impl Examiner {
             .as_ref()
             .and_then(|(_, file)| names_of(disk, file, &entry.path));
         Seen::File {
-            stamp: stamp.filter(|_| is_named),
+            seen: seen.filter(|_| is_named),
             bytes: entry.bytes,
             found: self.file(disk, &entry, read),
             named,

@@ -8,8 +8,8 @@ use super::class::{Counts, FindingClass};
 use super::evidence::{Finding, Place, PlaceKind};
 use super::examine::{Found, Named, Seen};
 use super::json::path_text;
+use super::sight::Sighting;
 use super::table::shown;
-use super::walk::Stamp;
 use crate::disk::folder_of;
 use crate::files::{PayloadHead, StreamProof};
 
@@ -45,7 +45,8 @@ pub(super) struct PlaceBook {
 /// A folder without what is in the folders below it, or a file that was named, or all of a table.
 #[derive(Default)]
 pub(super) struct Part {
-    pub(super) stamp: Option<Stamp>,
+    /// What it was before it was read.
+    pub(super) seen: Option<Sighting>,
     pub(super) is_named: bool,
     /// Everything that was met in it, folders too.
     pub(super) entries: u64,
@@ -103,12 +104,12 @@ impl PlaceBook {
             Seen::Folder {
                 path,
                 is_named,
-                stamp,
+                seen,
             } => {
                 let part = self.part(&path);
                 part.is_named = is_named;
-                match stamp {
-                    Ok(stamp) => part.stamp = Some(stamp),
+                match seen {
+                    Ok(seen) => part.seen = Some(seen),
                     Err(error) => {
                         part.find(FindingClass::Unreadable, &path, &error.to_string(), budget);
                     }
@@ -120,17 +121,17 @@ impl PlaceBook {
             }
             Seen::File {
                 path,
-                stamp,
+                seen,
                 bytes,
                 found,
                 named,
             } => {
-                let part = match stamp {
+                let part = match seen {
                     // A file that was named is a part of its own.
-                    Some(stamp) => {
+                    Some(seen) => {
                         let part = self.part(&path);
                         part.is_named = true;
-                        part.stamp = Some(stamp);
+                        part.seen = Some(seen);
                         part
                     }
                     None => self.part(&folder_of(&path)),

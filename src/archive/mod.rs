@@ -30,6 +30,7 @@ mod rows;
 mod search;
 mod settle;
 mod shard;
+mod sight;
 mod subject;
 mod summary;
 mod table;

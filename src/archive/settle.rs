@@ -8,9 +8,6 @@ use std::time::{Duration, SystemTime};
 use super::json::seconds;
 use crate::disk::{Disk, folder_of};
 
-/// The name of the file by which the store's clock is read. It has it while its folder has no nameless files, and never for long.
-const CLOCK: &str = ".phi-clock";
-
 /// What the clocks said when a scan began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clocks {
@@ -31,7 +28,7 @@ impl Clocks {
         let written = disk.metadata(&path).as_ref().map_or(None, modified);
         Ok(Self {
             settled: seconds(changed).max(written.unwrap_or(scanner)),
-            store: store_clock(disk, &folder_of(&path)).ok(),
+            store: disk.clock_of(&folder_of(&path)).ok().map(seconds),
             scanner,
         })
     }
@@ -69,13 +66,6 @@ impl Clocks {
     pub(super) fn has_store(&self) -> bool {
         self.store.is_some()
     }
-}
-
-fn store_clock(disk: &Disk, folder: &Path) -> io::Result<u64> {
-    let new = disk.new_file(&folder.join(CLOCK))?;
-    disk.write_all_at(new.file()?, b"now", 0)?;
-    let read = modified(&disk.metadata_of(new.file()?)?);
-    read.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
 fn modified(of: &Metadata) -> Option<u64> {

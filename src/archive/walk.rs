@@ -9,6 +9,7 @@ use std::sync::Arc;
 use walkdir::WalkDir;
 
 use super::shard::{Exclusion, Shard};
+use super::sight::{Lookout, Sighting};
 use crate::error::Error;
 
 /// Folders that are kept open at once; of one deeper down, the names wait in memory.
@@ -29,7 +30,7 @@ pub(super) enum Met {
     Folder {
         path: PathBuf,
         is_named: bool,
-        stamp: io::Result<Stamp>,
+        seen: io::Result<Sighting>,
     },
     /// A folder that cannot be read, or something in one; or what was named and is not there.
     Unreadable {
@@ -37,52 +38,6 @@ pub(super) enum Met {
         error: Error,
         is_named: bool,
     },
-}
-
-/// What tells whether a folder, or a file that was named, has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    /// The device and the inode.
-    pub(super) identity: (u64, u64),
-    times: [i64; 4],
-}
-
-impl Stamp {
-    /// What it is now. Of what was named, what the name leads to.
-    pub(super) fn of(path: &Path, is_named: bool) -> io::Result<Self> {
-        let read = || {
-            if is_named {
-                fs::metadata(path)
-            } else {
-                fs::symlink_metadata(path)
-            }
-        };
-        read().map(|metadata| Self::from(&metadata))
-    }
-}
-
-#[cfg(unix)]
-impl From<&fs::Metadata> for Stamp {
-    fn from(of: &fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        Self {
-            identity: (of.dev(), of.ino()),
-            times: [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()],
-        }
-    }
-}
-
-#[cfg(not(unix))]
-impl From<&fs::Metadata> for Stamp {
-    fn from(of: &fs::Metadata) -> Self {
-        let modified = of.modified().ok();
-        let since = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        let seconds = since.and_then(|since| i64::try_from(since.as_nanos()).ok());
-        Self {
-            identity: (0, 0),
-            times: [seconds.unwrap_or(0), 0, 0, 0],
-        }
-    }
 }
 
 /// The rule by which a path is left out.
@@ -99,7 +54,8 @@ pub(super) struct Walk {
     shard: Option<Shard>,
     root: PathBuf,
     below: Option<walkdir::IntoIter>,
-    tells_folders: bool,
+    /// Who looks at folders, if they are told of.
+    lookout: Option<Arc<Lookout>>,
     again: Option<Again>,
 }
 
@@ -161,13 +117,14 @@ impl Iterator for Walk {
                         if !is_root && again.is_some_and(|again| again.known.contains(entry.path()))
                         {
                             below.skip_current_dir();
-                        } else if self.tells_folders {
+                        } else if let Some(lookout) = &self.lookout {
                             let path = entry.into_path();
-                            let stamp = Stamp::of(&path, is_named);
+                            // Nothing in it was read yet.
+                            let seen = lookout.look(&path, is_named);
                             return Some(Met::Folder {
                                 path,
                                 is_named,
-                                stamp,
+                                seen,
                             });
                         }
                         continue;
@@ -202,14 +159,14 @@ impl Walk {
             shard,
             root: PathBuf::new(),
             below: None,
-            tells_folders: false,
+            lookout: None,
             again: None,
         }
     }
 
     /// Tells of folders too.
-    pub(super) fn with_folders(mut self) -> Self {
-        self.tells_folders = true;
+    pub(super) fn with_folders(mut self, lookout: Arc<Lookout>) -> Self {
+        self.lookout = Some(lookout);
         self
     }
 

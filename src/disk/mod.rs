@@ -1,6 +1,7 @@
 //! The one way to the file system: a small seam, whose every call a test can make fail.
 
 mod attributes;
+mod clock;
 mod failure;
 #[cfg(test)]
 pub(crate) mod faults;
@@ -49,6 +50,9 @@ pub(crate) struct Disk {
     /// Opens no file for writing that is there, as if its mode said so.
     #[cfg(test)]
     pub(crate) writes_none: bool,
+    /// What the file system's clock says.
+    #[cfg(test)]
+    pub(crate) clock_set: Option<std::time::SystemTime>,
 }
 
 /// What passes the seam.

@@ -1,6 +1,6 @@
 //! What a keyring's file holds beside its keys: which keyring it is, and which of its versions (FORMAT §9.2).
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result, SlotId};
 use crate::format::json::Object;
@@ -64,6 +64,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether the lease was set since `before`.
+    pub(crate) fn has_other_lease(&self, before: &Self) -> bool {
+        (self.lease, self.lease_changed) != (before.lease, before.lease_changed)
+    }
+
+    // FORMAT §9.2: `lease_changed` is the later of the writer's clock and the store's.
+    /// Takes into account what the store's clock says of a change of the lease.
+    pub(crate) fn lease_changed_at(&mut self, store: SystemTime) {
+        let store = whole_seconds(store);
+        self.lease_changed = Some(self.lease_changed.map_or(store, |own| own.max(store)));
+    }
+
     /// Whether a change has left what it can change.
     pub(super) fn is_same(&self, before: &Self) -> bool {
         (self.id, self.revision, self.lease) == (before.id, before.revision, before.lease)
@@ -77,4 +89,10 @@ impl Journal {
         self.revision = self.revision.saturating_add(1);
         self
     }
+}
+
+/// A time as the keyring's file holds it.
+pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::MasterKey;
-use super::journal::Journal;
+use super::journal::{Journal, whole_seconds};
 use crate::error::{Error, KeyId, KeyState, KeyringRule, Malformed, Result};
 use crate::format::json::Object;
 
@@ -204,6 +204,10 @@ impl KeyringEdit {
     /// Sets the lease: within it, every process that holds the keyring confirms that the file is still the one it has read, or
     /// wraps nothing.
     ///
+    /// When it was changed is the later of two times: what the clock of this machine says, and that of the file system of the keyring's
+    /// file. If the latter cannot be read, [`KeyringFile::update`](crate::KeyringFile::update) fails with [`Error::Io`] and changes
+    /// nothing.
+    ///
     /// # Errors
     /// [`Error::Misuse`] if it is not a number of whole seconds from 1 to 86,400.
     pub fn set_lease(&mut self, lease: Duration) -> Result<()> {
@@ -355,8 +359,5 @@ fn unknown_key(id: KeyId) -> Error {
 
 /// Now, in whole seconds, as the keyring's file holds it.
 fn now() -> SystemTime {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    UNIX_EPOCH + Duration::from_secs(since.as_secs())
+    whole_seconds(SystemTime::now())
 }

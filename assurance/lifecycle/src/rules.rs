@@ -56,7 +56,7 @@ rules! {
     Chain,
     /// FORMAT §9.2: after each destruction the least revision is pinned where processes start.
     PinWhenOpening,
-    /// A running process looks at the pinned revision again whenever it confirms.
+    /// FORMAT §9.2: a running process looks at the pinned revision again whenever it confirms.
     PinWhenConfirming,
     /// FORMAT §9.2: each update makes a new data key.
     NewDataKey,
@@ -95,7 +95,7 @@ rules! {
     LeaseWindowAtBegan,
     /// FORMAT §9.2: a lease is new for the longest lease and the allowance.
     LeaseWindowAllowance,
-    /// `lease_changed` is the later of the writer's clock and the store's.
+    /// FORMAT §9.2: `lease_changed` is the later of the writer's clock and the store's.
     LeaseChangedByLaterClock,
     /// FORMAT §9.4: `in_use` is 0.
     InUseZero,
@@ -117,7 +117,7 @@ rules! {
     FindingsRefuse,
     /// FORMAT §9.4: at its end a scan compares each folder, and reads again those that changed.
     FoldersAgain,
-    /// A folder that changed within the stamp in which it was read counts as changed.
+    /// FORMAT §9.4: a folder that changed within the stamp in which it was read counts as changed.
     FreshFoldersAgain,
 
     /// FORMAT §7: a new slot is unwrapped before it replaces another.

@@ -34,6 +34,9 @@ pub(crate) struct Cli {
     /// Refuse the command's keyring file if its revision is lower: an older one that somebody has put back
     #[arg(long, global = true, value_name = "N")]
     pub(crate) min_revision: Option<u64>,
+    /// The same, of the number that a file holds; it is read again whenever the command confirms the keyring
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) min_revision_file: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -1,13 +1,14 @@
 //! Ciphers and contexts out of the options.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
     Context, EnvelopeCipher, EnvelopeCipherBuilder, KeyProvider, KeyringFile, KeyringFileOptions,
-    Passphrase,
+    KeyringPin, Passphrase,
 };
 
 use crate::failure::{usage, usage_of};
@@ -193,6 +194,28 @@ pub(crate) fn set_min_revision(revision: u64) {
     MIN_REVISION.store(revision, Ordering::SeqCst);
 }
 
+/// A file that holds it.
+static MIN_REVISION_FILE: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on the command's own keyring is refused if its revision is lower than the number that this file then holds.
+pub(crate) fn set_min_revision_file(path: &Path) {
+    let _ = MIN_REVISION_FILE.set(path.to_owned());
+}
+
+/// The least revision that a file holds.
+fn min_revision_in(path: &Path) -> phi_envelope::Result<KeyringPin> {
+    let read = || {
+        let text = secrets::contents_of_file(path)?;
+        let text = std::str::from_utf8(&text).map_err(io::Error::other)?;
+        text.parse().map_err(io::Error::other)
+    };
+    let revision = read().map_err(|error| {
+        let path = escaped_path(path);
+        io::Error::new(error.kind(), format!("--min-revision-file {path}: {error}"))
+    });
+    Ok(KeyringPin::least_revision(revision?))
+}
+
 /// Opens a keyring's file.
 pub(crate) fn open_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> {
     open_with(KeyringFileOptions::default(), path, secret)
@@ -201,11 +224,11 @@ pub(crate) fn open_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> 
 /// Opens the file of the command's own keyring.
 pub(crate) fn open_own_keyring(path: &Path, secret: &Secret) -> Result<KeyringFile> {
     let revision = MIN_REVISION.load(Ordering::SeqCst);
-    open_with(
-        KeyringFileOptions::default().min_revision(revision),
-        path,
-        secret,
-    )
+    let mut options = KeyringFileOptions::default().min_revision(revision);
+    if let Some(pinned) = MIN_REVISION_FILE.get() {
+        options = options.pinned_by(|| min_revision_in(pinned));
+    }
+    open_with(options, path, secret)
 }
 
 fn open_with(mut options: KeyringFileOptions, path: &Path, secret: &Secret) -> Result<KeyringFile> {

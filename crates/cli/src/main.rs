@@ -106,6 +106,14 @@ fn begin(cli: &Cli) -> Result<()> {
         }
         keys::set_min_revision(revision);
     }
+    if let Some(path) = &cli.min_revision_file {
+        if !cli.command.opens_keyring() {
+            return Err(usage(
+                "--min-revision-file is for the file of a keyring, and none is named",
+            ));
+        }
+        keys::set_min_revision_file(path);
+    }
     Ok(())
 }
 

@@ -170,10 +170,18 @@ pub(crate) fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let bytes = if is_dash(path) {
         bounded(stdio::stdin()?).context("stdin")
     } else {
-        let read = || bounded(File::open(path)?);
-        read().with_context(|| escaped_path(path))
+        bounded_file(path).with_context(|| escaped_path(path))
     };
     Ok(line(bytes?))
+}
+
+/// What a file holds, without one line end at its end.
+pub(crate) fn contents_of_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    bounded_file(path).map(line)
+}
+
+fn bounded_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    bounded(File::open(path)?)
 }
 
 fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::disk::faults::{self, Fault, Faults};
 use crate::disk::{Call, Disk};
@@ -55,8 +56,11 @@ impl Scene {
         Some(file.keyring().keys())
     }
 
+    /// How many files there are, but for one by which a clock was read: if it cannot be removed, the next clock removes it.
     fn names(&self) -> usize {
-        std::fs::read_dir(self.folder.path()).unwrap().count()
+        let names = std::fs::read_dir(self.folder.path()).unwrap();
+        let names = names.map(|name| std::fs::read(name.unwrap().path()).unwrap());
+        names.filter(|content| content != b"now").count()
     }
 }
 
@@ -175,6 +179,103 @@ fn a_new_keyring_is_whole_or_not_there() {
             }
         }
     }
+}
+
+fn lease_changed_where_the_store_says(store: Option<i64>) -> (u64, u64, Result<Option<u64>>) {
+    let scene = Scene::new();
+    let mut disk = scene.on(&Faults::none(), false);
+    let before = seconds(SystemTime::now());
+    disk.clock_set = store.map(|ahead| at(before.saturating_add_signed(ahead)));
+    let file = scene.open(disk).unwrap();
+    let change = file.update(|keys| {
+        keys.set_lease(Duration::from_secs(120))?;
+        keys.set_lease(Duration::from_secs(60))
+    });
+    let shown = file.lease_changed();
+    let held = KeyringFile::open(scene.path(), scene.protection.clone()).unwrap();
+    assert_eq!(held.lease_changed(), shown);
+    let changed = change.map(|()| shown.map(seconds));
+    (before, seconds(SystemTime::now()), changed)
+}
+
+#[test]
+fn a_lease_is_changed_at_the_later_of_the_writers_clock_and_the_stores() {
+    let hour = 3600;
+    let (before, _, changed) = lease_changed_where_the_store_says(Some(hour));
+    assert_eq!(changed.unwrap(), Some(before + 3600));
+    for store in [None, Some(0), Some(-hour)] {
+        let (before, after, changed) = lease_changed_where_the_store_says(store);
+        let changed = changed.unwrap().unwrap();
+        assert!((before..=after).contains(&changed), "{store:?}");
+    }
+}
+
+#[test]
+fn a_second_change_of_a_lease_is_no_earlier_than_the_store_says_then() {
+    let scene = Scene::new();
+    let now = seconds(SystemTime::now());
+    // It never goes back.
+    for (lease, ahead, changed) in [(60, 100, 100), (30, 200, 200), (90, 150, 200)] {
+        let mut disk = scene.on(&Faults::none(), false);
+        disk.clock_set = Some(at(now + ahead));
+        let file = scene.open(disk).unwrap();
+        let lease = Duration::from_secs(lease);
+        file.update(|keys| keys.set_lease(lease)).unwrap();
+        let shown = file.lease_changed().map(seconds);
+        assert_eq!(shown, Some(now + changed));
+    }
+}
+
+#[test]
+fn no_clock_is_read_for_what_is_no_change_of_the_lease() {
+    let scene = Scene::new();
+    let mut disk = scene.on(&Faults::none(), false);
+    disk.clock_set = Some(at(seconds(SystemTime::now()) + 3600));
+    let file = scene.open(disk).unwrap();
+    file.update(|keys| keys.rotate("2027").map(drop)).unwrap();
+    assert_eq!(file.lease_changed(), None);
+}
+
+#[test]
+fn a_change_of_the_lease_is_whole_with_its_time_or_not_there() {
+    enumerate(
+        |file, _| {
+            file.update(|keys| {
+                keys.rotate("2027")?;
+                keys.set_lease(Duration::from_secs(60))
+            })
+        },
+        |file, scene, what| {
+            let held = KeyringFile::open(scene.path(), scene.protection.clone()).expect(what);
+            let is_new = held.lease() == Duration::from_secs(60);
+            assert_eq!(held.lease_changed().is_some(), is_new, "{what}");
+            assert!(file.revision() <= held.revision(), "{what}");
+        },
+    );
+}
+
+#[test]
+fn a_lease_is_not_changed_where_the_stores_clock_cannot_be_read() {
+    let scene = Scene::new();
+    let before = std::fs::read(scene.path()).unwrap();
+    let faults = Faults::none().refusing(Call::Create, 13); // EACCES
+    let file = scene.open(scene.on(&faults, false)).unwrap();
+    let refused = file.update(|keys| keys.set_lease(Duration::from_secs(60)));
+    let text = refused.unwrap_err().to_string();
+    assert!(
+        text.contains("the lease stays as it is") && text.contains("ehr.keyring"),
+        "{text}"
+    );
+    assert_eq!(std::fs::read(scene.path()).unwrap(), before);
+    assert_eq!(file.lease(), Duration::from_secs(900));
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 #[test]

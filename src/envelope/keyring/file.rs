@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::content::{Content, Sealed, note_sealed, seal_first};
 use super::options::KeyringFileOptions;
-use super::pins::KeyringPin;
+use super::pins::{KeyringPin, Met};
 use super::recipients;
 use super::store::{FileRead, FileStore};
 use crate::crypto::random;
@@ -100,6 +100,9 @@ impl KeyringFile {
             keys.journal.lease_changed = None;
         }
         let store = Arc::new(FileStore::new(path, options, protection)?);
+        keys.journal.data_key_revision = 1;
+        // Where a later revision is pinned, there is a keyring, and a new one would be refused at the first look.
+        store.check_pins(&keys, Met::First)?;
         let put = || {
             let sealed = seal_first(&keys, &store.protection())?;
             store.disk().put_new(&store.path, &sealed.bytes)?;
@@ -183,6 +186,10 @@ impl KeyringFile {
             }
             if keys.is_same(&content.keys) {
                 return Ok((out, None));
+            }
+            if keys.journal.has_other_lease(&content.keys.journal) {
+                keys.journal
+                    .lease_changed_at(self.store.file_systems_clock()?);
             }
             keys.journal = keys.journal.next();
             let sealed = content.seal_next(&keys, &self.store.protection())?;
@@ -340,6 +347,25 @@ impl KeyringFile {
     #[must_use]
     pub fn modified(&self) -> Option<SystemTime> {
         self.keyring.read(|keys| keys.journal.modified)
+    }
+
+    /// Refuses a lower revision from now on, as [`KeyringFileOptions::min_revision`] does from the start. If what is held is older, its
+    /// lease ends here: the next call that encrypts reads the file again, and fails if that is older too. Decrypting goes on.
+    ///
+    /// Tell this to each running process after each destruction of a key, within a lease; or let it ask by itself:
+    /// [`KeyringFileOptions::pinned_by`].
+    pub fn require_revision(&self, revision: u64) {
+        self.store.pins.raise(&self.keyring, |least| {
+            least.revision = least.revision.max(revision);
+        });
+    }
+
+    /// Refuses a file whose data key was made at a lower revision from now on, as [`KeyringFileOptions::min_data_key_revision`] does from
+    /// the start. For the rest it is as [`require_revision`](Self::require_revision).
+    pub fn require_data_key_revision(&self, revision: u64) {
+        self.store.pins.raise(&self.keyring, |least| {
+            least.data_key_revision = least.data_key_revision.max(revision);
+        });
     }
 
     /// The slots of the file: who can open it.

@@ -10,16 +10,16 @@ use crate::error::{Error, KeyringFault, Result};
 use crate::keys::{Clock, Keyring, MasterKey};
 
 const MINUTES: Duration = Duration::from_secs(60);
-const LEASE: Duration = Duration::from_secs(900);
+pub(super) const LEASE: Duration = Duration::from_secs(900);
 const SECOND: Duration = Duration::from_secs(1);
 
-struct Scene {
+pub(super) struct Scene {
     folder: tempfile::TempDir,
     time: Arc<Mutex<(Duration, SystemTime)>>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let scene = Self {
             folder: tempfile::tempdir().unwrap(),
             time: Arc::new(Mutex::new((LEASE, SystemTime::now()))),
@@ -28,20 +28,20 @@ impl Scene {
         scene
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("ehr.keyring")
     }
 
-    fn other(&self) -> PathBuf {
+    pub(super) fn other(&self) -> PathBuf {
         self.folder.path().join("other")
     }
 
     /// A process of its own, whose clocks this scene sets.
-    fn process(&self) -> KeyringFile {
+    pub(super) fn process(&self) -> KeyringFile {
         self.options().open(self.path(), outer()).unwrap()
     }
 
-    fn options(&self) -> KeyringFileOptions {
+    pub(super) fn options(&self) -> KeyringFileOptions {
         let set = Some(self.time.clone());
         KeyringFileOptions {
             clock: Clock { set },
@@ -50,26 +50,26 @@ impl Scene {
     }
 
     /// Another process, whose clocks are the machine's.
-    fn elsewhere(&self) -> KeyringFile {
+    pub(super) fn elsewhere(&self) -> KeyringFile {
         KeyringFile::open(self.path(), outer()).unwrap()
     }
 
-    fn pass(&self, time: Duration) {
+    pub(super) fn pass(&self, time: Duration) {
         let mut now = self.time.lock().unwrap();
         *now = (now.0 + time, now.1 + time);
     }
 }
 
-fn outer() -> EnvelopeCipher {
+pub(super) fn outer() -> EnvelopeCipher {
     let key = MasterKey::taken_from(&mut [9; 32]);
     EnvelopeCipher::new(Keyring::from_master_key(key, "outer"))
 }
 
-fn none() -> Context {
+pub(super) fn none() -> Context {
     Context::new()
 }
 
-fn refused<T: std::fmt::Debug>(outcome: Result<T>, path: &Path) -> String {
+pub(super) fn refused<T: std::fmt::Debug>(outcome: Result<T>, path: &Path) -> String {
     match outcome {
         Err(
             error @ Error::KeyringFile {

@@ -10,6 +10,8 @@ mod json;
 #[cfg(test)]
 mod leases;
 mod options;
+#[cfg(test)]
+mod pinned;
 mod pins;
 mod recipients;
 mod store;

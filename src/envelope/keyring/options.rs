@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pins::KeyringPin;
+use super::pins::{Ask, KeyringPin};
 use crate::disk::Disk;
 use crate::envelope::{EnvelopeCipher, KeyringFile};
 use crate::error::{Result, SlotId};
@@ -29,6 +29,7 @@ type Tell = Arc<dyn Fn(&SlotChange) + Send + Sync>;
 pub struct KeyringFileOptions {
     pub(super) allow_others: bool,
     pub(super) pin: KeyringPin,
+    pub(super) pinned_by: Option<Ask>,
     pub(super) expected: Option<Vec<SlotId>>,
     pub(super) tell: Option<Tell>,
     pub(super) lease: Option<Duration>,
@@ -45,7 +46,8 @@ impl KeyringFileOptions {
     }
 
     /// Refuses a file of a lower revision: an older one that somebody has put back. After each destruction of a key, this is pinned
-    /// where processes start.
+    /// where processes start. A process that runs already is told by [`pinned_by`](Self::pinned_by), or by
+    /// [`KeyringFile::require_revision`].
     pub fn min_revision(mut self, revision: u64) -> Self {
         self.pin.revision = self.pin.revision.max(revision);
         self
@@ -60,6 +62,33 @@ impl KeyringFileOptions {
     /// Refuses a file that is neither what is known nor follows it.
     pub fn pin(mut self, pin: KeyringPin) -> Self {
         self.pin = pin;
+        self
+    }
+
+    /// Asks `ask` what is pinned now, each time that the file is read or the lease is confirmed, so that a process that runs for long
+    /// refuses an older file as well as one that starts. `ask` may read a file of the deployment, for example. If it fails, nothing is
+    /// confirmed: the process encrypts until the end of its lease, and then nothing.
+    ///
+    /// ```
+    /// use phi_envelope::{Keyring, KeyringFile, KeyringPin};
+    /// # let folder = tempfile::tempdir().map_err(phi_envelope::Error::Io)?;
+    /// # let (path, pinned) = (folder.path().join("ehr.keyring"), folder.path().join("min-revision"));
+    /// # let safe = Keyring::generate("the master key from elsewhere")?;
+    /// # KeyringFile::create(&path, "ehr-2026", safe.clone())?;
+    /// # std::fs::write(&pinned, "1\n").map_err(phi_envelope::Error::Io)?;
+    /// let ask = move || {
+    ///     let text = std::fs::read_to_string(&pinned)?;
+    ///     let revision = text.trim().parse().map_err(std::io::Error::other)?;
+    ///     Ok(KeyringPin::least_revision(revision))
+    /// };
+    /// let file = KeyringFile::options().pinned_by(ask).open(&path, safe)?;
+    /// # Ok::<(), phi_envelope::Error>(())
+    /// ```
+    pub fn pinned_by(
+        mut self,
+        ask: impl Fn() -> Result<KeyringPin> + Send + Sync + 'static,
+    ) -> Self {
+        self.pinned_by = Some(Arc::new(ask));
         self
     }
 
@@ -98,7 +127,8 @@ impl KeyringFileOptions {
     /// [`KeyringFile::create`] with these options.
     ///
     /// # Errors
-    /// As there, and those of [`KeyringEdit::set_lease`](crate::KeyringEdit::set_lease).
+    /// As there, those of [`KeyringEdit::set_lease`](crate::KeyringEdit::set_lease), and
+    /// [`KeyringFault::RolledBack`](crate::KeyringFault::RolledBack) if anything but a first revision is pinned.
     pub fn create(
         self,
         path: impl AsRef<Path>,

@@ -1,7 +1,11 @@
 //! FORMAT §9.2, Rolled back: a keyring's file is a later version of what is known, or it is refused.
 
-use crate::error::Rollback;
-use crate::keys::{Journal, KeyringEdit};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result, Rollback};
+use crate::keys::{Journal, Keyring, KeyringEdit, Moment};
 
 /// What is known of a keyring's file from before: what a process remembers by itself, and what its owner may tell the next one.
 ///
@@ -43,7 +47,7 @@ impl KeyringPin {
     // a revision R > r where R − r > 64 or `before`[R − r − 1] is not the hash of r. Who is told only the least numbers checks only
     // these.
     /// Whether a file is what is known, or follows it.
-    pub(super) fn check(&self, found: &Journal) -> Result<(), Rollback> {
+    fn check(&self, found: &Journal) -> Result<(), Rollback> {
         if self.id.is_some_and(|id| id != found.id) {
             return Err(Rollback::OtherKeyring);
         }
@@ -83,6 +87,113 @@ pub(super) fn check_follows(found: &KeyringEdit, held: &KeyringEdit) -> Result<(
         Ok(())
     } else {
         Err(Rollback::Keys)
+    }
+}
+
+/// Asks what is pinned now.
+pub(super) type Ask = Arc<dyn Fn() -> Result<KeyringPin> + Send + Sync>;
+
+/// What the caller has pinned of a keyring's file, and may raise while the process runs.
+pub(super) struct Pins {
+    first: KeyringPin,
+    ask: Option<Ask>,
+    /// The least numbers. Nothing is confirmed but under this lock, so that a look that began before does not miss what is required
+    /// since.
+    least: Mutex<KeyringPin>,
+}
+
+/// Whether a process meets a keyring for the first time. What it knows of it later is more than what it was told before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Met {
+    First,
+    Again,
+}
+
+impl Pins {
+    pub(super) fn new(first: KeyringPin, ask: Option<Ask>) -> Self {
+        let least = KeyringPin {
+            data_key_revision: first.data_key_revision,
+            ..KeyringPin::least_revision(first.revision)
+        };
+        Self {
+            first,
+            ask,
+            least: Mutex::new(least),
+        }
+    }
+
+    /// What is pinned now, if there is somebody to ask.
+    pub(super) fn ask(&self) -> Result<KeyringPin> {
+        let Some(ask) = &self.ask else {
+            return Ok(KeyringPin::default());
+        };
+        ask().map_err(|error| match error {
+            Error::Io(error) => Error::Io(io::Error::new(
+                error.kind(),
+                format!("what is pinned is not known: {error}"),
+            )),
+            error => error,
+        })
+    }
+
+    /// Whether a keyring is what is pinned.
+    pub(super) fn check(
+        &self,
+        now: &KeyringPin,
+        found: &Journal,
+        met: Met,
+    ) -> Result<(), Rollback> {
+        if met == Met::First {
+            self.first.check(found)?;
+        }
+        now.check(found)?;
+        self.least().check(found)
+    }
+
+    /// Raises the least numbers. The lease of a keyring whose numbers are lower ends.
+    pub(super) fn raise(&self, keyring: &Keyring, raise: impl FnOnce(&mut KeyringPin)) {
+        let mut least = self.least();
+        raise(&mut least);
+        if keyring.read(|held| least.check(&held.journal)).is_err() {
+            keyring.confirmed(None);
+        }
+    }
+
+    /// The file holds what the keyring holds, as a look that began at `before` has shown.
+    pub(super) fn confirm(
+        &self,
+        keyring: &Keyring,
+        now: &KeyringPin,
+        before: Moment,
+    ) -> Result<(), Rollback> {
+        let least = self.least();
+        keyring.read(|held| {
+            now.check(&held.journal)?;
+            least.check(&held.journal)
+        })?;
+        keyring.confirmed(Some(before));
+        Ok(())
+    }
+
+    /// The keyring is to hold these keys, which the file holds. It is confirmed if that is asked for, and if nothing more is required
+    /// meanwhile.
+    pub(super) fn publish(&self, keyring: &Keyring, keys: KeyringEdit, before: Option<Moment>) {
+        let least = self.least();
+        let is_required = least.check(&keys.journal).is_ok();
+        keyring.publish(keys, before.filter(|_| is_required));
+    }
+
+    fn least(&self) -> MutexGuard<'_, KeyringPin> {
+        self.least.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pins")
+            .field("first", &self.first)
+            .field("least", &*self.least())
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use super::content::Content;
 use super::options::{KeyringFileOptions, SlotChange};
-use super::pins::check_follows;
+use super::pins::{Met, Pins, check_follows};
 use crate::disk::{Disk, Lock, Old, folder_of, is_unchanged, links, unlock};
 use crate::envelope::EnvelopeCipher;
-use crate::error::{Error, KeyringFault, Result};
+use crate::error::{Error, KeyringFault, Result, Rollback};
 use crate::format::limits::MAX_OWN_FILE;
 use crate::keys::{Clock, Home, Keyring, KeyringEdit, Moment};
 
@@ -24,6 +24,8 @@ pub(super) struct FileStore {
     protection: RwLock<EnvelopeCipher>,
     /// The file that was read last. While it is open, no other file has its number.
     kept: Mutex<Option<Arc<Kept>>>,
+    /// What the caller has pinned, and may raise.
+    pub(super) pins: Pins,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl FileStore {
     ) -> Result<Self> {
         Ok(Self {
             path: std::path::absolute(path)?,
+            pins: Pins::new(options.pin, options.pinned_by.clone()),
             options,
             protection: RwLock::new(protection),
             kept: Mutex::new(None),
@@ -148,12 +151,29 @@ impl FileStore {
         held: Option<&Keyring>,
     ) -> Result<Content<'a>> {
         let content = Content::open(protection, bytes)?;
-        let follows = match held {
-            Some(held) => held.read(|held| check_follows(&content.keys, held)),
-            None => self.options.pin.check(&content.keys.journal),
+        let met = match held {
+            Some(held) => {
+                let follows = held.read(|held| check_follows(&content.keys, held));
+                follows.map_err(|how| self.rolled_back(how))?;
+                Met::Again
+            }
+            None => Met::First,
         };
-        let rolled_back = |how| self.fault(KeyringFault::RolledBack(how));
-        follows.map(|()| content).map_err(rolled_back)
+        self.check_pins(&content.keys, met)?;
+        Ok(content)
+    }
+
+    // FORMAT §9.2, Rolled back: a running process looks at the pinned numbers at each confirmation.
+    /// Refuses a keyring that is less than what is pinned now.
+    pub(super) fn check_pins(&self, keys: &KeyringEdit, met: Met) -> Result<()> {
+        // Asked before anything is locked: it is the caller's code.
+        let now = self.pins.ask()?;
+        let checked = self.pins.check(&now, &keys.journal, met);
+        checked.map_err(|how| self.rolled_back(how))
+    }
+
+    fn rolled_back(&self, how: Rollback) -> Error {
+        self.fault(KeyringFault::RolledBack(how))
     }
 
     /// Why the file may neither be confirmed nor changed.
@@ -180,7 +200,8 @@ impl FileStore {
         let mut keys = content.keys.copied();
         keys.journal.modified = stamp.modified().ok();
         self.tell(keyring, &keys);
-        keyring.publish(keys, fault.is_none().then_some(before));
+        self.pins
+            .publish(keyring, keys, fault.is_none().then_some(before));
         let kept = Arc::new(Kept { file, stamp, fault });
         self.keep(Some(kept.clone()));
         kept
@@ -199,6 +220,20 @@ impl FileStore {
         // Its own lock, whatever another thread has put in its place.
         unlock(&kept.file);
         Ok(())
+    }
+
+    /// What the clock of the file's file system says: a writer whose own clock is behind must not date a change of the lease before it.
+    pub(super) fn file_systems_clock(&self) -> Result<SystemTime> {
+        let read = || {
+            let path = self.disk().resolve(&self.path)?;
+            self.disk().clock_of(&folder_of(&path))
+        };
+        read().map_err(|error| {
+            let text = format!(
+                "the clock of its file system cannot be read, and the lease stays as it is: {error}"
+            );
+            Error::Io(io::Error::new(error.kind(), text))
+        })
     }
 
     // FORMAT §9.2 and what a look costs: `fstat` of the kept descriptor and of the path.
@@ -235,7 +270,7 @@ impl FileStore {
                 let stamp = self.disk().metadata_of(&file).ok();
                 keys.journal.modified = stamp.as_ref().and_then(|stamp| stamp.modified().ok());
                 let is_known = stamp.is_some();
-                keyring.publish(keys, is_known.then_some(before));
+                self.pins.publish(keyring, keys, is_known.then_some(before));
                 unlock(&file);
                 let fault = None;
                 self.keep(stamp.map(|stamp| Arc::new(Kept { file, stamp, fault })));
@@ -244,7 +279,7 @@ impl FileStore {
             Err(error) => {
                 if matches!(error, Error::TookEffect { .. }) {
                     // The memory follows the file. It is confirmed only once it is durable.
-                    keyring.publish(keys, None);
+                    self.pins.publish(keyring, keys, None);
                     self.keep(None);
                 }
                 Err(error)
@@ -300,8 +335,9 @@ impl Home<Keyring> for FileStore {
         match &kept.fault {
             Some(fault) => Err(self.fault(fault.clone())),
             None => {
-                keyring.confirmed(Some(before));
-                Ok(())
+                let now = self.pins.ask()?;
+                let confirmed = self.pins.confirm(keyring, &now, before);
+                confirmed.map_err(|how| self.rolled_back(how))
             }
         }
     }
