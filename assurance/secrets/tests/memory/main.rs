@@ -245,7 +245,6 @@ fn a_keyrings_file() {
 }
 
 #[test]
-#[ignore = "open: it finds 16 bytes of a record's round keys on the heap"]
 fn a_passphrase() {
     check(
         "passphrase",
