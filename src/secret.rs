@@ -63,11 +63,14 @@ impl<const N: usize> fmt::Debug for Secret<N> {
 /// Bytes of stack that [`on_cleared_stack`] clears. AES in wide registers was seen to leave round keys below 8 KiB, nothing below 12.
 const CLEARED: usize = 16384;
 
-/// Does work with secrets, and then clears the stack that it has used.
+/// Does work with secrets, and then clears the stack and the vector registers that it has used.
 ///
 /// What is moved or expanded by value, here or in the crates below us (an HMAC on its way into its box, the round keys of AES
 /// spread over wide registers), leaves copies in frames that are gone, and nobody else erases those: they stay until a
 /// deeper call happens to write there, or go with uninitialised bytes to the heap.
+///
+/// Registers keep the round keys, too. A compiler that has to write bytes of no meaning, such as those of a `None`, may write
+/// what a register happens to hold: so a cipher that was built after a record had been sealed took a round key along.
 pub(crate) fn on_cleared_stack<T>(work: impl FnOnce() -> T) -> T {
     let out = in_a_frame_of_its_own(work);
     clear();
@@ -82,9 +85,40 @@ fn in_a_frame_of_its_own<T>(work: impl FnOnce() -> T) -> T {
 
 #[inline(never)]
 fn clear() {
+    clear_registers();
     let mut frame = [0_u64; CLEARED / 8];
     // Written although nothing reads it. In words a compiler may widen: bytes one by one would cost more than the work.
     std::hint::black_box(&mut frame);
+}
+
+/// Vector registers that code of this target names.
+const REGISTERS: usize = if cfg!(any(target_arch = "aarch64", target_feature = "avx512f")) {
+    32
+} else {
+    16
+};
+
+/// Has as many floats as there are vector registers on their way at one time: each fills a register of its own.
+///
+/// Before the stack is cleared: after that, reading them would wait until it is, by a twentieth of what a record costs.
+fn clear_registers() {
+    // Gaps between the floats keep a compiler from making a few wide vectors of them.
+    let mut floats = [[0.0_f64; 2]; REGISTERS];
+    std::hint::black_box(&mut floats);
+    macro_rules! through_registers {
+        ($($float:ident $at:literal)*) => {
+            $(let $float = floats[$at][0];)*
+            // For all that a compiler knows they change here: it can neither read them later nor write them earlier.
+            std::hint::black_box(&mut floats);
+            $(floats[$at][0] = $float;)*
+        };
+    }
+    #[cfg(not(any(target_arch = "aarch64", target_feature = "avx512f")))]
+    through_registers!(a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11 m 12 n 13 o 14 p 15);
+    #[cfg(any(target_arch = "aarch64", target_feature = "avx512f"))]
+    through_registers!(a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11 m 12 n 13 o 14 p 15
+        q 16 r 17 s 18 t 19 u 20 v 21 w 22 x 23 y 24 z 25 aa 26 bb 27 cc 28 dd 29 ee 30 ff 31);
+    std::hint::black_box(&mut floats);
 }
 
 /// Decrypted bytes: reads as `[u8]`, is erased when dropped, and prints only its length.

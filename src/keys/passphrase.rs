@@ -74,7 +74,7 @@ impl Derived {
         Self {
             salt: self.salt,
             costs: self.costs,
-            keys: Secret::taken_from(&mut { *self.keys.as_bytes() }),
+            keys: Secret::copied(self.keys.as_bytes()),
         }
     }
 

@@ -51,7 +51,7 @@ fn say(word: &str, input: &mut File) -> Outcome<()> {
 fn run(scenario: &str, given: &Given, folder: &Path) -> Outcome {
     match scenario {
         "nothing" => Ok(Vec::new()),
-        "leak" => leak(given),
+        "leak" => leak(given, folder),
         "keyring" => keyring(given, folder),
         "keyring_file" => keyring_file(given, folder),
         "passphrase" => passphrase(given, folder),
@@ -67,14 +67,56 @@ fn run(scenario: &str, given: &Given, folder: &Path) -> Outcome {
     }
 }
 
-/// The control: copies that nobody erases, one kept and one freed for each secret.
-fn leak(given: &Given) -> Outcome {
+/// The control: copies that nobody erases, one kept and one freed for each secret, and one of each data key of a keyring's file.
+fn leak(given: &Given, folder: &Path) -> Outcome {
     for (name, _) in phi_envelope_secrets::GIVEN {
         // What a compiler cannot see is not optimised away.
         drop(black_box(Vec::from(given.of(name))));
         black_box(Vec::from(given.of(name)).leak());
     }
+    let path = folder.join("leaked.keyring");
+    let file = KeyringFile::create(&path, "generated", Leaky(cheap(given, "passphrase")?))?;
+    keep_revision(&path, 1)?;
+    file.update(|keys| keys.rotate("generated too"))?;
+    keep_revision(&path, 2)?;
+    file.protect_with(Leaky(cheap(given, "wrong passphrase")?))?;
+    keep_revision(&path, 3)?;
     Ok(Vec::new())
+}
+
+/// A passphrase that keeps a copy of what it wraps.
+struct Leaky(Passphrase);
+
+impl KeyProvider for Leaky {
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        self.0.recognize(slot)
+    }
+
+    fn wrap_key(
+        &self,
+        key: &DataKey,
+        context: &WrapContext<'_>,
+    ) -> phi_envelope::Result<WrappedKey> {
+        black_box(Vec::from(key.as_bytes()).leak());
+        self.0.wrap_key(key, context)
+    }
+
+    fn unwrap_key(
+        &self,
+        slot: &Slot<'_>,
+        context: &UnwrapContext<'_>,
+    ) -> phi_envelope::Result<DataKey> {
+        self.0.unwrap_key(slot, context)
+    }
+}
+
+/// Keeps a copy of a keyring's file, which the next update replaces: each revision has a data key and a salt of its own.
+fn keep_revision(path: &Path, number: u32) -> Outcome<()> {
+    fs::copy(
+        path,
+        path.with_extension(format!("revision {number}.keyring")),
+    )?;
+    Ok(())
 }
 
 fn master_key(given: &Given) -> MasterKey {
@@ -168,10 +210,13 @@ fn keyring(given: &Given, folder: &Path) -> Outcome {
 fn keyring_file(given: &Given, folder: &Path) -> Outcome {
     let path = folder.join("a.keyring");
     let file = KeyringFile::create(&path, "generated", cheap(given, "passphrase")?)?;
+    keep_revision(&path, 1)?;
     let cipher = EnvelopeCipher::new(file.keyring());
     let (context, plaintext) = records(&cipher, given, folder)?;
     file.update(|keys| keys.rotate("generated too"))?;
+    keep_revision(&path, 2)?;
     file.update(|keys| keys.rotate_to(master_key(given), "imported"))?;
+    keep_revision(&path, 3)?;
     fs::write(
         folder.join("record, new key"),
         cipher.encrypt(given.of("record"), &context)?,
@@ -180,6 +225,7 @@ fn keyring_file(given: &Given, folder: &Path) -> Outcome {
     again.reload()?;
     assert!(KeyringFile::open(&path, cheap(given, "wrong passphrase")?).is_err());
     again.protect_with(cheap(given, "wrong passphrase")?)?;
+    keep_revision(&path, 4)?;
     again.protect_with(cheap(given, "passphrase")?)?;
 
     let imported = folder.join("b.keyring");

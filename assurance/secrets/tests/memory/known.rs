@@ -42,6 +42,7 @@ fn hmac384(key: &[u8], parts: &[&[u8]]) -> [u8; 48] {
 
 /// A header, taken apart.
 struct Header<'a> {
+    kind: u8,
     data_key_id: &'a [u8],
     /// As the format writes them, with their length.
     labels: &'a [u8],
@@ -67,7 +68,8 @@ impl<'a> Header<'a> {
         let labels_at = if flags & 2 == 0 { 32 } else { 48 };
         let tag_at = labels_at + 2 + u16_at(labels_at)?;
         let mut at = if flags & 1 == 0 { tag_at } else { tag_at + 32 };
-        let mut immutable = vec![1, if kind == 1 { 1 } else { 2 }, flags];
+        // The payload type: both kinds of stream share one.
+        let mut immutable = vec![1, if kind == 3 { 2 } else { kind }, flags];
         immutable.extend_from_slice(bytes.get(16..at)?);
         let mut slots = Vec::new();
         for _ in 0..count {
@@ -81,6 +83,7 @@ impl<'a> Header<'a> {
             at = wrapped.0 + wrapped.1;
         }
         Some(Self {
+            kind,
             data_key_id,
             labels: bytes.get(labels_at..tag_at)?,
             slots,
@@ -108,6 +111,7 @@ pub fn learn(folder: &Path, known: &mut Known, windows: &mut Windows) {
             continue;
         };
         let Some(data_key) = unwrap(name, &header, known, windows) else {
+            assert!(!name.ends_with(".keyring"), "nothing known opens {name}");
             continue;
         };
         known.data_keys += 1;
@@ -119,21 +123,22 @@ pub fn learn(folder: &Path, known: &mut Known, windows: &mut Windows) {
         );
         let payload_key = expand256(&data_key, "phi-envelope/1 payload", &[&header.immutable]);
         let what = format!("payload key of {name}");
-        match bytes.get(5) {
-            Some(1) => {
-                learn_aes(&what, &payload_key, windows);
-                if name.ends_with(".keyring") {
-                    let content = open(&payload_key, &bytes[header.len..], b"").unwrap();
-                    learn_keyring(&content, known, windows);
-                }
+        match header.kind {
+            2 => {
+                let floe = &bytes[2 * header.block..];
+                learn_floe(&what, &payload_key, &header.immutable, floe, windows);
+            }
+            3 => {
+                let floe = fs::read(path.with_extension("")).unwrap();
+                learn_floe(&what, &payload_key, &header.immutable, &floe, windows);
             }
             kind => {
-                let detached = fs::read(path.with_extension(""));
-                let floe = match kind {
-                    Some(2) => &bytes[2 * header.block..],
-                    _ => detached.as_ref().unwrap(),
-                };
-                learn_floe(&what, &payload_key, &header.immutable, floe, windows);
+                learn_aes(&what, &payload_key, windows);
+                let content = open(&payload_key, &bytes[header.len..], b"");
+                let content = content.unwrap_or_else(|| panic!("{what} does not open it"));
+                if kind == 4 {
+                    learn_keyring(&content, known, windows);
+                }
             }
         }
     }
@@ -154,7 +159,11 @@ fn files_of(folder: &Path) -> Vec<std::path::PathBuf> {
 
 // FORMAT §4
 fn unwrap(name: &str, header: &Header<'_>, known: &Known, windows: &mut Windows) -> Option<Key> {
-    let aad = [b"phi-envelope/1 wrap\0", header.data_key_id, header.labels].concat();
+    let label: &[u8] = match header.kind {
+        1..=3 => b"phi-envelope/1 wrap\0",
+        kind => &[b"phi-envelope/1 wrap file\0", &[kind][..]].concat(),
+    };
+    let aad = [label, header.data_key_id, header.labels].concat();
     let mut found = None;
     for (scheme, id, wrapped) in &header.slots {
         match scheme {
@@ -172,10 +181,11 @@ fn unwrap(name: &str, header: &Header<'_>, known: &Known, windows: &mut Windows)
                 for passphrase in &known.passphrases {
                     let keys = argon2id(passphrase, id, wrapped);
                     let kek: Key = keys[..32].try_into().unwrap();
-                    // The stated check is public; that of a wrong passphrase is not.
                     learn_aes(&format!("passphrase key of {name}"), &kek, windows);
-                    if let Some(key) = open(&kek, &wrapped[44..], &aad) {
-                        found = Some(key);
+                    // The check that the slot states stands in a file that anyone may read; that of a wrong passphrase is secret.
+                    if keys[32..] == wrapped[12..44] {
+                        found = open(&kek, &wrapped[44..], &aad);
+                        assert!(found.is_some(), "the passphrase of {name} does not open it");
                     } else {
                         windows.add(
                             format!("check of a wrong passphrase for {name}"),
