@@ -149,14 +149,11 @@ impl Failure {
 
     /// What befell one of many files. Its name may be anybody's, and is escaped.
     pub(crate) fn at(path: &Path, error: &Error) -> Self {
+        let (path, said) = (escaped_path(path), escaped(&with_options(&said(error))));
         Self {
             exit: exit(error),
             kind: error.word(),
-            message: format!(
-                "{}: {}",
-                escaped_path(path),
-                escaped(&with_options(&said(error)))
-            ),
+            message: format!("{path}: {}", unnamed(&said, &path)),
         }
     }
 
@@ -227,7 +224,7 @@ fn exit(error: &Error) -> Exit {
 
 /// Where it happened, then why, each thing said once.
 fn message(error: &anyhow::Error) -> String {
-    let mut told = Vec::<String>::new();
+    let (mut told, mut before) = (Vec::<String>::new(), String::new());
     let mut cause = Some(error.as_ref() as &dyn std::error::Error);
     while let Some(error) = cause {
         let text = match (
@@ -238,12 +235,26 @@ fn message(error: &anyhow::Error) -> String {
             (None, Some(error)) => with_remedy(error),
             (None, None) => error.to_string(),
         };
-        if !told.last().is_some_and(|last| last.ends_with(&text)) {
-            told.push(text);
+        match told.last() {
+            Some(last) if before == text || last.ends_with(&text) => {}
+            // The library names the file itself.
+            Some(last) => told.push(unnamed(&text, last).to_owned()),
+            None => told.push(text.clone()),
         }
+        before = text;
         cause = error.source();
     }
     with_options(&told.join(": "))
+}
+
+/// What befell a file, without its name where what was told before ends with that.
+fn unnamed<'a>(text: &'a str, told: &str) -> &'a str {
+    let is_told = |(name, _): &(&str, &str)| {
+        let before = told.strip_suffix(&escaped(name));
+        before.is_some_and(|before| before.is_empty() || before.ends_with(' '))
+    };
+    let split = text.split_once(": ").filter(is_told);
+    split.map_or(text, |(_, said)| said)
 }
 
 /// The library's words for choices, and the options by which this program gives them.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::is_unsupported;
-use super::{Call, Disk, not_a_file, same_file};
+use super::{Call, Disk, named, not_a_file, of_file, os_number, same_file};
 
 /// How often a path that is replaced all the time is tried again.
 const ATTEMPTS: usize = 1000;
@@ -126,7 +126,7 @@ impl Disk {
                         "its file system has no locks, so that another program may change it at the same time: make sure that none does, and allow the change without a lock",
                     ));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(of_file(path, error)),
             }
             let waited = began.get_or_insert_with(Instant::now).elapsed();
             if let Some(limit) = limit.filter(|limit| waited >= *limit) {
@@ -213,13 +213,8 @@ pub(crate) fn may_not_be_written(error: &io::Error) -> bool {
 /// Whether the system says that files cannot be locked there.
 fn has_no_locks(error: &io::Error) -> bool {
     #[cfg(target_os = "linux")]
-    if error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) {
+    if os_number(error) == Some(rustix::io::Errno::NOLCK.raw_os_error()) {
         return true;
     }
     is_unsupported(error)
-}
-
-/// An error that names the file.
-pub(crate) fn named(path: &Path, kind: io::ErrorKind, what: &str) -> io::Error {
-    io::Error::new(kind, format!("{}: {what}", path.display()))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::at::StreamHead;
 use super::in_place::{InPlace, open_to_change};
 use super::repack::with_header;
-use crate::disk::{Disk, Lock, NotKept};
+use crate::disk::{Disk, Lock, NewFile, NotKept, in_file};
 use crate::envelope::inline::{self, Current};
 use crate::envelope::{Change, Context, EnvelopeCipher, check_change};
 use crate::error::{Error, Malformed, Result};
@@ -226,16 +226,25 @@ pub(super) fn change_file(
 ) -> Result<Rewrapped> {
     // A rename would replace a symbolic link and leave what it leads to as it was.
     let path = disk.resolve(path)?;
+    change_resolved(disk, cipher, &path, change).map_err(in_file(&path))
+}
+
+fn change_resolved(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    change: Change<'_>,
+) -> Result<Rewrapped> {
     let mut head = vec![0; MAX_HEADER];
     // Who can write the storage could put a pipe here, and have this wait for its other end.
-    let file = disk.open_here(&path)?;
+    let file = disk.open_here(path)?;
     let len = disk.read_up_to_at(&file, &mut head, 0)?;
     head.truncate(len);
     match Header::parse(&head) {
         Ok((header, _)) if header.kind() != Kind::StreamInline => {
-            replace(disk, cipher, &path, change)
+            replace(disk, cipher, path, change)
         }
-        _ => change_stream(disk, cipher, &path, change),
+        _ => change_stream(disk, cipher, path, change),
     }
 }
 
@@ -343,10 +352,10 @@ fn replace(
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     if len < MAX_HEADER {
         // All of it was read: one write for all.
-        disk.write_checked_at(new.file()?, &[&changed, rest].concat(), 0)?;
+        new.write(&[&changed, rest].concat(), 0)?;
     } else {
-        disk.write_checked_at(new.file()?, &changed, 0)?;
-        let to = (new.file()?, to);
+        new.write(&changed, 0)?;
+        let to = (&new, to);
         copy(disk, (&file, header_len), to, &mut |_| Ok(()))?;
     }
     let replaced = new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
@@ -357,7 +366,7 @@ fn replace(
 pub(super) fn copy(
     disk: &Disk,
     (from, from_at): (&File, u64),
-    (to, to_at): (&File, u64),
+    (to, to_at): (&NewFile, u64),
     tell: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; COPY];
@@ -365,7 +374,7 @@ pub(super) fn copy(
     loop {
         let read = disk.read_up_to_at(from, &mut buffer, from_at + done)?;
         let piece = buffer.get(..read).unwrap_or_default();
-        disk.write_checked_at(to, piece, to_at + done)?;
+        to.write(piece, to_at + done)?;
         done += u64::try_from(read).map_err(|_| Error::Truncated)?;
         if read > 0 {
             tell(done)?;

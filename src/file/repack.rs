@@ -6,7 +6,7 @@ use std::path::Path;
 use super::at::StreamHead;
 use super::change::copy;
 use super::options::FileOptions;
-use crate::disk::{Disk, Lock, NotKept};
+use crate::disk::{Disk, Lock, NotKept, in_file};
 use crate::envelope::{EnvelopeCipher, inline};
 use crate::error::{Malformed, Result};
 use crate::format::blocks;
@@ -31,21 +31,32 @@ pub(super) fn repack(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     path: &Path,
-    mut options: FileOptions<'_>,
+    options: FileOptions<'_>,
 ) -> Result<NotKept> {
     let path = disk.resolve(path)?;
+    repack_resolved(disk, cipher, &path, options).map_err(in_file(&path))
+}
+
+fn repack_resolved(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    mut options: FileOptions<'_>,
+) -> Result<NotKept> {
     // As it was before anything was read of it: what is written to it from here on is noticed.
-    let (file, old) = disk.open_locked_as(&path, Lock::Exclusive)?;
+    let (file, old) = disk.open_locked_as(path, Lock::Exclusive)?;
     let head = StreamHead::read(disk, &file)?.blocks;
     let candidates = inline::candidates(&head)?;
     let current = cipher.verify_inline(&candidates)?;
     let length = options.block_length.unwrap_or(cipher.block_length());
     let header = current.verified.with_block_length(length)?;
     let block = blocks::write(&header, length)?;
-    let payload = old.len().saturating_sub(in_file(candidates.block_length)?);
+    let payload = old
+        .len()
+        .saturating_sub(length_of(candidates.block_length)?);
     let mut tell = |done| options.report(done, payload);
     let lengths = (candidates.block_length, length);
-    let old = (&*path, &file, &old);
+    let old = (path, &file, &old);
     with_header(disk, old, lengths, &block, &mut tell, || {
         cipher.confirm_writers()
     })
@@ -61,14 +72,14 @@ pub(super) fn with_header(
     may: impl FnOnce() -> Result<()>,
 ) -> Result<NotKept> {
     let new = disk.new_in_place(path, old)?;
-    disk.write_checked_at(new.file()?, &[block, block].concat(), 0)?;
-    let from = (file, in_file(from)?);
-    copy(disk, from, (new.file()?, in_file(to)?), tell)?;
+    new.write(&[block, block].concat(), 0)?;
+    let from = (file, length_of(from)?);
+    copy(disk, from, (&new, length_of(to)?), tell)?;
     let replaced = new.replace_after(old, || Ok(may()?))?;
     Ok(replaced.not_kept)
 }
 
 /// Where the payload begins behind two blocks of this length.
-fn in_file(length: usize) -> Result<u64> {
+fn length_of(length: usize) -> Result<u64> {
     Ok(u64::try_from(2 * length).map_err(|_| Malformed::BlockLength)?)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::look::{Content, InventoryEntry, content, look};
 use super::search::Marks;
 use super::walk::{Met, Stamp};
-use crate::disk::{Disk, folder_of, links};
+use crate::disk::{Disk, folder_of, links, os_number};
 use crate::envelope::EnvelopeCipher;
 use crate::error::{Error, Kind, Malformed, Result, SlotId};
 use crate::file::{FileInspection, Head, PayloadHead, StreamProof};
@@ -301,7 +301,7 @@ pub(super) fn named(metadata: &Metadata, path: &Path) -> Option<Named> {
 }
 
 fn leads_nowhere(error: &io::Error) -> bool {
-    let is_circle = error.raw_os_error() == Some(ELOOP);
+    let is_circle = os_number(error) == Some(ELOOP);
     error.kind() == io::ErrorKind::NotFound || is_circle
 }
 

@@ -73,7 +73,7 @@ impl Clocks {
 
 fn store_clock(disk: &Disk, folder: &Path) -> io::Result<u64> {
     let new = disk.new_file(&folder.join(CLOCK))?;
-    disk.write_all_at(new.file()?, b"now", 0)?;
+    new.write_unchecked(b"now", 0)?;
     let read = modified(&disk.metadata_of(new.file()?)?);
     read.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
