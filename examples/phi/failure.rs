@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use phi_envelope::Error;
+use phi_envelope::{Error, KeyringFault};
 use serde_json::{Value, json};
 
 use crate::output::{escaped, escaped_path};
@@ -218,8 +218,20 @@ fn exit(error: &Error) -> Exit {
         | Error::KeyNotUsable { .. }
         | Error::WrongPassphrase
         | Error::MakerUnknown { .. } => Exit::NoKey,
+        Error::KeyringFile { fault, .. } if is_unusable(fault) => Exit::NoKey,
         _ => Exit::Failed,
     }
+}
+
+/// Whether a keyring may not be used, and not only its file not be changed.
+fn is_unusable(fault: &KeyringFault) -> bool {
+    matches!(
+        fault,
+        KeyringFault::NotConfirmed { .. }
+            | KeyringFault::Links { .. }
+            | KeyringFault::RolledBack(_)
+            | KeyringFault::UnexpectedSlot { .. }
+    )
 }
 
 /// Where it happened, then why, each thing said once.
