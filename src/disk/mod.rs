@@ -20,7 +20,7 @@ pub(crate) use naming::{in_file, named, of_file, of_other, os_number};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
 #[allow(unused_imports)] // outside of tests, until a keyring's file is replaced with it
 pub(crate) use replace::Old;
-pub(crate) use version::{is_unchanged, links, same_file};
+pub(crate) use version::{is_mount, is_unchanged, links, same_file};
 
 use std::fs::{self, File, Metadata};
 use std::io;

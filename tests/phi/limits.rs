@@ -11,7 +11,7 @@ use crate::support::{PASSPHRASE, Ran, Shell, phi};
 const NOBODY: &str = "65534";
 
 /// Runs a script in which `phi` is the program, as `sh` runs it after these words.
-fn script(shell: &Shell, before: &[&str], script: &str, stdin: Stdio) -> Ran {
+pub(crate) fn script(shell: &Shell, before: &[&str], script: &str, stdin: Stdio) -> Ran {
     let program = format!("phi() {{ {} \"$@\"; }}; {script}", phi().display());
     let words = before.iter().copied().chain(["sh", "-c", program.as_str()]);
     let words: Vec<_> = words.collect();
@@ -23,7 +23,7 @@ fn script(shell: &Shell, before: &[&str], script: &str, stdin: Stdio) -> Ran {
     shell.ran(&mut command)
 }
 
-fn can(before: &[&str]) -> bool {
+pub(crate) fn can(before: &[&str]) -> bool {
     let mut command = Command::new(before[0]);
     let can = command
         .args(&before[1..])

@@ -1,10 +1,12 @@
 //! Keys retired, destroyed on clean evidence alone; and what a compromised one wrapped.
 
 use std::fs;
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::archives::{GOOD, archive_with, key_of};
+use crate::limits::{can, script};
 use crate::support::Shell;
 
 /// An allowance of a second, beside a lease of one.
@@ -50,6 +52,47 @@ fn accepted(shell: &Shell, call: &str) -> String {
             )
         })
         .collect()
+}
+
+#[test]
+fn a_name_that_is_mounted_there_stands_for_none_that_is_missing() {
+    let mount = ["unshare", "--mount"];
+    if !can(&mount) {
+        return;
+    }
+    let shell = Shell::with_keyring_of("--lease 1s");
+    shell.sh("mkdir -p arch elsewhere");
+    shell.plaintext("plain", 5_000);
+    for name in ["a", "b"] {
+        shell.done(&format!("encrypt --keyring k plain -o arch/{name}"));
+    }
+    let old = key_of(&shell);
+    shell.done("keyring rotate k --label two");
+    let found = |evidence: &str, before: &str| {
+        let retire = format!(
+            "{before} phi retire {old} arch --keyring k --master-key-file .master --evidence {evidence} --json"
+        );
+        let ran = script(&shell, &mount, &retire, Stdio::null());
+        assert_eq!(ran.code, 7, "{}", ran.text());
+        let found = ran.last()["summary"]["found"].clone();
+        let of = |found: &Value| found["class"] == "more-links";
+        found
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|found| of(found))
+            .count()
+    };
+    assert_eq!(found("e1", ""), 0);
+    // Two names, one of them elsewhere; what is seen twice among the places is one.
+    shell.sh("ln arch/a elsewhere/a");
+    let mounted = "touch arch/mounted.phi && mount --bind arch/a arch/mounted.phi &&";
+    assert_eq!(found("e2", mounted), 1);
+    // A folder that is reached twice: each of its names is one.
+    let twice = "mkdir -p arch/twice && mount --bind arch arch/twice &&";
+    assert_eq!(found("e3", twice), 1);
+    shell.sh("rm elsewhere/a arch/mounted.phi && ln arch/a arch/twice.phi");
+    assert_eq!(found("e4", twice), 0);
 }
 
 #[test]
