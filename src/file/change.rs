@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::at::StreamHead;
 use super::in_place::{InPlace, open_to_change};
+use super::options::FileOptions;
 use super::repack::with_header;
 use crate::disk::{Disk, Lock, NewFile, NotKept, in_file};
 use crate::envelope::inline::{self, Current};
@@ -94,6 +95,11 @@ impl ChangeOptions {
     pub fn allow_loss_of_attributes(mut self) -> Self {
         self.disk.loses_attributes = true;
         self
+    }
+
+    /// The same choices for work on all of a file.
+    pub(crate) fn as_of_files(&self) -> FileOptions<'static> {
+        FileOptions::new().on(self.disk.clone())
     }
 
     /// [`rewrap_file`] with these options.

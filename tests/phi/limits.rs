@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{PASSPHRASE, Ran, Shell, phi};
+use crate::support::{MASTER_KEY, PASSPHRASE, Ran, Shell, phi};
 
 /// A user who has nothing.
 const NOBODY: &str = "65534";
@@ -206,6 +206,51 @@ fn a_keyring_that_others_may_read_is_opened_when_it_is_said() {
         );
     }
     assert!(!shell.exists("n") && !shell.exists("x"));
+}
+
+#[test]
+fn what_a_pass_could_not_keep_is_told() {
+    let Some(nobody) = as_nobody() else { return };
+    let shell = Shell::new();
+    shell.write(".master", MASTER_KEY.as_bytes());
+    given_away(&shell);
+    let key = "--master-key-file .master";
+    let as_nobody = |call: &str| script(&shell, &nobody, call, Stdio::null());
+    shell.sh("mkdir -m 777 arch");
+    shell.plaintext("plain", 5_000);
+    // A detached header is replaced by a new file, whose owner is who makes it.
+    let made = as_nobody(&format!(
+        "phi keyring new k --label one {key} && phi encrypt --keyring k {key} plain -o arch/payload --detached arch/header && phi keyring rotate k --label two {key}"
+    ));
+    assert_eq!(made.code, 0, "{}", made.text());
+    shell.sh("chown 0:0 arch/header && chmod 644 arch/header");
+    let pass = format!("phi rewrap -r arch --keyring k {key} --json --report told");
+    let ran = as_nobody(&pass);
+    assert_eq!(ran.code, 0, "{}", ran.text());
+    let lines = ran.lines();
+    assert_eq!(lines[0]["path"], "arch/header");
+    assert_eq!(lines[0]["outcome"], "done");
+    assert_eq!(lines[0]["not_kept"]["owner"], true);
+    assert_eq!(lines[0]["not_kept"]["access_list"], false);
+    assert_eq!(ran.last()["summary"]["not_kept"], 1);
+    let told = ran.stderr_text();
+    assert!(
+        told.contains("header: the file system did not keep its owner"),
+        "{told}"
+    );
+    assert!(
+        fs::read_to_string(shell.path("told"))
+            .unwrap()
+            .contains("not_kept")
+    );
+    // Nothing is said of what lost nothing.
+    let again = as_nobody(&pass.replace("told", "again"));
+    assert_eq!(again.last()["summary"]["not_kept"], 0);
+    assert!(
+        !fs::read_to_string(shell.path("again"))
+            .unwrap()
+            .contains("not_kept")
+    );
 }
 
 #[test]

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use phi_envelope::Error;
+use phi_envelope::{Error, NotKept};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::output::{Answer, Console, show_total};
+use crate::output::{Answer, Console, show_total, warn_not_kept};
 use crate::signals;
 
 /// Shows how far a run is, tells of files, and keeps the worst of the failures.
@@ -63,6 +63,11 @@ impl<'a> Run<'a> {
     /// What befell one of the files.
     pub(super) fn failed(&mut self, path: &Path, error: &Error) {
         self.keep(Failure::at(path, error));
+    }
+
+    /// What one of the files lost.
+    pub(super) fn not_kept(&self, path: &Path, lost: NotKept) {
+        self.bar.suspend(|| warn_not_kept(self.console, path, lost));
     }
 
     /// Whether a signal asks the run to end; if so, that is kept as what befell it.
