@@ -15,7 +15,7 @@ mod version;
 pub use attributes::NotKept;
 pub(crate) use folder::folder_of;
 pub(crate) use lock::{Lock, Locking, may_not_be_written, unlock};
-pub use lock::{on_lock_wait, set_lock_wait};
+pub use lock::{ask_while_locked, on_lock_wait, set_lock_wait};
 pub(crate) use naming::{in_file, named, of_file, of_other, os_number};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
 #[allow(unused_imports)] // outside of tests, until a keyring's file is replaced with it

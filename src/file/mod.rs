@@ -19,7 +19,7 @@ mod sealed;
 #[cfg(test)]
 mod tests;
 
-pub use crate::disk::{NotKept, on_lock_wait, set_lock_wait};
+pub use crate::disk::{NotKept, ask_while_locked, on_lock_wait, set_lock_wait};
 pub use change::{
     ChangeOptions, Rewrapped, add_recipient_file, remove_recipient_file, replace_recipient_file,
     rewrap_file,
