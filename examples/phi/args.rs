@@ -57,6 +57,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keyring(KeyringCommand),
     /// Seal a file
+    ///
+    /// A keyring's file is not sealed for the very keyring that it holds: once that is lost, nothing could open the copy.
     Encrypt(Encrypt),
     /// Open a sealed file
     ///

@@ -273,3 +273,36 @@ fn a_damaged_block_is_told_and_repaired() {
         (&serde_json::Value::Null, 0)
     );
 }
+
+#[test]
+fn a_keyring_is_not_encrypted_for_itself_alone() {
+    let shell = Shell::with_keyring();
+    shell.done("keyring new other --label other");
+    shell.write("pass", PASSPHRASE.as_bytes());
+    shell.sh("ln -s k link");
+    for call in [
+        "encrypt k --keyring k",
+        "encrypt k --keyring link -o copy",
+        "encrypt link --keyring k --to-keyring k -o copy",
+        "encrypt k --to-keyring k -o copy",
+        "encrypt k --keyring k -o -",
+        "encrypt k --keyring k -o copy --detached head",
+    ] {
+        let ran = shell.run(call);
+        assert_eq!(ran.code, 2, "{call}: {}", ran.text());
+        let told = ran.stderr_text();
+        assert!(told.contains("nothing could open the copy"), "{told}");
+    }
+    let stdin = std::fs::File::open(shell.path("k")).unwrap();
+    let ran = shell.run_with("encrypt - --keyring k -o copy", stdin);
+    assert_eq!(ran.code, 2, "{}", ran.text());
+    for name in ["k.phi", "copy", "head"] {
+        assert!(!shell.exists(name), "{name}");
+    }
+    // Who has something else opens it.
+    shell.done("encrypt k --keyring k --to-keyring other -o copy");
+    shell.done("decrypt copy --keyring other -o back");
+    assert_eq!(shell.read("back"), shell.read("k"));
+    shell.done("encrypt k --keyring k --to-passphrase-file pass -o second");
+    shell.done("encrypt k --keyring other -o third");
+}

@@ -595,7 +595,10 @@ fn a_wait_for_a_lock_ends_at_the_first_signal() {
         ("plain.phi", "rewrap --keyring k plain.phi"),
         ("plain.phi", "rewrap -r plain.phi --keyring k"),
         ("plain.phi", "reencrypt --keyring k plain.phi"),
-        ("plain.phi", "repack --keyring k plain.phi --block-length 8192"),
+        (
+            "plain.phi",
+            "repack --keyring k plain.phi --block-length 8192",
+        ),
         (
             "plain.phi",
             "encrypt --keyring k plain -o plain.phi --overwrite",
