@@ -11,7 +11,7 @@ use crate::archive::args::{
 };
 use crate::options::{
     ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, Lease, LockWait, SecretArgs, ToArgs,
-    WorkArgs,
+    WorkArgs, block_length,
 };
 use crate::streams::ByteRange;
 
@@ -110,7 +110,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         key: KeyArgs,
         /// Bytes of a header block: a multiple of 4096 up to 65536
-        #[arg(long, value_name = "BYTES")]
+        #[arg(long, value_name = "BYTES", value_parser = block_length)]
         block_length: usize,
         #[command(flatten)]
         change: ChangeArgs,

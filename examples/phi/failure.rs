@@ -270,7 +270,7 @@ fn unnamed<'a>(text: &'a str, told: &str) -> &'a str {
 }
 
 /// The library's words for choices, and the options by which this program gives them.
-const CHOICES: [(&str, &str); 5] = [
+const CHOICES: [(&str, &str); 6] = [
     (
         "the output exists and is not to be overwritten",
         "the output exists; --overwrite replaces it",
@@ -285,6 +285,10 @@ const CHOICES: [(&str, &str); 5] = [
     ),
     ("drop recipients explicitly", "give --drop-recipients"),
     ("wait longer for locks", "give a longer --lock-wait"),
+    (
+        "the settling time is shorter than the keyring's lease and the allowance together",
+        "--settling-time is shorter than the keyring's lease, which `phi keyring list` tells, and --allowance together",
+    ),
 ];
 
 fn with_options(text: &str) -> String {

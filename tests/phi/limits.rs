@@ -209,6 +209,69 @@ fn a_keyring_that_others_may_read_is_opened_when_it_is_said() {
 }
 
 #[test]
+fn a_number_that_cannot_be_names_its_option_and_what_can() {
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain");
+    shell.done("keyring rotate k --label two");
+    let keys = shell.json("keyring list k --json")["keys"].clone();
+    let key = keys[0]["id"].as_str().unwrap().to_owned();
+    let segments = ("--segment-length", "4096..=16777216");
+    let blocks = ("--block-length", "a multiple of 4096 bytes, up to 65536");
+    let all = ["0", "5", "4095", "16777217", "5000000000", "-1", "x"];
+    for ((option, range), wrong) in [segments, blocks]
+        .into_iter()
+        .flat_map(|option| all.map(|wrong| (option, wrong)))
+    {
+        let calls = [
+            "encrypt plain -o x",
+            "reencrypt plain.phi",
+            "repack plain.phi",
+        ];
+        for call in calls {
+            if call.starts_with("repack") && option == segments.0 {
+                continue;
+            }
+            let ran = shell.run(&format!("{call} --keyring k {option}={wrong}"));
+            assert_eq!(ran.code, 2, "{call} {option} {wrong}");
+            let told = ran.stderr_text();
+            let is_number = wrong.parse::<u32>().is_ok() || option == blocks.0;
+            assert!(
+                told.contains(option) && (told.contains(range) || !is_number),
+                "{told}"
+            );
+        }
+    }
+    for (call, expected) in [
+        (
+            "encrypt plain -o x --keyring k --label =x",
+            "--label: limit",
+        ),
+        (
+            "encrypt plain -o x --keyring k --bind =x",
+            "--bind and --bind-file: limit",
+        ),
+    ] {
+        let ran = shell.run(call);
+        assert_eq!(ran.code, 2, "{call}");
+        assert!(
+            ran.stderr_text().contains(expected),
+            "{}",
+            ran.stderr_text()
+        );
+    }
+    let short = "--keyring k --evidence e --settling-time 1s";
+    shell.sh("mkdir place");
+    let ran = shell.run(&format!("retire {key} place {short}"));
+    assert_eq!(ran.code, 2, "{}", ran.text());
+    let told = ran.stderr_text();
+    assert!(
+        told.contains("--settling-time is shorter") && told.contains("--allowance"),
+        "{told}"
+    );
+}
+
+#[test]
 fn what_a_pass_could_not_keep_is_told() {
     let Some(nobody) = as_nobody() else { return };
     let shell = Shell::new();
