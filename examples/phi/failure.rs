@@ -133,11 +133,6 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
-    /// Nothing was there to work on.
-    pub(crate) fn nothing_found() -> Self {
-        Self::new(Exit::NothingFound, "nothing was found")
-    }
-
     /// A failure of the program's own. The message may name what anybody named, and is escaped.
     pub(crate) fn new(exit: Exit, message: impl AsRef<str>) -> Self {
         Self {

@@ -8,7 +8,7 @@ use phi_envelope::{Error, NotKept};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::{Answer, Console, show_total, warn_not_kept};
 use crate::signals;
 
@@ -100,8 +100,8 @@ impl<'a> Run<'a> {
     }
 
     /// Says that nothing was found, which is a failure where something was expected.
-    pub(super) fn nothing(&mut self, expect_some: bool) {
-        let failure = Failure::nothing_found();
+    pub(super) fn nothing(&mut self, what: &str, expect_some: bool) {
+        let failure = Failure::new(Exit::NothingFound, what);
         if expect_some {
             self.keep(failure);
         } else {
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
             && self
                 .worst
                 .as_ref()
-                .is_some_and(|worst| worst.exit != crate::failure::Exit::NothingFound)
+                .is_some_and(|worst| worst.exit != Exit::NothingFound)
         {
             self.worst = None;
         }
