@@ -169,6 +169,9 @@ impl RecipientCommand {
 #[derive(Subcommand)]
 pub(crate) enum KeyringCommand {
     /// Make a keyring's file with one new random master key
+    ///
+    /// `phi retire` destroys a key no sooner than the lease and an allowance (300s unless it is told otherwise) after the keyring's last
+    /// change: a process may encrypt with a key so long after it was rotated away from.
     New {
         /// The keyring's file
         file: PathBuf,
@@ -182,6 +185,9 @@ pub(crate) enum KeyringCommand {
         secret: SecretArgs,
     },
     /// Set how long a process may use the keyring without confirming that the file is still the same
+    ///
+    /// `phi retire` destroys a key no sooner than the lease and an allowance (300s unless it is told otherwise) after the keyring's last
+    /// change, and this is one. For a day after it, the lease counts as a day: a process may go by that of before.
     SetLease {
         /// The keyring's file
         file: PathBuf,

@@ -1,7 +1,7 @@
 //! Keys retired, destroyed on clean evidence alone; and what a compromised one wrapped.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -285,4 +285,58 @@ fn key(shell: &Shell, id: &str) -> Value {
 
 fn state(shell: &Shell, id: &str) -> String {
     key(shell, id)["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn how_long_a_lease_keeps_a_key_is_said_when_it_is_set() {
+    let shell = Shell::with_keyring();
+    let made = shell.done("keyring new short --label one --lease 1m");
+    assert!(
+        made.stdout_text().contains("360 s after"),
+        "{}",
+        made.text()
+    );
+    for help in ["keyring set-lease --help", "keyring new --help"] {
+        let told = shell.done(help).stdout_text();
+        assert!(
+            told.contains("phi retire") && told.contains("allowance"),
+            "{told}"
+        );
+    }
+    let old = shell.json("keyring list k --json")["keys"][0]["id"].clone();
+    shell.done("keyring rotate k --label two");
+    let told = shell.done("keyring set-lease k 2h").stdout_text();
+    assert!(
+        told.contains("7500 s after")
+            && told.contains("for a day after the lease was changed, 86700 s"),
+        "{told}"
+    );
+    // And so it is, on the day of the change.
+    let changed = shell.path("k").metadata().unwrap().modified().unwrap();
+    let changed = changed
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    shell.sh("mkdir arch");
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain -o arch/a");
+    let call = format!(
+        "retire {} arch --keyring k --evidence e",
+        old.as_str().unwrap()
+    );
+    let refused = shell.run(&call);
+    assert_eq!(refused.code, 7, "{}", refused.text());
+    let told = refused.stderr_text();
+    let from = told.split("repeat it from ").nth(1).unwrap();
+    let from = from.split(" UTC").next().unwrap();
+    let date = Command::new("date")
+        .args(["-u", "-d", from, "+%s"])
+        .output()
+        .unwrap();
+    let from: u64 = String::from_utf8(date.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert!((0..=3).contains(&(from - changed - 86_700)), "{told}");
 }
