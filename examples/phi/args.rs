@@ -242,6 +242,8 @@ pub(crate) enum KeyringCommand {
         secret: SecretArgs,
     },
     /// Seal the keyring's file under a new passphrase: from a prompt, a file or PHI_NEW_PASSPHRASE
+    ///
+    /// Copies of the old file, and evidence that was written before, still open with the old one, and with that alone.
     Passwd {
         /// The keyring's file
         file: PathBuf,

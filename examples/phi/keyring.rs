@@ -108,7 +108,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             };
             at(file, protected)?;
             console.say(format_args!(
-                "{}: sealed under the new secret; copies of the old file still open with the old one",
+                "{}: sealed under the new secret; copies of the old file still open with the old one, and evidence that was written before opens with that alone",
                 shown(file)
             ))?;
             let mut answer = json!({ "command": "keyring passwd" });

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::archives::{GOOD, archive_with, key_of};
 use crate::limits::{can, script};
-use crate::support::Shell;
+use crate::support::{PASSPHRASE, Shell};
 
 /// An allowance of a second, beside a lease of one.
 const SOON: &str = "--allowance 1s";
@@ -339,4 +339,52 @@ fn how_long_a_lease_keeps_a_key_is_said_when_it_is_set() {
         .parse()
         .unwrap();
     assert!((0..=3).contains(&(from - changed - 86_700)), "{told}");
+}
+
+#[test]
+fn evidence_opens_with_the_secret_of_its_time() {
+    let shell = Shell::with_keyring_of("--lease 1s");
+    shell.sh("mkdir arch");
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain -o arch/a");
+    let old = key_of(&shell);
+    shell.done("keyring rotate k --label two");
+    let retire =
+        |evidence: &str| format!("retire {old} arch --keyring k --keep --evidence {evidence}");
+    shell.done(&retire("before"));
+    shell.done("evidence show before");
+
+    // Who has nothing to open it with is told what does.
+    let bare = shell.without_master_key();
+    for call in ["evidence show before", "evidence compare before before"] {
+        let refused = bare.run(call);
+        assert_eq!(refused.code, 2, "{}", refused.text());
+        let told = refused.stderr_text();
+        assert!(told.contains("the secret of its keyring's file"), "{told}");
+        let refused = shell.run(&format!("{call} --keyring k"));
+        assert_eq!(refused.code, 2, "{}", refused.text());
+        let told = refused.stderr_text();
+        assert!(told.contains("--keyring: evidence opens with"), "{told}");
+    }
+
+    shell.write("new", PASSPHRASE.as_bytes());
+    let passwd = shell.done("keyring passwd k --new-passphrase-file new");
+    let told = passwd.stdout_text();
+    assert!(told.contains("evidence that was written before"), "{told}");
+    let now = "--passphrase-file new";
+    bare.done(&format!("{} {now}", retire("after")));
+    bare.done(&format!("evidence show after {now}"));
+    let refused = bare.run(&format!("evidence show before {now}"));
+    assert_eq!(refused.code, 4, "{}", refused.text());
+    let told = refused.stderr_text();
+    assert!(
+        told.contains("before a `phi keyring passwd` perhaps"),
+        "{told}"
+    );
+    shell.done("evidence show before");
+    // Nor is a key destroyed on it any more.
+    let refused = bare.run(&format!(
+        "keyring destroy k {old} --yes-destroy --evidence before {now}"
+    ));
+    assert_eq!(refused.code, 4, "{}", refused.text());
 }
