@@ -45,10 +45,10 @@ pub use error::{
 };
 pub use files::{
     ChangeOptions, FileInspection, FileOptions, FileReport, NotKept, RangeReader, Rewrapped,
-    add_recipient_file, decrypt_file, decrypt_from, decrypt_read, decrypt_to, encrypt_file,
-    encrypt_from, encrypt_read, inspect_file, on_lock_wait, open_range, reencrypt_file,
-    remove_recipient_file, repack_file, replace_recipient_file, rewrap_file, set_lock_wait,
-    verify_file,
+    add_recipient_file, ask_while_locked, decrypt_file, decrypt_from, decrypt_read, decrypt_to,
+    encrypt_file, encrypt_from, encrypt_read, inspect_file, on_lock_wait, open_range,
+    reencrypt_file, remove_recipient_file, repack_file, replace_recipient_file, rewrap_file,
+    set_lock_wait, verify_file,
 };
 pub use format::slot::{Slot, WrappedKey};
 pub use keys::{

@@ -8,7 +8,7 @@ use super::entry::{Content, InventoryEntry, content, look};
 use super::search::Marks;
 use super::sight::{Lookout, Sighting, Stamp};
 use super::walk::Met;
-use crate::disk::{Disk, folder_of, links};
+use crate::disk::{Disk, folder_of, is_mount, links, os_number};
 use crate::envelope::EnvelopeCipher;
 use crate::error::{Error, Kind, Malformed, Result, SlotId};
 use crate::files::{FileInspection, Head, PayloadHead, StreamProof};
@@ -44,6 +44,8 @@ pub(super) struct Named {
     pub(super) links: u64,
     /// The device and the inode of the folder: a name is told from others by it, however the folder is reached.
     pub(super) folder: (u64, u64),
+    /// Whether it was met under a name of its own, and not under that of something else on which it is mounted.
+    pub(super) is_name: bool,
     pub(super) path: PathBuf,
 }
 
@@ -297,12 +299,13 @@ pub(super) fn named(metadata: &Metadata, path: &Path) -> Option<Named> {
         file: Stamp::from(metadata).identity,
         links,
         folder: Stamp::of(&folder_of(path), true).map_or((0, 0), |stamp| stamp.identity),
+        is_name: !is_mount(path),
         path: path.to_owned(),
     })
 }
 
 fn leads_nowhere(error: &io::Error) -> bool {
-    let is_circle = error.raw_os_error() == Some(ELOOP);
+    let is_circle = os_number(error) == Some(ELOOP);
     error.kind() == io::ErrorKind::NotFound || is_circle
 }
 

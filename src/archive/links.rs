@@ -63,7 +63,9 @@ pub(super) fn more_links<'a>(
             .or_insert_with(|| (0, HashSet::new(), name));
         entry.0 = entry.0.max(name.links);
         let last = name.path.file_name().unwrap_or(name.path.as_os_str());
-        entry.1.insert((name.folder, last));
+        if name.is_name {
+            entry.1.insert((name.folder, last));
+        }
         if name.path < entry.2.path {
             entry.2 = name;
         }

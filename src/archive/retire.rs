@@ -17,7 +17,7 @@ use super::rewrap::{RewrapOptions, rewrap_tree};
 use super::rewrap_report::{RewrapEntry, RewrapSummary};
 use super::shard::Exclusion;
 use super::tree::Tree;
-use crate::disk::{Disk, folder_of, named};
+use crate::disk::{Disk, folder_of, named, of_other};
 use crate::envelope::{EnvelopeCipher, KeyringFile, inspect};
 use crate::error::{Error, EvidenceFault, KeyId, Result, SlotId};
 
@@ -213,7 +213,7 @@ pub fn retire(
     let path = evidence.as_ref();
     let names = resolved(&disk, &roots, path)?;
     // Opened first, and gone unless all of the work is done.
-    let new = disk.new_file(path).map_err(|error| at(path, &error))?;
+    let new = disk.new_file(path).map_err(|error| at(path, error))?;
 
     let tree = |roots: Vec<PathBuf>| {
         let mut tree = Tree::new(roots).excluding(options.excluded.clone());
@@ -249,9 +249,9 @@ pub fn retire(
     let evidence = scan.finish();
     let sealed = evidence.seal(&protection)?;
     refuse_own_keys(file, &sealed)?;
-    disk.write_checked_at(new.file()?, &sealed, 0)?;
+    new.write(&sealed, 0)?;
     asked(&mut options.go_on)?;
-    new.publish(None, false).map_err(|error| at(path, &error))?;
+    new.publish(None, false).map_err(|error| at(path, error))?;
 
     let (destroyed, refused) = match options.destroy {
         None => (false, None),
@@ -288,8 +288,8 @@ fn asked(go_on: &mut impl FnMut() -> ControlFlow<()>) -> Result<()> {
 
 /// The places without links in their paths; refuses evidence that exists or would lie in one of them.
 fn resolved(disk: &Disk, roots: &[PathBuf], evidence: &Path) -> Result<Vec<PathBuf>> {
-    let resolve = |path: &Path| disk.resolve(path).map_err(|error| at(path, &error));
-    let folder = resolve(&folder_of(evidence))?;
+    let resolve = |path: &Path| disk.resolve(path);
+    let folder = resolve(&folder_of(evidence)).map_err(|error| of_other(evidence, error))?;
     let names = roots.iter().map(|root| resolve(root));
     let names = names.collect::<io::Result<Vec<_>>>()?;
     if names.iter().any(|name| folder.starts_with(name)) {
@@ -298,7 +298,7 @@ fn resolved(disk: &Disk, roots: &[PathBuf], evidence: &Path) -> Result<Vec<PathB
         ));
     }
     disk.refuse_taken(evidence)
-        .map_err(|error| at(evidence, &error))?;
+        .map_err(|error| at(evidence, error))?;
     Ok(names)
 }
 
@@ -317,14 +317,12 @@ fn refuse_own_keys(file: &KeyringFile, sealed: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// An error that names the file.
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    let what = match error.kind() {
-        io::ErrorKind::AlreadyExists => "it exists already; name a new file".to_owned(),
-        _ => error.to_string(),
-    };
-    if what.starts_with(&*path.to_string_lossy()) {
-        return io::Error::new(error.kind(), what);
+/// The error of a file that is to be new, with what to do where it is not.
+fn at(path: &Path, error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            named(path, error.kind(), "it exists already; name a new file")
+        }
+        _ => error,
     }
-    named(path, error.kind(), &what)
 }

@@ -11,10 +11,10 @@ use super::rewrap_report::{PassedOver, RewrapEntry, RewrapOutcome, RewrapSummary
 use super::tree::Tree;
 use super::walk::Met;
 use super::workers::{Crew, Progress, is_gone};
-use crate::disk::Disk;
+use crate::disk::{Disk, NotKept};
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{Error, KeyId, Kind, Malformed, Result, SlotId};
-use crate::files::{ChangeOptions, FileInspection, FileOptions, Head, Rewrapped, reencrypt_file};
+use crate::files::{ChangeOptions, FileInspection, Head, Rewrapped, reencrypt_file};
 
 /// Gives the context that a file was sealed with.
 type Contexts = Arc<dyn Fn(&Path, &FileInspection) -> Result<Context> + Send + Sync>;
@@ -198,6 +198,7 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
     let plan = head
         .filter(|_| options.dry_run && entry.inspection().is_some())
         .map(|(head, _)| head.would_rewrap(cipher));
+    let mut not_kept = NotKept::default();
     let outcome = match entry.content {
         // A name with a slip in it is not to look like an archive that is done.
         Content::Unreadable(error) if was_named => RewrapOutcome::Failed(error),
@@ -210,7 +211,7 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
         Content::CompactRecord(_) => RewrapOutcome::PassedOver(PassedOver::CompactRecord),
         Content::Damaged(error) | Content::Unreadable(error) => failed(&entry.path, error),
         Content::Envelope(found) => {
-            let outcome = change(cipher, &entry.path, &found, plan, options);
+            let outcome = change(cipher, &entry.path, &found, plan, options, &mut not_kept);
             outcome.unwrap_or_else(|error| failed(&entry.path, error))
         }
     };
@@ -218,6 +219,7 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
         path: entry.path,
         bytes: entry.bytes,
         outcome,
+        not_kept,
     }
 }
 
@@ -236,6 +238,7 @@ fn change(
     found: &FileInspection,
     plan: Option<Result<bool>>,
     options: &RewrapOptions,
+    not_kept: &mut NotKept,
 ) -> Result<RewrapOutcome> {
     if found.is_text {
         return Err(Malformed::TextForm.into());
@@ -256,8 +259,8 @@ fn change(
             return Ok(RewrapOutcome::WouldChange);
         }
         // The cores are at work on other files.
-        let options = FileOptions::new().threads(NonZeroUsize::MIN);
-        reencrypt_file(cipher, path, &context, options)?;
+        let options = options.change.as_of_files().threads(NonZeroUsize::MIN);
+        *not_kept = reencrypt_file(cipher, path, &context, options)?.not_kept;
         RewrapOutcome::Reencrypted
     } else if let Some(plan) = plan {
         if !plan? {
@@ -266,7 +269,9 @@ fn change(
         may_change(&disk, path, found.header.kind)?;
         return Ok(RewrapOutcome::WouldChange);
     } else {
-        match options.change.rewrap(cipher, path)? {
+        let rewrapped = options.change.rewrap(cipher, path)?;
+        *not_kept = rewrapped.not_kept();
+        match rewrapped {
             Rewrapped::Done | Rewrapped::DoneWithout(_) => RewrapOutcome::Done,
             Rewrapped::Current => RewrapOutcome::Current,
         }

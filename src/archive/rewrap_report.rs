@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::json;
 use super::table::{Table, bytes};
+use crate::disk::NotKept;
 use crate::error::{Error, Result};
 
 /// A file of a tree, and what became of it. Serialized, it is one object: a line of a JSON-lines file.
@@ -20,6 +21,8 @@ pub struct RewrapEntry {
     pub bytes: u64,
     /// What became of it.
     pub outcome: RewrapOutcome,
+    /// What the new file did not take over, where one replaced it.
+    pub not_kept: NotKept,
 }
 
 /// What became of a file.
@@ -79,6 +82,9 @@ impl Serialize for RewrapEntry {
         if let RewrapOutcome::Failed(error) = &self.outcome {
             json::error(&mut map, error)?;
         }
+        if !self.not_kept.is_nothing() {
+            map.serialize_entry("not_kept", &self.not_kept)?;
+        }
         map.end()
     }
 }
@@ -125,6 +131,8 @@ pub struct RewrapSummary {
     pub failed: u64,
     /// Bytes of the files that were changed, or would be.
     pub bytes: u64,
+    /// Files among these whose place a new file took that could not have all that was theirs: [`RewrapEntry::not_kept`].
+    pub not_kept: u64,
     /// Whether the pass was stopped by too many failures, and not all was seen.
     pub stopped: bool,
 }
@@ -148,6 +156,7 @@ impl RewrapSummary {
             RewrapOutcome::PassedOver(_) => (&mut self.passed_over, false),
         };
         *count += 1;
+        self.not_kept += u64::from(!entry.not_kept.is_nothing());
         if changes {
             self.bytes = self.bytes.saturating_add(entry.bytes);
         }
@@ -174,6 +183,13 @@ impl fmt::Display for RewrapSummary {
         table.fmt(f)?;
         if self.bytes > 0 {
             writeln!(f, "{} in the files to change", bytes(self.bytes))?;
+        }
+        if self.not_kept > 0 {
+            let files = self.not_kept;
+            writeln!(
+                f,
+                "NOT KEPT of {files} of them: the owner, the group, permissions or attributes"
+            )?;
         }
         if self.stopped {
             writeln!(f, "stopped: too many failures")?;

@@ -11,7 +11,7 @@ use super::{Call, Disk};
 pub(super) const PRIVATE: u32 = 0o600;
 
 /// What a file system did not let a new file take over from the file that it stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct NotKept {
     /// The mode: the new file lets others do less than the other did, 0600 where it takes no file's place.

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
+use super::os_number;
 use super::{Call, Disk};
 
 /// A folder, opened to be made durable later: what can fail is tried before a file in it gets its name.
@@ -68,7 +70,7 @@ pub(super) fn is_unsupported(error: &io::Error) -> bool {
     {
         use rustix::io::Errno;
         let missing = [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOTTY];
-        if let Some(number) = error.raw_os_error() {
+        if let Some(number) = os_number(error) {
             return missing.iter().any(|errno| errno.raw_os_error() == number);
         }
     }

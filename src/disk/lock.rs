@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::is_unsupported;
-use super::{Call, Disk, not_a_file, same_file};
+use super::{Call, Disk, named, not_a_file, of_file, os_number, same_file};
+use crate::error::Error;
 
 /// How often a path that is replaced all the time is tried again.
 const ATTEMPTS: usize = 1000;
@@ -26,6 +28,7 @@ const FOR_EVER: u64 = u64::MAX;
 
 static LIMIT: AtomicU64 = AtomicU64::new(WAIT);
 static TELL: OnceLock<fn(&Path)> = OnceLock::new();
+static GO_ON: OnceLock<fn() -> ControlFlow<()>> = OnceLock::new();
 
 /// How a file is locked, and so how it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,13 @@ pub fn set_lock_wait(limit: Option<Duration>) {
 /// life of the process; later ones change nothing.
 pub fn on_lock_wait(tell: fn(&Path)) {
     let _ = TELL.set(tell);
+}
+
+/// Has `go_on` asked again and again, about 20 times a second, while a file that another program has locked is waited for: where it
+/// breaks, the wait ends as [`Error::Cancelled`](crate::Error::Cancelled), and nothing has changed. The first call holds for the life of the process; later ones
+/// change nothing.
+pub fn ask_while_locked(go_on: fn() -> ControlFlow<()>) {
+    let _ = GO_ON.set(go_on);
 }
 
 impl Disk {
@@ -126,7 +136,7 @@ impl Disk {
                         "its file system has no locks, so that another program may change it at the same time: make sure that none does, and allow the change without a lock",
                     ));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(of_file(path, error)),
             }
             let waited = began.get_or_insert_with(Instant::now).elapsed();
             if let Some(limit) = limit.filter(|limit| waited >= *limit) {
@@ -144,6 +154,9 @@ impl Disk {
                 && let Some(tell) = TELL.get()
             {
                 tell(path);
+            }
+            if GO_ON.get().is_some_and(|go_on| go_on().is_break()) {
+                return Err(Error::Cancelled.into());
             }
             let left = limit.map_or(pause, |limit| limit.saturating_sub(waited));
             thread::sleep(pause.min(left));
@@ -213,13 +226,8 @@ pub(crate) fn may_not_be_written(error: &io::Error) -> bool {
 /// Whether the system says that files cannot be locked there.
 fn has_no_locks(error: &io::Error) -> bool {
     #[cfg(target_os = "linux")]
-    if error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error()) {
+    if os_number(error) == Some(rustix::io::Errno::NOLCK.raw_os_error()) {
         return true;
     }
     is_unsupported(error)
-}
-
-/// An error that names the file.
-pub(crate) fn named(path: &Path, kind: io::ErrorKind, what: &str) -> io::Error {
-    io::Error::new(kind, format!("{}: {what}", path.display()))
 }

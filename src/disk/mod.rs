@@ -8,21 +8,24 @@ pub(crate) mod faults;
 mod folder;
 mod lock;
 mod names;
+mod naming;
 mod new_file;
+mod reader;
 mod replace;
 mod version;
 
 pub use attributes::NotKept;
 pub(crate) use folder::folder_of;
-pub(crate) use lock::{Lock, Locking, may_not_be_written, named, unlock};
-pub use lock::{on_lock_wait, set_lock_wait};
+pub(crate) use lock::{Lock, Locking, may_not_be_written, unlock};
+pub use lock::{ask_while_locked, on_lock_wait, set_lock_wait};
+pub(crate) use naming::{in_file, named, of_file, of_other, os_number};
 pub(crate) use new_file::{NewFile, Published, is_meanwhile_name};
 #[allow(unused_imports)] // outside of tests, until a keyring's file is replaced with it
 pub(crate) use replace::Old;
-pub(crate) use version::{is_unchanged, links, same_file};
+pub(crate) use version::{is_mount, is_unchanged, links, same_file};
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Bytes after which what was written is handed to the disk.
@@ -79,7 +82,7 @@ pub(crate) enum Call {
 
 impl Disk {
     pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
-        self.call(Call::Open, || File::open(path))
+        self.call_at(Call::Open, path, || File::open(path))
     }
 
     /// Opens for reading what itself bears the name, and waits for nobody: not what a link leads to, not the other end of a pipe.
@@ -87,7 +90,7 @@ impl Disk {
         let mut options = File::options();
         options.read(true);
         wait_for_nobody(&mut options, true);
-        self.call(Call::Open, || options.open(path))
+        self.call_at(Call::Open, path, || options.open(path))
     }
 
     /// Opens for reading, and waits for nobody: a pipe that was put there is no reason to.
@@ -95,7 +98,7 @@ impl Disk {
         let mut options = File::options();
         options.read(true);
         wait_for_nobody(&mut options, false);
-        self.call(Call::Open, || options.open(path))
+        self.call_at(Call::Open, path, || options.open(path))
     }
 
     /// Opens for reading and writing what is there.
@@ -105,9 +108,9 @@ impl Disk {
         wait_for_nobody(&mut options, false);
         #[cfg(test)]
         if self.writes_none {
-            return Err(io::ErrorKind::PermissionDenied.into());
+            return Err(of_file(path, io::ErrorKind::PermissionDenied.into()));
         }
-        self.call(Call::Open, || options.open(path))
+        self.call_at(Call::Open, path, || options.open(path))
     }
 
     /// Opens a regular file for reading. What else was put there, a pipe for one, is refused and not waited for.
@@ -128,13 +131,13 @@ impl Disk {
 
     /// What a path leads to.
     pub(crate) fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.call(Call::Metadata, || fs::metadata(path))
+        self.call_at(Call::Metadata, path, || fs::metadata(path))
     }
 
     /// Refuses a path that names something already.
     pub(crate) fn refuse_taken(&self, path: &Path) -> io::Result<()> {
-        match self.call(Call::Metadata, || fs::symlink_metadata(path)) {
-            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        match self.metadata_here(path) {
+            Ok(_) => Err(of_file(path, io::ErrorKind::AlreadyExists.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
@@ -146,7 +149,7 @@ impl Disk {
 
     /// What itself bears a name, be it a symbolic link.
     pub(crate) fn metadata_here(&self, path: &Path) -> io::Result<Metadata> {
-        self.call(Call::Metadata, || fs::symlink_metadata(path))
+        self.call_at(Call::Metadata, path, || fs::symlink_metadata(path))
     }
 
     /// Where an output is to stand: what a symbolic link leads to, so that the link stays one, and a path that stays right when the
@@ -162,23 +165,18 @@ impl Disk {
                 resolved => resolved,
             },
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => std::path::absolute(path),
+            _ => absolute(path),
         }
     }
 
     /// The path without symbolic links, so that a rename replaces what they lead to.
     pub(crate) fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
-        self.call(Call::Resolve, || fs::canonicalize(path))
+        self.call_at(Call::Resolve, path, || fs::canonicalize(path))
     }
 
     /// Makes a file's bytes and length durable.
     pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
         self.call(Call::Sync, || file.sync_all())
-    }
-
-    /// A file or a pipe as a `Read` from where it stands.
-    pub(crate) fn reader<'a>(&'a self, file: &'a File) -> Reader<'a> {
-        Reader { disk: self, file }
     }
 
     /// Reads at `offset` until `buffer` is full or the file ends, and returns how much was read.
@@ -270,6 +268,17 @@ impl Disk {
         let _ = (file, offset, len);
     }
 
+    /// Makes a call on what a path names, which its error names too.
+    fn call_at<T>(
+        &self,
+        call: Call,
+        path: &Path,
+        work: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let named = |error| of_file(path, error);
+        self.call(call, work).map_err(named)
+    }
+
     /// Makes a call, again where a signal interrupted it.
     fn call<T>(&self, call: Call, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
         loop {
@@ -315,22 +324,6 @@ impl Disk {
     }
 }
 
-/// A file or a pipe, read through the seam from where it stands.
-#[derive(Debug)]
-pub(crate) struct Reader<'a> {
-    disk: &'a Disk,
-    file: &'a File,
-}
-
-impl Read for Reader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut file = self.file;
-        self.disk.transfer(Call::Read, buffer.len(), |len| {
-            file.read(buffer.get_mut(..len).unwrap_or_default())
-        })
-    }
-}
-
 /// Has a file opened without waiting for the other end of a pipe, and, if `here`, not by a link.
 #[cfg(target_os = "linux")]
 fn wait_for_nobody(options: &mut fs::OpenOptions, here: bool) {
@@ -343,6 +336,11 @@ fn wait_for_nobody(options: &mut fs::OpenOptions, here: bool) {
 
 #[cfg(not(target_os = "linux"))]
 fn wait_for_nobody(_: &mut fs::OpenOptions, _: bool) {}
+
+/// The path from the root, also after the process has gone to another folder.
+fn absolute(path: &Path) -> io::Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| of_file(path, error))
+}
 
 /// The error of a pipe, a folder or the like in the place of a file.
 fn not_a_file(path: &Path, there: &Metadata) -> io::Error {

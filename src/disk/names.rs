@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use super::{Call, Disk};
+use super::{Call, Disk, of_file};
 
 impl Disk {
     /// A new empty file of this mode. There must be none of that name.
@@ -15,7 +15,7 @@ impl Disk {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
         #[cfg(not(unix))]
         let _ = mode;
-        self.call(Call::Create, || options.open(path))
+        self.call_at(Call::Create, path, || options.open(path))
     }
 
     /// A file without a name in `folder`, of this mode; none where the system or the file system cannot make one.
@@ -56,7 +56,7 @@ impl Disk {
         use rustix::fs::{AtFlags, CWD, linkat};
 
         let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-        self.call(Call::Link, || {
+        self.call_at(Call::Link, name, || {
             Ok(linkat(CWD, &open, CWD, name, AtFlags::SYMLINK_FOLLOW)?)
         })
     }
@@ -69,7 +69,7 @@ impl Disk {
 
     /// Renames over what has the new name.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call(Call::Rename, || fs::rename(from, to))
+        self.call_at(Call::Rename, to, || fs::rename(from, to))
     }
 
     /// Exchanges what two names stand for, at one stroke; false where the system or the file system cannot.
@@ -82,7 +82,7 @@ impl Disk {
         if self.no_exchange {
             return Ok(false);
         }
-        self.call(Call::Exchange, || {
+        self.call_at(Call::Exchange, other, || {
             match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
                 Ok(()) => Ok(true),
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
@@ -110,21 +110,23 @@ impl Disk {
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
                 Err(error) => Err(error.into()),
             };
-            if self.call(Call::Rename, at_once)? {
+            if self.call_at(Call::Rename, to, at_once)? {
                 return Ok(());
             }
         }
-        match self.call(Call::Link, || fs::hard_link(from, to)) {
+        match self.call_at(Call::Link, to, || fs::hard_link(from, to)) {
             // With both names it would be there and yet be reported as failed.
             Ok(()) => self.remove(from).inspect_err(|_| drop(self.remove(to))),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
             // A file system without hard links: nothing closes the moment between the look and the rename there.
-            Err(_) if fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) if fs::symlink_metadata(to).is_ok() => {
+                Err(of_file(to, io::ErrorKind::AlreadyExists.into()))
+            }
             Err(_) => self.rename(from, to),
         }
     }
 
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        self.call(Call::Remove, || fs::remove_file(path))
+        self.call_at(Call::Remove, path, || fs::remove_file(path))
     }
 }

@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 use super::attributes::{PRIVATE, mode_of};
 use super::failure::took_effect;
 use super::folder::Folder;
-use super::{Disk, Lock, NotKept, folder_of, named, same_file};
+use super::naming::of_other;
+use super::{Disk, Lock, NotKept, absolute, folder_of, named, same_file};
 
 /// What the name of a file begins with until it is whole.
 const MEANWHILE: &str = ".phi-tmp-";
@@ -45,17 +46,19 @@ pub(crate) struct Published {
 impl Disk {
     /// A new file, mode 0600 and locked, that is to be `target`.
     pub(crate) fn new_file(&self, target: &Path) -> io::Result<NewFile> {
-        self.make_new(target, None)
+        let made = self.make_new(target, None);
+        made.map_err(|error| of_other(target, error))
     }
 
     /// A new file that is to take the place of `target`, which has this metadata and whose lock the caller holds. It has that file's mode
     /// from the start: not every file system lets it be set later.
     pub(crate) fn new_in_place(&self, target: &Path, old: &Metadata) -> io::Result<NewFile> {
-        self.make_new(target, Some(old))
+        let made = self.make_new(target, Some(old));
+        made.map_err(|error| of_other(target, error))
     }
 
     fn make_new(&self, target: &Path, old: Option<&Metadata>) -> io::Result<NewFile> {
-        let target = std::path::absolute(target)?;
+        let target = absolute(target)?;
         let path = folder_of(&target);
         let meanwhile = meanwhile_name(&path, &target)?;
         self.remove_stale(&meanwhile, old.is_none().then_some(&target))?;
@@ -83,7 +86,7 @@ impl Disk {
     /// Makes `target`, mode 0600, of `bytes`. Refuses to replace a file.
     pub(crate) fn put_new(&self, target: &Path, bytes: &[u8]) -> io::Result<()> {
         let new = self.new_file(target)?;
-        self.write_checked_at(new.file()?, bytes, 0)?;
+        new.write(bytes, 0)?;
         new.publish(None, false).map(drop)
     }
 
@@ -132,6 +135,30 @@ impl NewFile {
         self.file.as_ref().ok_or_else(gone)
     }
 
+    /// Writes all of `bytes` at `offset`, and reads them back.
+    pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let written = self.disk.write_checked_at(self.file()?, bytes, offset);
+        written.map_err(|error| self.at(error))
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub(crate) fn write_unchecked(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let written = self.disk.write_all_at(self.file()?, bytes, offset);
+        written.map_err(|error| self.at(error))
+    }
+
+    /// Lets the system begin to store what was written.
+    pub(crate) fn write_behind(&self, offset: u64, len: usize) {
+        if let Some(file) = &self.file {
+            self.disk.write_behind(file, offset, len);
+        }
+    }
+
+    /// The error with the name that the file is to have.
+    pub(super) fn at(&self, error: io::Error) -> io::Error {
+        of_other(&self.target, error)
+    }
+
     /// Makes the file durable, gives it its name, and makes that durable. It has mode 0600 unless `permissions` say otherwise.
     ///
     /// An error that is no [`Error::TookEffect`](crate::error::Error::TookEffect) leaves all as it was: a name that could not be made
@@ -170,10 +197,16 @@ impl NewFile {
     /// Makes the file itself durable, with its permissions.
     pub(crate) fn make_ready(&mut self, permissions: Option<Permissions>) -> io::Result<()> {
         self.not_kept.permissions = !match permissions {
-            Some(permissions) => self.disk.set_permissions(self.file()?, permissions)?,
-            None => self.disk.is_private(self.file()?)?,
-        };
-        self.disk.sync(self.file()?)
+            Some(permissions) => self.disk.set_permissions(self.file()?, permissions),
+            None => self.disk.is_private(self.file()?),
+        }
+        .map_err(|error| self.at(error))?;
+        self.sync()
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let synced = self.disk.sync(self.file()?);
+        synced.map_err(|error| self.at(error))
     }
 
     /// Gives a file that is ready its name, which nothing bears yet.
@@ -196,7 +229,7 @@ impl NewFile {
         let linked = self.disk.link_nameless(self.file()?, &meanwhile);
         linked.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => busy(&meanwhile),
-            _ => error,
+            _ => self.at(error),
         })?;
         self.name = Some(meanwhile);
         Ok(())
@@ -218,7 +251,8 @@ impl NewFile {
 
     /// Makes the names of its folder durable.
     pub(crate) fn sync_name(&self) -> io::Result<()> {
-        self.disk.sync_opened(&self.folder)
+        let synced = self.disk.sync_opened(&self.folder);
+        synced.map_err(|error| self.at(error))
     }
 
     pub(crate) fn not_kept(&self) -> NotKept {

@@ -53,7 +53,7 @@ impl Disk {
     ) -> io::Result<File> {
         let old = old.into();
         let new = self.new_in_place(target, old.metadata)?;
-        self.write_checked_at(new.file()?, bytes, 0)?;
+        new.write(bytes, 0)?;
         new.replace(old).map(|published| published.file)
     }
 }
@@ -77,7 +77,8 @@ impl NewFile {
         let old = old.into();
         self.not_kept = self
             .disk
-            .take_over(self.file()?, &self.target, old.metadata)?;
+            .take_over(self.file()?, &self.target, old.metadata)
+            .map_err(|error| self.at(error))?;
         // A mode that cannot be set leaves less access than there was, and is told.
         let lost = self.not_kept;
         if (lost.access_list || lost.attributes) && !self.disk.loses_attributes {
@@ -87,7 +88,7 @@ impl NewFile {
                 "the file that replaces it cannot have its access control list or its extended attributes; nothing was changed: do it as a user who may set them, or allow their loss",
             ));
         }
-        self.disk.sync(self.file()?)?;
+        self.sync()?;
         may()?;
         // Before anybody sees the new one: where it is known already, nothing needs to be given back.
         self.check_still(&old)?;

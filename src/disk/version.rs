@@ -1,6 +1,7 @@
 //! What tells one version of a file from another.
 
 use std::fs::Metadata;
+use std::path::Path;
 
 /// Whether both are the same file, by device and inode.
 #[cfg(unix)]
@@ -44,6 +45,20 @@ pub(crate) fn same_version(before: &Metadata, after: &Metadata) -> bool {
 #[cfg(not(unix))]
 pub(crate) fn same_version(before: &Metadata, after: &Metadata) -> bool {
     before.len() == after.len() && before.modified().ok() == after.modified().ok()
+}
+
+/// Whether something is mounted on a path: what is seen there has its own name elsewhere. Not where the system does not say.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_mount(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+    statx(CWD, path, AtFlags::empty(), StatxFlags::empty())
+        .is_ok_and(|of| of.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_mount(_: &Path) -> bool {
+    false
 }
 
 /// How many names a file has.

@@ -11,7 +11,7 @@ use super::options::FileOptions;
 use super::output::refuse_output;
 use super::parallel;
 use super::reader::{Sealed, read_detached_header};
-use crate::disk::{Disk, NewFile, NotKept};
+use crate::disk::{Disk, NewFile, NotKept, in_file};
 use crate::envelope::{Context, DecryptReader, EnvelopeCipher};
 use crate::error::{Error, Result};
 
@@ -73,7 +73,7 @@ pub fn decrypt_from(
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let disk = options.disk();
-    let input = Input::Open(input);
+    let input = Input::Open(input, None);
     open_into(&disk, cipher, input, output.as_ref(), context, options)
 }
 
@@ -131,7 +131,8 @@ pub(super) fn decrypt(
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let file = disk.open(input)?;
-    open_into(disk, cipher, Input::Open(&file), output, context, options)
+    let opened = Input::Open(&file, Some(input));
+    open_into(disk, cipher, opened, output, context, options).map_err(in_file(input))
 }
 
 fn open_into(
@@ -148,19 +149,19 @@ fn open_into(
     if let Some(header) = &header {
         inputs.push(disk.metadata(header)?);
     }
-    let output = disk.resolve_output(output)?;
+    let name = output;
+    let output = disk.resolve_output(name)?;
     let new = disk.new_file(&output)?;
     // Once what a dead writer left is gone.
-    refuse_output(disk, &inputs, &output, options.overwrite)?;
-    let target = new.file()?;
+    refuse_output(disk, &inputs, (&output, name), options.overwrite)?;
     // A file whose length is stated as nothing may be one that a service makes as it is read.
     let measured = there.as_ref().is_some_and(|of| of.len() > 0);
     let report = match input.whole_file(there.as_ref())?.filter(|_| measured) {
         Some(file) => {
             let sealed = Sealed::of(disk, cipher, file.try_clone()?, header.as_deref(), context)?;
             open_all(&sealed, &mut options, |offset, plain| {
-                disk.write_all_at(target, plain, offset)?;
-                disk.write_behind(target, offset, plain.len());
+                new.write_unchecked(plain, offset)?;
+                new.write_behind(offset, plain.len());
                 Ok(())
             })?;
             report(&sealed)
@@ -170,11 +171,11 @@ fn open_into(
                 Some(path) => Some(read_detached_header(disk, &path)?),
                 None => None,
             };
-            let mut write = |bytes: &[u8], at| Ok(disk.write_all_at(target, bytes, at)?);
+            let mut write = |bytes: &[u8], at| Ok(new.write_unchecked(bytes, at)?);
             let header = header.as_deref();
             match input {
-                Input::Open(file) => {
-                    let reader = disk.reader(file);
+                Input::Open(file, path) => {
+                    let reader = disk.reader(file).named(path);
                     flow(cipher, reader, header, context, &mut options, &mut write)?
                 }
                 Input::Flow(input) => {
@@ -195,9 +196,12 @@ pub(super) fn verify(
     mut options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let header = options.detached_header.take();
-    let sealed = Sealed::open(disk, cipher, path, header.as_deref(), context)?;
-    open_all(&sealed, &mut options, |_, _| Ok(()))?;
-    Ok(report(&sealed))
+    let mut verify = || {
+        let sealed = Sealed::open(disk, cipher, path, header.as_deref(), context)?;
+        open_all(&sealed, &mut options, |_, _| Ok(()))?;
+        Ok(report(&sealed))
+    };
+    verify().map_err(in_file(path))
 }
 
 /// Opens a stream from its start to its end, and gives its plaintext to `write` with its offset.

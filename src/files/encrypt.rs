@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::message::{NewMessage, begin, bring_up_to_date};
 use super::options::FileOptions;
 use super::output::{publish_pair, refuse_output};
-use crate::disk::{Disk, NewFile, NotKept, is_unchanged};
+use crate::disk::{Disk, NewFile, NotKept, is_unchanged, of_file};
 use crate::envelope::{Context, EnvelopeCipher, HeaderDamage};
 use crate::error::{Error, Result};
 
@@ -71,7 +71,7 @@ pub fn encrypt_from(
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let disk = options.disk();
-    let input = Input::Open(input);
+    let input = Input::Open(input, None);
     seal_into(&disk, cipher, input, output.as_ref(), context, options)
 }
 
@@ -100,13 +100,14 @@ pub(super) fn encrypt(
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let file = disk.open(input)?;
-    seal_into(disk, cipher, Input::Open(&file), output, context, options)
+    let input = Input::Open(&file, Some(input));
+    seal_into(disk, cipher, input, output, context, options)
 }
 
 /// Where bytes come from.
 pub(super) enum Input<'a> {
-    /// A file, a pipe or the like.
-    Open(&'a File),
+    /// A file, a pipe or the like, and its name where it is known.
+    Open(&'a File, Option<&'a Path>),
     /// Something that only gives bytes.
     Flow(&'a mut dyn Read),
 }
@@ -114,19 +115,27 @@ pub(super) enum Input<'a> {
 impl<'a> Input<'a> {
     /// What the system says of it, where it has something to say.
     pub(super) fn metadata(&self, disk: &Disk) -> Result<Option<Metadata>> {
-        let Self::Open(file) = self else {
+        let Self::Open(file, _) = self else {
             return Ok(None);
         };
-        let metadata = disk.metadata_of(file)?;
+        let metadata = disk.metadata_of(file).map_err(|error| self.at(error))?;
         if metadata.is_dir() {
-            return Err(Error::Io(io::ErrorKind::IsADirectory.into()));
+            return Err(self.at(io::ErrorKind::IsADirectory.into()).into());
         }
         Ok(Some(metadata))
     }
 
+    /// The error of reading it, with its name where that is known.
+    pub(super) fn at(&self, error: io::Error) -> io::Error {
+        match self {
+            Self::Open(_, Some(path)) => of_file(path, error),
+            _ => error,
+        }
+    }
+
     /// The file, if it is a regular one that stands at its start.
     pub(super) fn whole_file(&self, metadata: Option<&Metadata>) -> Result<Option<&'a File>> {
-        let Self::Open(mut file) = *self else {
+        let Self::Open(mut file, _) = *self else {
             return Ok(None);
         };
         let is_file = metadata.is_some_and(Metadata::is_file);
@@ -162,16 +171,16 @@ fn seal_into(
         return Err(Error::Misuse("a header and its payload in one file"));
     }
     let header_file = header_file.map(|(_, file)| file);
-    let (header, message) = begin(disk, cipher, &new, context, &options)?;
+    let (header, message) = begin(cipher, &new, context, &options)?;
     let plaintext_bytes = seal_all(disk, &message, input, before.as_ref(), &mut options)?;
     let blocks = match &header_file {
         Some(_) => None,
-        None => Some((disk, new.file()?)),
+        None => Some(&new),
     };
     let header = bring_up_to_date(cipher, header, blocks)?;
     let permissions = before.filter(Metadata::is_file).map(|of| of.permissions());
     let not_kept = if let Some(header_file) = header_file {
-        disk.write_checked_at(header_file.file()?, &header, 0)?;
+        header_file.write(&header, 0)?;
         publish_pair((header_file, new), permissions, || cipher.confirm_writers())?
     } else {
         new.make_ready(permissions)?;
@@ -192,11 +201,12 @@ fn open_output(
     output: &Path,
     overwrite: bool,
 ) -> Result<(PathBuf, NewFile)> {
-    let output = disk.resolve_output(output)?;
+    let name = output;
+    let output = disk.resolve_output(name)?;
     let new = disk.new_file(&output)?;
     // Once what a dead writer left is gone.
     let inputs: Vec<_> = input.cloned().into_iter().collect();
-    refuse_output(disk, &inputs, &output, overwrite)?;
+    refuse_output(disk, &inputs, (&output, name), overwrite)?;
     Ok((output, new))
 }
 
@@ -210,37 +220,45 @@ fn seal_all(
 ) -> Result<u64> {
     let stated = before.map_or(0, Metadata::len);
     let whole = input.whole_file(before)?;
-    let file = match input {
-        Input::Open(file) => file,
+    let (file, path) = match input {
+        Input::Open(file, path) => (file, path),
         Input::Flow(input) => return message.seal_piped(input, 0, options),
     };
+    let at = |error| match path {
+        Some(path) => of_file(path, error),
+        None => error,
+    };
+    let changed = || Error::Io(at(changed_while_read()));
     let sealed = match whole {
         Some(file) if stated > BELIEVED => {
             message.seal(stated, options, |buffer, offset, _| {
-                match disk.read_up_to_at(file, buffer, offset)? {
+                match disk.read_up_to_at(file, buffer, offset).map_err(at)? {
                     read if read == buffer.len() => Ok(()),
-                    _ => Err(changed_while_read()),
+                    _ => Err(changed()),
                 }
             })?;
             // The end is where a read says so, and not where the file system states it.
-            if disk.read_up_to_at(file, &mut [0], stated)? != 0 {
-                return Err(changed_while_read());
+            if disk.read_up_to_at(file, &mut [0], stated).map_err(at)? != 0 {
+                return Err(changed());
             }
             stated
         }
         // What states no length, or a short one, may be longer: /proc, and files that a service makes as they are read.
-        _ => message.seal_piped(disk.reader(file), whole.map_or(0, |_| stated), options)?,
+        _ => {
+            let reader = disk.reader(file).named(path);
+            message.seal_piped(reader, whole.map_or(0, |_| stated), options)?
+        }
     };
     if let Some(before) = before.filter(|of| of.is_file())
-        && !is_unchanged(before, &disk.metadata_of(file)?)
+        && !is_unchanged(before, &disk.metadata_of(file).map_err(at)?)
     {
-        return Err(changed_while_read());
+        return Err(changed());
     }
     Ok(sealed)
 }
 
-fn changed_while_read() -> Error {
-    Error::Io(io::Error::other(
+fn changed_while_read() -> io::Error {
+    io::Error::other(
         "the input changed its length or its content while it was read, or its file system states a wrong length: seal a copy, or pass it through a pipe",
-    ))
+    )
 }

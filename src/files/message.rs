@@ -1,11 +1,10 @@
 //! A message on its way into a new file: its header blocks, and its segments in parallel or as they come.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 
 use super::options::FileOptions;
 use super::parallel;
-use crate::disk::{Disk, NewFile};
+use crate::disk::NewFile;
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{Malformed, Result};
 use crate::floe::{self, Layout, Sealer, SegmentLength, Threads};
@@ -18,8 +17,7 @@ const PIPED: usize = 1 << 18;
 
 /// A message on its way into a new file.
 pub(super) struct NewMessage<'a> {
-    disk: &'a Disk,
-    file: &'a File,
+    new: &'a NewFile,
     key: floe::Key,
     aad: Vec<u8>,
     at: u64,
@@ -29,13 +27,11 @@ pub(super) struct NewMessage<'a> {
 
 /// Writes the header blocks of a new file where the header is not to stand apart, and returns the header.
 pub(super) fn begin<'a>(
-    disk: &'a Disk,
     cipher: &EnvelopeCipher,
     new: &'a NewFile,
     context: &Context,
     options: &FileOptions<'_>,
 ) -> Result<(Vec<u8>, NewMessage<'a>)> {
-    let file = new.file()?;
     let length = options.segment_length.unwrap_or(cipher.segment_length());
     let detached = options.detached_header.is_some();
     let block_length = options.block_length.unwrap_or(cipher.block_length());
@@ -47,13 +43,12 @@ pub(super) fn begin<'a>(
     let stated = u32::try_from(stated).map_err(|_| Malformed::BlockLength)?;
     let (header, key, aad) = cipher.begin_stream(kind, stated, context)?;
     let at = if detached {
-        write_payload_head(disk, file, &header)?
+        write_payload_head(new, &header)?
     } else {
-        write_blocks(disk, file, &header)?
+        write_blocks(new, &header)?
     };
     let message = NewMessage {
-        disk,
-        file,
+        new,
         key,
         aad,
         at,
@@ -65,18 +60,18 @@ pub(super) fn begin<'a>(
 
 // FORMAT §2: "PHIP" ‖ 0x01 ‖ 0x03 ‖ 0x00 ‖ 0x00 ‖ message id[16], and then the FLOE message.
 /// Writes the head of a detached payload, which names its header, and returns where the FLOE message begins.
-fn write_payload_head(disk: &Disk, file: &File, header: &[u8]) -> Result<u64> {
+fn write_payload_head(new: &NewFile, header: &[u8]) -> Result<u64> {
     let (header, _) = Header::parse(header)?;
     let head = payload_head::write(header.message_id());
-    disk.write_checked_at(file, &head, 0)?;
+    new.write(&head, 0)?;
     Ok(head.len() as u64)
 }
 
 /// Writes a header into both header blocks of a new file, and returns where its payload begins.
-fn write_blocks(disk: &Disk, file: &File, header: &[u8]) -> Result<u64> {
+fn write_blocks(new: &NewFile, header: &[u8]) -> Result<u64> {
     let length = blocks::stated_length(header).ok_or(Malformed::BlockLength)?;
     let block = blocks::write(header, length)?;
-    disk.write_checked_at(file, &[block.as_slice(), &block].concat(), 0)?;
+    new.write(&[block.as_slice(), &block].concat(), 0)?;
     Ok(u64::try_from(2 * length).map_err(|_| Malformed::BlockLength)?)
 }
 
@@ -85,15 +80,15 @@ fn write_blocks(disk: &Disk, file: &File, header: &[u8]) -> Result<u64> {
 pub(super) fn bring_up_to_date(
     cipher: &EnvelopeCipher,
     header: Vec<u8>,
-    blocks: Option<(&Disk, &File)>,
+    blocks: Option<&NewFile>,
 ) -> Result<Vec<u8>> {
     // A keyring that cannot be confirmed may have lost the key that this header is under.
     cipher.confirm_writers()?;
     let Some(header_now) = cipher.brought_up_to_date(&header)? else {
         return Ok(header);
     };
-    if let Some((disk, file)) = blocks {
-        write_blocks(disk, file, &header_now)?;
+    if let Some(new) = blocks {
+        write_blocks(new, &header_now)?;
     }
     Ok(header_now)
 }
@@ -107,9 +102,9 @@ impl NewMessage<'_> {
 
     fn write(&self, bytes: &[u8], at: u64) -> Result<()> {
         if self.is_read_back {
-            self.disk.write_checked_at(self.file, bytes, at)?;
+            self.new.write(bytes, at)?;
         } else {
-            self.disk.write_all_at(self.file, bytes, at)?;
+            self.new.write_unchecked(bytes, at)?;
         }
         Ok(())
     }
@@ -135,7 +130,7 @@ impl NewMessage<'_> {
             sealer.seal(run.position, pieces, run.ends, &mut sealed, Threads::One)?;
             let at = self.at.saturating_add(layout.offset(run.position));
             self.write(&sealed, at)?;
-            self.disk.write_behind(self.file, at, sealed.len());
+            self.new.write_behind(at, sealed.len());
             (buffers.plain, buffers.sealed) = (plain, sealed);
             Ok(())
         })
@@ -150,8 +145,7 @@ impl NewMessage<'_> {
         options: &mut FileOptions<'_>,
     ) -> Result<u64> {
         let out = Appender {
-            disk: self.disk,
-            file: self.file,
+            new: self.new,
             at: self.at,
         };
         let mut writer = floe::Writer::new(out, &self.key, &self.aad, self.length)?;
@@ -175,14 +169,13 @@ impl NewMessage<'_> {
 
 /// A new file as a `Write`, through the seam.
 struct Appender<'a> {
-    disk: &'a Disk,
-    file: &'a File,
+    new: &'a NewFile,
     at: u64,
 }
 
 impl Write for Appender<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.disk.write_all_at(self.file, bytes, self.at)?;
+        self.new.write_unchecked(bytes, self.at)?;
         self.at = self.at.saturating_add(bytes.len() as u64);
         Ok(bytes.len())
     }

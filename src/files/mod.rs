@@ -20,7 +20,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use crate::disk::{NotKept, on_lock_wait, set_lock_wait};
+pub use crate::disk::{NotKept, ask_while_locked, on_lock_wait, set_lock_wait};
 pub use decrypt::{decrypt_file, decrypt_from, decrypt_read, decrypt_to, verify_file};
 pub use encrypt::{FileReport, encrypt_file, encrypt_from, encrypt_read};
 pub use inspect::inspect_file;

@@ -146,6 +146,11 @@ impl<'a> FileOptions<'a> {
         self
     }
 
+    pub(super) fn on(mut self, disk: Disk) -> Self {
+        self.disk = disk;
+        self
+    }
+
     pub(super) fn disk(&self) -> Disk {
         self.disk.clone()
     }

@@ -4,7 +4,7 @@ use std::fs::{Metadata, Permissions};
 use std::io;
 use std::path::Path;
 
-use crate::disk::{Disk, NewFile, NotKept, same_file};
+use crate::disk::{Disk, NewFile, NotKept, named, same_file};
 use crate::error::{Error, Result};
 
 /// Gives a header and then its payload their names: where there is a payload, there is its header. Both are durable before either
@@ -46,14 +46,14 @@ fn took_effect(step: &'static str, source: io::Error) -> Error {
     Error::TookEffect { step, source }
 }
 
-/// Refuses an output that is one of the inputs, that is no file, or that is there and is not to be replaced.
+/// Refuses an output, by the name that the caller gave it, that is one of the inputs, that is no file, or that is there and is not to be replaced.
 pub(super) fn refuse_output(
     disk: &Disk,
     inputs: &[Metadata],
-    output: &Path,
+    (output, name): (&Path, &Path),
     overwrite: bool,
 ) -> Result<()> {
-    let refused = |kind, why: &str| Err(Error::Io(io::Error::new(kind, why)));
+    let refused = |kind, why: &str| Err(Error::Io(named(name, kind, why)));
     match disk.metadata(output) {
         Ok(there) if inputs.iter().any(|input| same_file(input, &there)) => refused(
             io::ErrorKind::InvalidInput,

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::options::FileOptions;
 use super::parallel::Buffers;
 use super::reader::Sealed;
+use crate::disk::in_file;
 use crate::envelope::{Context, EnvelopeCipher, HeaderDamage};
 use crate::error::{Error, Result};
 
@@ -33,7 +34,9 @@ pub fn open_range(
     options: FileOptions<'_>,
 ) -> Result<RangeReader> {
     let header = options.detached_header.as_deref();
-    let sealed = Sealed::open(&options.disk(), cipher, path.as_ref(), header, context)?;
+    let path = path.as_ref();
+    let sealed = Sealed::open(&options.disk(), cipher, path, header, context);
+    let sealed = sealed.map_err(in_file(path))?;
     Ok(RangeReader {
         sealed,
         position: 0,

@@ -11,7 +11,7 @@ use super::message::{begin, bring_up_to_date};
 use super::options::FileOptions;
 use super::reader::Sealed;
 use super::rewrap::LEAST_PAYLOAD;
-use crate::disk::{Disk, Lock};
+use crate::disk::{Disk, Lock, in_file};
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{Error, Limit, Result};
 use crate::format::header::Header;
@@ -42,7 +42,7 @@ pub(super) fn reencrypt(
     cipher: &EnvelopeCipher,
     path: &Path,
     context: &Context,
-    mut options: FileOptions<'_>,
+    options: FileOptions<'_>,
 ) -> Result<FileReport> {
     if options.detached_header.is_some() {
         return Err(Error::Misuse(
@@ -50,8 +50,18 @@ pub(super) fn reencrypt(
         ));
     }
     let path = disk.resolve(path)?;
+    reencrypt_resolved(disk, cipher, &path, context, options).map_err(in_file(&path))
+}
+
+fn reencrypt_resolved(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    context: &Context,
+    mut options: FileOptions<'_>,
+) -> Result<FileReport> {
     // As it was before anything was read of it: what is written to it from here on is noticed.
-    let (file, old) = disk.open_locked_as(&path, Lock::Exclusive)?;
+    let (file, old) = disk.open_locked_as(path, Lock::Exclusive)?;
     let head = Head::read(disk, &file)?;
     let keeps = |header: &Header<'_>| {
         if options.drops_recipients {
@@ -61,20 +71,20 @@ pub(super) fn reencrypt(
     };
     if head.is_record() {
         head.check_reencrypt_and(cipher, context, keeps)?;
-        return reencrypt_record(disk, cipher, (&path, &file, &old), context, &options);
+        return reencrypt_record(disk, cipher, (path, &file, &old), context, &options);
     }
     let sealed = Sealed::with_exact_labels(disk, cipher, file, context, keeps)?;
     options
         .segment_length
         .get_or_insert(sealed.segment_length());
     options.block_length.get_or_insert(sealed.block_length());
-    let new = disk.new_in_place(&path, &old)?;
-    let (header, message) = begin(disk, cipher, &new, context, &options)?;
+    let new = disk.new_in_place(path, &old)?;
+    let (header, message) = begin(cipher, &new, context, &options)?;
     let message = message.read_back();
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
         sealed.read_at(plain, offset, buffers).map(drop)
     })?;
-    bring_up_to_date(cipher, header, Some((disk, new.file()?)))?;
+    bring_up_to_date(cipher, header, Some(&new))?;
     let replaced = new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
     Ok(FileReport {
         not_kept: replaced.not_kept,
@@ -107,7 +117,7 @@ fn reencrypt_record(
         cipher.reencrypt(&record, context)?
     };
     let new = disk.new_in_place(path, old)?;
-    disk.write_checked_at(new.file()?, &sealed, 0)?;
+    new.write(&sealed, 0)?;
     let replaced = new.replace_after(old, || Ok(cipher.confirm_writers()?))?;
     let (_, payload) = Header::parse(&sealed)?;
     Ok(FileReport {

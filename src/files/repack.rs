@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::at::StreamHead;
 use super::options::FileOptions;
-use super::rewrite::{in_file, with_header};
-use crate::disk::{Disk, Lock, NotKept};
+use super::rewrite::{behind_blocks, with_header};
+use crate::disk::{Disk, Lock, NotKept, in_file};
 use crate::envelope::{EnvelopeCipher, inline};
 use crate::error::Result;
 use crate::format::blocks;
@@ -30,21 +30,32 @@ pub(super) fn repack(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     path: &Path,
-    mut options: FileOptions<'_>,
+    options: FileOptions<'_>,
 ) -> Result<NotKept> {
     let path = disk.resolve(path)?;
+    repack_resolved(disk, cipher, &path, options).map_err(in_file(&path))
+}
+
+fn repack_resolved(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    mut options: FileOptions<'_>,
+) -> Result<NotKept> {
     // As it was before anything was read of it: what is written to it from here on is noticed.
-    let (file, old) = disk.open_locked_as(&path, Lock::Exclusive)?;
+    let (file, old) = disk.open_locked_as(path, Lock::Exclusive)?;
     let head = StreamHead::read(disk, &file)?.blocks;
     let candidates = inline::candidates(&head)?;
     let current = cipher.verify_inline(&candidates)?;
     let length = options.block_length.unwrap_or(cipher.block_length());
     let header = current.verified.with_block_length(length)?;
     let block = blocks::write(&header, length)?;
-    let payload = old.len().saturating_sub(in_file(candidates.block_length)?);
+    let payload = old
+        .len()
+        .saturating_sub(behind_blocks(candidates.block_length)?);
     let mut tell = |done| options.report(done, payload);
     let lengths = (candidates.block_length, length);
-    let old = (&*path, &file, &old);
+    let old = (path, &file, &old);
     with_header(disk, old, lengths, &block, &mut tell, || {
         cipher.confirm_writers()
     })

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::at::StreamHead;
 use super::in_place::{InPlace, open_to_change};
+use super::options::FileOptions;
 use super::rewrite::{copy, with_header};
-use crate::disk::{Disk, Lock, NotKept};
+use crate::disk::{Disk, Lock, NotKept, in_file};
 use crate::envelope::inline::{self, Current};
 use crate::envelope::{Change, Context, EnvelopeCipher, check_change};
 use crate::error::{Error, Malformed, Result};
@@ -90,6 +91,11 @@ impl ChangeOptions {
     pub fn allow_loss_of_attributes(mut self) -> Self {
         self.disk.loses_attributes = true;
         self
+    }
+
+    /// The same choices for work on all of a file.
+    pub(crate) fn as_of_files(&self) -> FileOptions<'static> {
+        FileOptions::new().on(self.disk.clone())
     }
 
     /// [`rewrap_file`] with these options.
@@ -222,16 +228,25 @@ pub(super) fn change_file(
 ) -> Result<Rewrapped> {
     // A rename would replace a symbolic link and leave what it leads to as it was.
     let path = disk.resolve(path)?;
+    change_resolved(disk, cipher, &path, change).map_err(in_file(&path))
+}
+
+fn change_resolved(
+    disk: &Disk,
+    cipher: &EnvelopeCipher,
+    path: &Path,
+    change: Change<'_>,
+) -> Result<Rewrapped> {
     let mut head = vec![0; MAX_HEADER];
     // Who can write the storage could put a pipe here, and have this wait for its other end.
-    let file = disk.open_here(&path)?;
+    let file = disk.open_here(path)?;
     let len = disk.read_up_to_at(&file, &mut head, 0)?;
     head.truncate(len);
     match Header::parse(&head) {
         Ok((header, _)) if header.kind() != Kind::StreamInline => {
-            replace(disk, cipher, &path, change)
+            replace(disk, cipher, path, change)
         }
-        _ => change_stream(disk, cipher, &path, change),
+        _ => change_stream(disk, cipher, path, change),
     }
 }
 
@@ -339,10 +354,10 @@ fn replace(
     let to = u64::try_from(changed.len()).map_err(|_| Malformed::HeaderLength)?;
     if len < MAX_HEADER {
         // All of it was read: one write for all.
-        disk.write_checked_at(new.file()?, &[&changed, rest].concat(), 0)?;
+        new.write(&[&changed, rest].concat(), 0)?;
     } else {
-        disk.write_checked_at(new.file()?, &changed, 0)?;
-        let to = (new.file()?, to);
+        new.write(&changed, 0)?;
+        let to = (&new, to);
         copy(disk, (&file, header_len), to, &mut |_| Ok(()))?;
     }
     let replaced = new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;

@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::path::Path;
 
-use crate::disk::{Disk, NotKept};
+use crate::disk::{Disk, NewFile, NotKept};
 use crate::error::{Error, Malformed, Result};
 
 /// Bytes of a record's payload that are copied at once.
@@ -19,15 +19,15 @@ pub(super) fn with_header(
     may: impl FnOnce() -> Result<()>,
 ) -> Result<NotKept> {
     let new = disk.new_in_place(path, old)?;
-    disk.write_checked_at(new.file()?, &[block, block].concat(), 0)?;
-    let from = (file, in_file(from)?);
-    copy(disk, from, (new.file()?, in_file(to)?), tell)?;
+    new.write(&[block, block].concat(), 0)?;
+    let from = (file, behind_blocks(from)?);
+    copy(disk, from, (&new, behind_blocks(to)?), tell)?;
     let replaced = new.replace_after(old, || Ok(may()?))?;
     Ok(replaced.not_kept)
 }
 
 /// Where the payload begins behind two blocks of this length.
-pub(super) fn in_file(length: usize) -> Result<u64> {
+pub(super) fn behind_blocks(length: usize) -> Result<u64> {
     Ok(u64::try_from(2 * length).map_err(|_| Malformed::BlockLength)?)
 }
 
@@ -35,7 +35,7 @@ pub(super) fn in_file(length: usize) -> Result<u64> {
 pub(super) fn copy(
     disk: &Disk,
     (from, from_at): (&File, u64),
-    (to, to_at): (&File, u64),
+    (to, to_at): (&NewFile, u64),
     tell: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; COPY];
@@ -43,7 +43,7 @@ pub(super) fn copy(
     loop {
         let read = disk.read_up_to_at(from, &mut buffer, from_at + done)?;
         let piece = buffer.get(..read).unwrap_or_default();
-        disk.write_checked_at(to, piece, to_at + done)?;
+        to.write(piece, to_at + done)?;
         done += u64::try_from(read).map_err(|_| Error::Truncated)?;
         if read > 0 {
             tell(done)?;

@@ -11,6 +11,7 @@ mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod names;
 mod processes;
 mod rewrap;
 mod storage;

@@ -11,7 +11,7 @@ use crate::archive::args::{
 };
 use crate::options::{
     ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, Lease, LockWait, SecretArgs, ToArgs,
-    WorkArgs,
+    WorkArgs, block_length,
 };
 use crate::streams::ByteRange;
 
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keyring(KeyringCommand),
     /// Seal a file
+    ///
+    /// A keyring's file is not sealed for the very keyring that it holds: once that is lost, nothing could open the copy.
     Encrypt(Encrypt),
     /// Open a sealed file
     ///
@@ -111,7 +113,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         key: KeyArgs,
         /// Bytes of a header block: a multiple of 4096 up to 65536
-        #[arg(long, value_name = "BYTES")]
+        #[arg(long, value_name = "BYTES", value_parser = block_length)]
         block_length: usize,
         #[command(flatten)]
         change: ChangeArgs,
@@ -170,6 +172,9 @@ impl RecipientCommand {
 #[derive(Subcommand)]
 pub(crate) enum KeyringCommand {
     /// Make a keyring's file with one new random master key
+    ///
+    /// `phi retire` destroys a key no sooner than the lease and an allowance (300s unless it is told otherwise) after the keyring's last
+    /// change: a process may encrypt with a key so long after it was rotated away from.
     New {
         /// The keyring's file
         file: PathBuf,
@@ -183,6 +188,9 @@ pub(crate) enum KeyringCommand {
         secret: SecretArgs,
     },
     /// Set how long a process may use the keyring without confirming that the file is still the same
+    ///
+    /// `phi retire` destroys a key no sooner than the lease and an allowance (300s unless it is told otherwise) after the keyring's last
+    /// change, and this is one. For a day after it, the lease counts as a day: a process may go by that of before.
     SetLease {
         /// The keyring's file
         file: PathBuf,
@@ -237,6 +245,8 @@ pub(crate) enum KeyringCommand {
         secret: SecretArgs,
     },
     /// Seal the keyring's file under a new passphrase: from a prompt, a file or PHI_NEW_PASSPHRASE
+    ///
+    /// Copies of the old file, and evidence that was written before, still open with the old one, and with that alone.
     Passwd {
         /// The keyring's file
         file: PathBuf,

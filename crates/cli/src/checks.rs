@@ -1,5 +1,6 @@
 //! What is refused before the work.
 
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,9 @@ use anyhow::{Context as _, Result};
 
 use crate::failure::usage;
 use crate::new_file;
-use crate::options::{KeyArgs, WorkArgs};
+use crate::options::{KeyArgs, ToArgs, WorkArgs};
 use crate::output::escaped_path;
+use crate::stdio;
 use crate::streams::is_dash;
 
 /// Says of a header that stands apart, before the work, that it is missing or, for a new one, that it is there.
@@ -45,6 +47,40 @@ pub(crate) fn refuse_overwrite(overwrite: bool) -> Result<()> {
         return Err(usage("--overwrite: stdout is not replaced"));
     }
     Ok(())
+}
+
+/// Refuses a copy of a keyring's file that needs the very keyring to open.
+pub(crate) fn refuse_keyring_for_itself(input: &Path, keys: &KeyArgs, to: &ToArgs) -> Result<()> {
+    let mut keyrings = keys.keyring.iter().chain(&to.to_keyrings).peekable();
+    let is_for_one = to.to_passphrase_file.is_none() && keyrings.peek().is_some();
+    if !is_for_one || !keyrings.all(|keyring| is_same_file(input, keyring)) {
+        return Ok(());
+    }
+    Err(usage(format_args!(
+        "{}: this is the keyring under which it would be encrypted, so that nothing could open the copy once the keyring is lost: copy the file as it is, which is encrypted already, or encrypt it for somebody else too (--to-keyring, --to-passphrase-file)",
+        escaped_path(input)
+    )))
+}
+
+/// Whether an input, which may be stdin, is this file.
+fn is_same_file(input: &Path, file: &Path) -> bool {
+    let input = if is_dash(input) {
+        stdio::stdin_metadata()
+    } else {
+        input.metadata()
+    };
+    matches!((input, file.metadata()), (Ok(input), Ok(file)) if same_file(&input, &file))
+}
+
+#[cfg(unix)]
+fn same_file(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn same_file(_: &Metadata, _: &Metadata) -> bool {
+    false
 }
 
 /// Refuses to overwrite what opens the files.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use phi_envelope::Error;
+use phi_envelope::{Error, KeyringFault};
 use serde_json::{Value, json};
 
 use crate::output::{escaped, escaped_path};
@@ -133,11 +133,6 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
-    /// Nothing was there to work on.
-    pub(crate) fn nothing_found() -> Self {
-        Self::new(Exit::NothingFound, "nothing was found")
-    }
-
     /// A failure of the program's own. The message may name what anybody named, and is escaped.
     pub(crate) fn new(exit: Exit, message: impl AsRef<str>) -> Self {
         Self {
@@ -149,14 +144,11 @@ impl Failure {
 
     /// What befell one of many files. Its name may be anybody's, and is escaped.
     pub(crate) fn at(path: &Path, error: &Error) -> Self {
+        let (path, said) = (escaped_path(path), escaped(&with_options(&said(error))));
         Self {
             exit: exit(error),
             kind: error.word(),
-            message: format!(
-                "{}: {}",
-                escaped_path(path),
-                escaped(&with_options(&said(error)))
-            ),
+            message: format!("{path}: {}", unnamed(&said, &path)),
         }
     }
 
@@ -221,13 +213,25 @@ fn exit(error: &Error) -> Exit {
         | Error::KeyNotUsable { .. }
         | Error::WrongPassphrase
         | Error::MakerUnknown { .. } => Exit::NoKey,
+        Error::KeyringFile { fault, .. } if is_unusable(fault) => Exit::NoKey,
         _ => Exit::Failed,
     }
 }
 
+/// Whether a keyring may not be used, and not only its file not be changed.
+fn is_unusable(fault: &KeyringFault) -> bool {
+    matches!(
+        fault,
+        KeyringFault::NotConfirmed { .. }
+            | KeyringFault::Links { .. }
+            | KeyringFault::RolledBack(_)
+            | KeyringFault::UnexpectedSlot { .. }
+    )
+}
+
 /// Where it happened, then why, each thing said once.
 fn message(error: &anyhow::Error) -> String {
-    let mut told = Vec::<String>::new();
+    let (mut told, mut before) = (Vec::<String>::new(), String::new());
     let mut cause = Some(error.as_ref() as &dyn std::error::Error);
     while let Some(error) = cause {
         let text = match (
@@ -238,16 +242,30 @@ fn message(error: &anyhow::Error) -> String {
             (None, Some(error)) => with_remedy(error),
             (None, None) => error.to_string(),
         };
-        if !told.last().is_some_and(|last| last.ends_with(&text)) {
-            told.push(text);
+        match told.last() {
+            Some(last) if before == text || last.ends_with(&text) => {}
+            // The library names the file itself.
+            Some(last) => told.push(unnamed(&text, last).to_owned()),
+            None => told.push(text.clone()),
         }
+        before = text;
         cause = error.source();
     }
     with_options(&told.join(": "))
 }
 
+/// What befell a file, without its name where what was told before ends with that.
+fn unnamed<'a>(text: &'a str, told: &str) -> &'a str {
+    let is_told = |(name, _): &(&str, &str)| {
+        let before = told.strip_suffix(&escaped(name));
+        before.is_some_and(|before| before.is_empty() || before.ends_with(' '))
+    };
+    let split = text.split_once(": ").filter(is_told);
+    split.map_or(text, |(_, said)| said)
+}
+
 /// The library's words for choices, and the options by which this program gives them.
-const CHOICES: [(&str, &str); 5] = [
+const CHOICES: [(&str, &str); 6] = [
     (
         "the output exists and is not to be overwritten",
         "the output exists; --overwrite replaces it",
@@ -262,6 +280,10 @@ const CHOICES: [(&str, &str); 5] = [
     ),
     ("drop recipients explicitly", "give --drop-recipients"),
     ("wait longer for locks", "give a longer --lock-wait"),
+    (
+        "the settling time is shorter than the keyring's lease and the allowance together",
+        "--settling-time is shorter than the keyring's lease, which `phi keyring list` tells, and --allowance together",
+    ),
 ];
 
 fn with_options(text: &str) -> String {

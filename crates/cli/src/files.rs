@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use crate::archive::args::Rewrap;
 use crate::args::{Decrypt, Encrypt, Reencrypt, Verify};
-use crate::checks::{check_header, output_or, refuse_any, refuse_key_file, refuse_overwrite};
+use crate::checks::{
+    check_header, output_or, refuse_any, refuse_key_file, refuse_keyring_for_itself,
+    refuse_overwrite,
+};
 use crate::failure::{self, Failure, usage, usage_of};
 use crate::keys::{self, Keys};
 use crate::options::{ChangeArgs, KeyArgs, LayoutArgs, WorkArgs};
@@ -40,6 +43,7 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
             "--block-length: a header that stands apart has no blocks",
         ));
     }
+    refuse_keyring_for_itself(&args.input, &args.key, &args.to)?;
     let context = keys::context(&args.context)?;
     let cipher = Keys::new(&args.key).writer(&args.to, &args.layout)?;
     let meter = console.meter();

@@ -16,6 +16,10 @@ use crate::output::{Answer, Console, escaped_path, hex, put_path};
 use crate::secrets::{Asked, Secret};
 use crate::signals;
 
+/// Seconds that `phi retire` allows for clocks that differ, unless it is told otherwise.
+const ALLOWANCE: u64 = 300;
+/// Seconds of the longest lease that there is.
+const LONGEST_LEASE: u64 = 86_400;
 /// Bytes of evidence at most: a thousand findings and ten thousand keys are much less.
 const LONGEST_EVIDENCE: u64 = 1 << 26;
 
@@ -37,6 +41,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             let updated = keyring.update_and_tell(|keys| keys.set_lease(lease.0));
             warn_of_data_key(console, file, &at(file, updated)?);
             console.say(about(&keyring))?;
+            console.say(settling(&keyring))?;
             Ok(answer("set-lease", file, &keyring, None))
         }
         KeyringCommand::Rotate {
@@ -103,7 +108,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             };
             at(file, protected)?;
             console.say(format_args!(
-                "{}: sealed under the new secret; copies of the old file still open with the old one",
+                "{}: sealed under the new secret; copies of the old file still open with the old one, and evidence that was written before opens with that alone",
                 shown(file)
             ))?;
             let mut answer = json!({ "command": "keyring passwd" });
@@ -139,7 +144,25 @@ fn new(
         shown(path),
         table(&keys)
     ))?;
+    if lease.is_some() {
+        console.say(settling(&file))?;
+    }
     Ok(answer("new", path, &file, keys.first()))
+}
+
+/// What a lease means for who destroys a key.
+fn settling(file: &KeyringFile) -> String {
+    let (lease, longest) = (file.lease().as_secs(), LONGEST_LEASE + ALLOWANCE);
+    let usual = format!(
+        "`phi retire` destroys a key {} s after the keyring's last change at the earliest: the lease of {lease} s, and the allowance of {ALLOWANCE} s (--allowance)",
+        lease + ALLOWANCE
+    );
+    match file.lease_changed() {
+        None => usual,
+        Some(_) => format!(
+            "{usual}; for a day after the lease was changed, {longest} s: a process may go by the lease of before, which may have been a day"
+        ),
+    }
 }
 
 fn list(console: &Console, path: &Path, secret: &SecretArgs) -> Result<Answer> {

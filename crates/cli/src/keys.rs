@@ -274,13 +274,15 @@ pub(crate) fn context(args: &ContextArgs) -> Result<Context> {
 pub(crate) fn labels(pairs: &[String]) -> Result<Context> {
     pairs.iter().try_fold(Context::new(), |context, pair| {
         let (key, value) = split(pair, "--label")?;
-        context.label(key, value).map_err(usage_of)
+        let labelled = context.label(key, value);
+        labelled.map_err(|error| usage_of(error).context("--label"))
     })
 }
 
 fn bind(context: Context, pair: &str) -> Result<Context> {
     let (key, value) = split(pair, "--bind")?;
-    context.bind(key, value).map_err(usage_of)
+    let bound = context.bind(key, value);
+    bound.map_err(|error| usage_of(error).context("--bind and --bind-file"))
 }
 
 /// Says nothing of a pair that is none: it may be private.

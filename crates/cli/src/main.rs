@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use phi_envelope::{on_lock_wait, set_lock_wait};
+use phi_envelope::{ask_while_locked, on_lock_wait, set_lock_wait};
 
 use archive::{evidence, exposure, inventory, retire};
 use args::{Cli, Command};
@@ -90,6 +90,7 @@ fn begin(cli: &Cli) -> Result<()> {
         set_lock_wait(limit);
     }
     on_lock_wait(output::tell_wait);
+    ask_while_locked(signals::flow);
     if cli.allow_access_by_others {
         if !cli.command.opens_keyring() {
             return Err(usage(

@@ -158,11 +158,19 @@ pub(crate) struct ContextArgs {
 #[derive(Args)]
 pub(crate) struct LayoutArgs {
     /// Bytes of an encrypted segment, 4096 to 16777216 [default: 65536, or what the file has]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..=16_777_216))]
     pub(crate) segment_length: Option<u32>,
     /// Bytes of a header block, a multiple of 4096 up to 65536 [default: 4096, or what the file has]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = block_length)]
     pub(crate) block_length: Option<usize>,
+}
+
+pub(crate) fn block_length(text: &str) -> Result<usize, &'static str> {
+    const STEP: usize = 4096;
+    let length = text.parse().ok();
+    length
+        .filter(|bytes: &usize| (STEP..=16 * STEP).contains(bytes) && bytes.is_multiple_of(STEP))
+        .ok_or("a header block has a multiple of 4096 bytes, up to 65536")
 }
 
 /// How the work is done.

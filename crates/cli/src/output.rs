@@ -205,6 +205,12 @@ pub(crate) fn tell_wait(path: &Path) {
 
 /// Warns of what a new file did not take over from the file that it stands for.
 pub(crate) fn warn_not_kept(console: &Console, path: &Path, lost: NotKept) {
+    for what in losses(lost) {
+        console.warn(path, format_args!("the file system did not keep {what}"));
+    }
+}
+
+fn losses(lost: NotKept) -> impl Iterator<Item = &'static str> {
     let losses = [
         (
             lost.permissions,
@@ -215,9 +221,8 @@ pub(crate) fn warn_not_kept(console: &Console, path: &Path, lost: NotKept) {
         (lost.access_list, "its access control list"),
         (lost.attributes, "an extended attribute"),
     ];
-    for (_, what) in losses.into_iter().filter(|(is_lost, _)| *is_lost) {
-        console.warn(path, format_args!("the file system did not keep {what}"));
-    }
+    let lost = losses.into_iter().filter(|(is_lost, _)| *is_lost);
+    lost.map(|(_, what)| what)
 }
 
 /// Shows how far a command is, and knows how long it took.

@@ -3,7 +3,7 @@
 //! They may be non-blocking, since whoever else holds them says so; and they may be closed.
 
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,6 +30,11 @@ pub(crate) fn stdin() -> Result<impl Read + Send + use<>> {
 pub(crate) fn stdin_file() -> Result<File> {
     take_stdin()?;
     Ok(system::duplicate(&io::stdin())?)
+}
+
+/// What the system says of stdin.
+pub(crate) fn stdin_metadata() -> io::Result<Metadata> {
+    system::duplicate(&io::stdin())?.metadata()
 }
 
 fn take_stdin() -> Result<()> {

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use super::content::Content;
 use super::options::{KeyringFileOptions, SlotChange};
 use super::pins::{Met, Pins, check_follows};
-use crate::disk::{Disk, Lock, Old, folder_of, is_unchanged, links, unlock};
+use crate::disk::{
+    Disk, Lock, Old, folder_of, is_unchanged, links, named, of_file, os_number, unlock,
+};
 use crate::envelope::EnvelopeCipher;
 use crate::error::{Error, KeyringFault, Result, Rollback};
 use crate::format::limits::MAX_OWN_FILE;
@@ -89,24 +91,22 @@ impl FileStore {
     pub(super) fn located(&self, error: Error) -> Error {
         const BUSY: i32 = 16; // EBUSY: only a mount point is too busy to be renamed
         match error {
-            Error::Io(error) if error.raw_os_error() == Some(BUSY) => {
+            Error::Io(error) if os_number(&error) == Some(BUSY) => {
                 self.fault(KeyringFault::Mounted)
             }
             Error::Io(error) => {
-                let (path, text) = (self.path.display().to_string(), error.to_string());
-                if text.starts_with(&path) {
-                    return Error::Io(error);
-                }
-                let remedy = match error.kind() {
-                    io::ErrorKind::NotFound => {
-                        ": there is no keyring; make one, or mount its folder"
+                let (error, own) = (of_file(&self.path, error), self.path.display());
+                let said = error.to_string();
+                let missing = (error.kind() == io::ErrorKind::NotFound)
+                    .then(|| said.strip_prefix(&format!("{own}: ")))
+                    .flatten();
+                Error::Io(match missing {
+                    Some(said) => {
+                        let remedy = "there is no keyring; make one, or mount its folder";
+                        named(&self.path, error.kind(), &format!("{said}: {remedy}"))
                     }
-                    _ => "",
-                };
-                Error::Io(io::Error::new(
-                    error.kind(),
-                    format!("{path}: {text}{remedy}"),
-                ))
+                    None => error,
+                })
             }
             Error::KeyringFile { fault, path } if path.as_os_str().is_empty() => self.fault(fault),
             error => error,
@@ -359,11 +359,8 @@ impl Home<Keyring> for FileStore {
 fn refuse_access_by_others(metadata: &Metadata, path: &Path) -> Result<()> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let refused = |what: String| {
-        let text = format!("{}: {what}", path.display());
-        Err(Error::Io(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            text,
-        )))
+        let denied = io::ErrorKind::PermissionDenied;
+        Err(Error::Io(named(path, denied, &what)))
     };
     let mode = metadata.permissions().mode();
     if mode & 0o077 != 0 {

@@ -175,7 +175,7 @@ pub(crate) enum EvidenceCommand {
         /// The evidence, as `phi retire` makes it
         file: PathBuf,
         #[command(flatten)]
-        secret: SecretArgs,
+        opened: OpenedArgs,
     },
     /// Say what differs between two
     Compare {
@@ -184,8 +184,18 @@ pub(crate) enum EvidenceCommand {
         /// The later evidence
         file: PathBuf,
         #[command(flatten)]
-        secret: SecretArgs,
+        opened: OpenedArgs,
     },
+}
+
+/// What opens evidence.
+#[derive(Args)]
+pub(crate) struct OpenedArgs {
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
+    /// Refused with a word: it is what many try
+    #[arg(long, hide = true)]
+    pub(crate) keyring: Option<PathBuf>,
 }
 
 #[derive(Args)]

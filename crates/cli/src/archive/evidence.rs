@@ -4,19 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{EnvelopeCipher, Evidence};
+use phi_envelope::{EnvelopeCipher, Error, Evidence};
 use serde_json::json;
 
-use super::args::EvidenceCommand;
+use super::args::{EvidenceCommand, OpenedArgs};
 use super::retire::first_findings;
-use crate::options::SecretArgs;
+use crate::failure::usage;
 use crate::output::{Answer, Console, escaped_path, put_path};
 use crate::secrets::{Asked, Secret};
 
 pub(crate) fn run(console: &Console, command: &EvidenceCommand) -> Result<Answer> {
     match command {
-        EvidenceCommand::Show { file, secret } => {
-            let evidence = open(&cipher(file, secret)?, file)?;
+        EvidenceCommand::Show { file, opened } => {
+            let evidence = open(&cipher(file, opened)?, file)?;
             console.say(format_args!("{evidence}{}", first_findings(&evidence)))?;
             for (what, at) in times(&evidence) {
                 console.say(format_args!("{what} {}", time(at)))?;
@@ -30,9 +30,9 @@ pub(crate) fn run(console: &Console, command: &EvidenceCommand) -> Result<Answer
         EvidenceCommand::Compare {
             earlier,
             file,
-            secret,
+            opened,
         } => {
-            let cipher = cipher(file, secret)?;
+            let cipher = cipher(file, opened)?;
             let (before, after) = (open(&cipher, earlier)?, open(&cipher, file)?);
             let mut lines = Vec::new();
             let mut line = |what: String, before: u64, after: u64| {
@@ -99,8 +99,14 @@ fn times(evidence: &Evidence) -> [(&'static str, u64); 3] {
 }
 
 /// What opens the keyring's file opens its evidence.
-fn cipher(file: &Path, secret: &SecretArgs) -> Result<EnvelopeCipher> {
-    let secret = Secret::read(secret, &escaped_path(file), Asked::Once)?;
+fn cipher(file: &Path, opened: &OpenedArgs) -> Result<EnvelopeCipher> {
+    if opened.keyring.is_some() {
+        return Err(usage(
+            "--keyring: evidence opens with what opens its keyring's file, and not by that file: give the passphrase or master key (--passphrase-file, --master-key-file or PHI_PASSPHRASE)",
+        ));
+    }
+    let secret = Secret::read(&opened.secret, &escaped_path(file), Asked::Once)
+        .context("evidence opens with the secret of its keyring's file, without --keyring")?;
     Ok(EnvelopeCipher::builder()
         .write_for(secret.provider()?)
         .build()?)
@@ -108,7 +114,18 @@ fn cipher(file: &Path, secret: &SecretArgs) -> Result<EnvelopeCipher> {
 
 fn open(cipher: &EnvelopeCipher, file: &Path) -> Result<Evidence> {
     let bytes = fs::read(file).with_context(|| escaped_path(file))?;
-    Evidence::open(cipher, bytes).with_context(|| escaped_path(file))
+    Evidence::open(cipher, bytes).map_err(|error| {
+        let is_of_key = matches!(error, Error::NoMatchingKey { .. } | Error::WrongPassphrase);
+        let error = anyhow::Error::from(error);
+        let error = if is_of_key {
+            error.context(
+                "evidence opens with what opened its keyring's file when it was written, the secret before a `phi keyring passwd` perhaps",
+            )
+        } else {
+            error
+        };
+        error.context(escaped_path(file))
+    })
 }
 
 /// Seconds since 1970 as a day and a time in UTC.

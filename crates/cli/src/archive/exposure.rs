@@ -50,7 +50,7 @@ pub(crate) fn run(console: &Console, args: &Exposure) -> Result<Answer> {
         run.keep(Failure::from(error));
     }
     if pass.progress(None).done == 0 {
-        run.nothing(args.walk.expect_some);
+        places.nothing(&mut run);
     }
     let summary = pass.summary();
     console.say(summary.to_string().trim_end())?;

@@ -44,7 +44,7 @@ pub(crate) fn run(console: &Console, args: &Inventory) -> Result<Answer> {
         run.keep(Failure::from(error));
     }
     if pass.progress(None).done == 0 {
-        run.nothing(args.walk.expect_some);
+        places.nothing(&mut run);
     }
     let summary = pass.summary().clone().with_keys(&keys);
     if let Some(save) = save {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use phi_envelope::Tree;
+use phi_envelope::{Shard, Tree};
 
 use super::args::WalkArgs;
+use super::run::Run;
 use crate::output::escaped_path;
 use crate::streams::is_dash;
 
@@ -32,15 +33,33 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// Says that nothing was found. A shard in which no file falls is none that is missing, as long as others have some.
+    pub(super) fn nothing(&self, run: &mut Run<'_>) {
+        let Some(shard) = self.walk.shard else {
+            return run.nothing("nothing was found", self.walk.expect_some);
+        };
+        let what = format!("nothing of shard {shard} was found");
+        match self.count_of(None) {
+            Some(0) => run.nothing(&format!("{what}, nor of any other"), self.walk.expect_some),
+            Some(1) => run.nothing(&format!("{what}; other shards have 1 file"), false),
+            Some(all) => run.nothing(&format!("{what}; other shards have {all} files"), false),
+            None => run.nothing(&what, self.walk.expect_some),
+        }
+    }
+
     /// The files. A list from stdin can be had once.
     pub(super) fn tree(&self) -> Result<Tree> {
+        self.tree_of(self.walk.shard)
+    }
+
+    fn tree_of(&self, shard: Option<Shard>) -> Result<Tree> {
         let list = self.walk.from_list.as_deref();
         let list = list.map(|path| self.list(path)).transpose()?;
         let paths = self.paths.to_vec();
         let roots = paths.into_iter().chain(list.into_iter().flatten());
         let mut tree = Tree::new(roots);
         tree = self.walk.excluded.of(tree);
-        if let Some(shard) = self.walk.shard {
+        if let Some(shard) = shard {
             tree = tree.shard(shard);
         }
         if let Some(threads) = self.walk.threads {
@@ -51,10 +70,14 @@ impl<'a> Places<'a> {
 
     /// How many files there are, where that can be known before.
     pub(super) fn count(&self) -> Option<u64> {
+        self.count_of(self.walk.shard)
+    }
+
+    fn count_of(&self, shard: Option<Shard>) -> Option<u64> {
         if self.walk.from_list.as_deref().is_some_and(is_dash) {
             return None;
         }
-        Some(self.tree().ok()?.count())
+        Some(self.tree_of(shard).ok()?.count())
     }
 
     /// Whether all of the list was read.

@@ -84,7 +84,7 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     told?;
     run.stop();
     if done == 0 {
-        run.nothing(args.expect_some);
+        run.nothing("nothing was found", args.expect_some);
     }
     say(console, args, &retired)?;
     if let Some(warning) = retired.clock_warning {

@@ -50,7 +50,7 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
         run.keep(Failure::from(error));
     }
     if pass.progress(None).done == 0 {
-        run.nothing(args.walk.expect_some);
+        places.nothing(&mut run);
     }
     let summary = pass.summary();
     console.say(summary)?;
@@ -90,10 +90,13 @@ fn no_report(error: &anyhow::Error) -> Failure {
     Failure::new(Exit::NotTold, message)
 }
 
-/// Tells of a file if it failed.
+/// Tells of a file if it failed, or lost something.
 pub(super) fn tell_failure(run: &mut Run<'_>, entry: &RewrapEntry) -> Result<()> {
     if let RewrapOutcome::Failed(error) = &entry.outcome {
         run.failed(&entry.path, error);
+        run.line(entry)?;
+    } else if !entry.not_kept.is_nothing() {
+        run.not_kept(&entry.path, entry.not_kept);
         run.line(entry)?;
     }
     Ok(())

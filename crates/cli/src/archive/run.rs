@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use phi_envelope::Error;
+use phi_envelope::{Error, NotKept};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::failure::Failure;
-use crate::output::{Answer, Console, show_total};
+use crate::failure::{Exit, Failure};
+use crate::output::{Answer, Console, show_total, warn_not_kept};
 use crate::signals;
 
 /// Shows how far a run is, tells of files, and keeps the worst of the failures.
@@ -65,6 +65,11 @@ impl<'a> Run<'a> {
         self.keep(Failure::at(path, error));
     }
 
+    /// What one of the files lost.
+    pub(super) fn not_kept(&self, path: &Path, lost: NotKept) {
+        self.bar.suspend(|| warn_not_kept(self.console, path, lost));
+    }
+
     /// Whether a signal asks the run to end; if so, that is kept as what befell it.
     pub(super) fn is_interrupted(&mut self) -> bool {
         let Some(exit) = signals::caught() else {
@@ -95,8 +100,8 @@ impl<'a> Run<'a> {
     }
 
     /// Says that nothing was found, which is a failure where something was expected.
-    pub(super) fn nothing(&mut self, expect_some: bool) {
-        let failure = Failure::nothing_found();
+    pub(super) fn nothing(&mut self, what: &str, expect_some: bool) {
+        let failure = Failure::new(Exit::NothingFound, what);
         if expect_some {
             self.keep(failure);
         } else {
@@ -115,7 +120,7 @@ impl<'a> Run<'a> {
             && self
                 .worst
                 .as_ref()
-                .is_some_and(|worst| worst.exit != crate::failure::Exit::NothingFound)
+                .is_some_and(|worst| worst.exit != Exit::NothingFound)
         {
             self.worst = None;
         }

@@ -54,8 +54,7 @@ fn json_lines_have_stable_fields() {
 
     let (files, last) = lines("rewrap -r arch --keyring k");
     assert_eq!(fields(&last), "command dry_run error summary");
-    let rewrapped =
-        "bytes current done failed not_envelopes passed_over reencrypted stopped would_change";
+    let rewrapped = "bytes current done failed not_envelopes not_kept passed_over reencrypted stopped would_change";
     assert_eq!(fields(&last["summary"]), rewrapped);
     let failed = "bytes error message outcome path";
     assert_eq!(of(&files, "arch/damaged"), failed);

@@ -146,6 +146,52 @@ fn snapshots_are_compared() {
 }
 
 #[test]
+fn a_share_without_a_file_is_said_and_is_none_that_is_missing() {
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 5_000);
+    shell.sh("mkdir arch");
+    shell.done("encrypt --keyring k plain -o arch/a");
+    let key = key_of(&shell);
+    for call in [
+        "rewrap -r arch --keyring k",
+        "inventory arch",
+        &format!("exposure arch --key {key}"),
+    ] {
+        let shares = (0..8).map(|share| {
+            let ran = shell.run(&format!("{call} --shard {share}/8 --expect-some"));
+            assert_eq!(ran.code, 0, "{call} {share}: {}", ran.text());
+            let told = ran.stderr_text();
+            let empty =
+                format!("phi: nothing of shard {share}/8 was found; other shards have 1 file\n");
+            assert!(told.is_empty() || told == empty, "{told}");
+            usize::from(told.is_empty())
+        });
+        assert_eq!(shares.sum::<usize>(), 1, "{call}");
+        // Where there is nothing at all, each says so.
+        let missing = call.replace("arch", "void");
+        shell.sh("mkdir -p void");
+        let ran = shell.run(&format!("{missing} --shard 3/8 --expect-some"));
+        assert_eq!(ran.code, 6, "{}", ran.text());
+        let told = ran.stderr_text();
+        assert_eq!(
+            told,
+            "phi: nothing of shard 3/8 was found, nor of any other\n"
+        );
+        assert_eq!(shell.run(&format!("{missing} --shard 3/8")).code, 0);
+    }
+    // A list that came from stdin cannot be counted once more.
+    for share in 0..8 {
+        shell.write("list", b"arch/a\n");
+        let list = fs::File::open(shell.path("list")).unwrap();
+        let call = format!("inventory --from-list - --shard {share}/8 --expect-some");
+        let ran = shell.run_with(&call, list);
+        let told = ran.stderr_text();
+        let expected = if told.is_empty() { 0 } else { 6 };
+        assert_eq!(ran.code, expected, "{told}");
+    }
+}
+
+#[test]
 fn shares_and_lists() {
     let shell = archive();
     let paths = |call: &str| {

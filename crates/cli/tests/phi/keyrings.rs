@@ -1,6 +1,9 @@
 //! Keyrings: states, new secrets, and what they protect.
 
-use crate::support::{MASTER_KEY, NEW_PASSPHRASE, PASSPHRASE, Shell};
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::support::{MASTER_KEY, NEW_PASSPHRASE, PASSPHRASE, Ran, Shell, ran};
 
 #[test]
 fn the_life_of_a_key() {
@@ -120,7 +123,7 @@ fn a_keyring_says_which_it_is_and_how_long_it_may_be_used_unseen() {
         "keyring rotate k --label three",
     ] {
         let refused = shell.run(&format!("{call} --min-revision 3"));
-        assert_eq!(refused.code, 1, "{call}");
+        assert_eq!(refused.code, 4, "{call}");
         let text = refused.stderr_text();
         assert!(
             text.contains("rolled back") && text.matches("/k:").count() <= 1,
@@ -141,6 +144,46 @@ fn a_keyring_says_which_it_is_and_how_long_it_may_be_used_unseen() {
     }
     assert_eq!(shell.run("keyring list k --min-revision-file no").code, 1);
     assert_eq!(shell.run("inspect k --min-revision-file least").code, 2);
+}
+
+#[test]
+fn a_keyring_that_may_not_be_used_is_no_usable_key() {
+    let shell = Shell::with_keyring_of("--lease 1s");
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain");
+    let unusable = |ran: Ran, kind: &str| {
+        let error = &ran.json()["error"];
+        let told = (ran.code, &error["kind"], &error["exit_code"]);
+        assert_eq!(told, (4, &kind.into(), &4.into()), "{}", ran.text());
+    };
+    let rolled_back = "verify --keyring k --min-revision 2 plain.phi --json";
+    unusable(shell.run(rolled_back), "keyring-rolled-back");
+
+    // A second name: it is read, and it is neither confirmed nor changed.
+    shell.sh("ln k other");
+    let encrypted = shell.run("encrypt --keyring k plain -o x --json");
+    unusable(encrypted, "keyring-not-confirmed");
+    let rotated = shell.run("keyring rotate k --label two --json");
+    unusable(rotated, "keyring-names");
+    shell.done("verify --keyring k plain.phi");
+    shell.sh("rm other");
+
+    // Its file is away for longer than its lease, while what comes is encrypted.
+    let mut command = shell.command("encrypt --keyring k - -o late.phi --json");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&[7; 1 << 20]).unwrap();
+    shell.sh("mv k away && sleep 2");
+    drop(stdin);
+    unusable(
+        ran("late", child.wait_with_output().unwrap()),
+        "keyring-not-confirmed",
+    );
+    assert!(!shell.path("late.phi").exists());
 }
 
 #[test]
@@ -240,4 +283,37 @@ fn a_damaged_block_is_told_and_repaired() {
         (&ran.json()["files"][0]["header_damage"], ran.stderr.len()),
         (&serde_json::Value::Null, 0)
     );
+}
+
+#[test]
+fn a_keyring_is_not_encrypted_for_itself_alone() {
+    let shell = Shell::with_keyring();
+    shell.done("keyring new other --label other");
+    shell.write("pass", PASSPHRASE.as_bytes());
+    shell.sh("ln -s k link");
+    for call in [
+        "encrypt k --keyring k",
+        "encrypt k --keyring link -o copy",
+        "encrypt link --keyring k --to-keyring k -o copy",
+        "encrypt k --to-keyring k -o copy",
+        "encrypt k --keyring k -o -",
+        "encrypt k --keyring k -o copy --detached head",
+    ] {
+        let ran = shell.run(call);
+        assert_eq!(ran.code, 2, "{call}: {}", ran.text());
+        let told = ran.stderr_text();
+        assert!(told.contains("nothing could open the copy"), "{told}");
+    }
+    let stdin = std::fs::File::open(shell.path("k")).unwrap();
+    let ran = shell.run_with("encrypt - --keyring k -o copy", stdin);
+    assert_eq!(ran.code, 2, "{}", ran.text());
+    for name in ["k.phi", "copy", "head"] {
+        assert!(!shell.exists(name), "{name}");
+    }
+    // Who has something else opens it.
+    shell.done("encrypt k --keyring k --to-keyring other -o copy");
+    shell.done("decrypt copy --keyring other -o back");
+    assert_eq!(shell.read("back"), shell.read("k"));
+    shell.done("encrypt k --keyring k --to-passphrase-file pass -o second");
+    shell.done("encrypt k --keyring other -o third");
 }

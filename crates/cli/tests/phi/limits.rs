@@ -5,13 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{PASSPHRASE, Ran, Shell, phi};
+use crate::support::{MASTER_KEY, PASSPHRASE, Ran, Shell, phi};
 
 /// A user who has nothing.
 const NOBODY: &str = "65534";
 
 /// Runs a script in which `phi` is the program, as `sh` runs it after these words.
-fn script(shell: &Shell, before: &[&str], script: &str, stdin: Stdio) -> Ran {
+pub(crate) fn script(shell: &Shell, before: &[&str], script: &str, stdin: Stdio) -> Ran {
     let program = format!("phi() {{ {} \"$@\"; }}; {script}", phi().display());
     let words = before.iter().copied().chain(["sh", "-c", program.as_str()]);
     let words: Vec<_> = words.collect();
@@ -23,7 +23,7 @@ fn script(shell: &Shell, before: &[&str], script: &str, stdin: Stdio) -> Ran {
     shell.ran(&mut command)
 }
 
-fn can(before: &[&str]) -> bool {
+pub(crate) fn can(before: &[&str]) -> bool {
     let mut command = Command::new(before[0]);
     let can = command
         .args(&before[1..])
@@ -206,6 +206,114 @@ fn a_keyring_that_others_may_read_is_opened_when_it_is_said() {
         );
     }
     assert!(!shell.exists("n") && !shell.exists("x"));
+}
+
+#[test]
+fn a_number_that_cannot_be_names_its_option_and_what_can() {
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain");
+    shell.done("keyring rotate k --label two");
+    let keys = shell.json("keyring list k --json")["keys"].clone();
+    let key = keys[0]["id"].as_str().unwrap().to_owned();
+    let segments = ("--segment-length", "4096..=16777216");
+    let blocks = ("--block-length", "a multiple of 4096 bytes, up to 65536");
+    let all = ["0", "5", "4095", "16777217", "5000000000", "-1", "x"];
+    for ((option, range), wrong) in [segments, blocks]
+        .into_iter()
+        .flat_map(|option| all.map(|wrong| (option, wrong)))
+    {
+        let calls = [
+            "encrypt plain -o x",
+            "reencrypt plain.phi",
+            "repack plain.phi",
+        ];
+        for call in calls {
+            if call.starts_with("repack") && option == segments.0 {
+                continue;
+            }
+            let ran = shell.run(&format!("{call} --keyring k {option}={wrong}"));
+            assert_eq!(ran.code, 2, "{call} {option} {wrong}");
+            let told = ran.stderr_text();
+            let is_number = wrong.parse::<u32>().is_ok() || option == blocks.0;
+            assert!(
+                told.contains(option) && (told.contains(range) || !is_number),
+                "{told}"
+            );
+        }
+    }
+    for (call, expected) in [
+        (
+            "encrypt plain -o x --keyring k --label =x",
+            "--label: limit",
+        ),
+        (
+            "encrypt plain -o x --keyring k --bind =x",
+            "--bind and --bind-file: limit",
+        ),
+    ] {
+        let ran = shell.run(call);
+        assert_eq!(ran.code, 2, "{call}");
+        assert!(
+            ran.stderr_text().contains(expected),
+            "{}",
+            ran.stderr_text()
+        );
+    }
+    let short = "--keyring k --evidence e --settling-time 1s";
+    shell.sh("mkdir place");
+    let ran = shell.run(&format!("retire {key} place {short}"));
+    assert_eq!(ran.code, 2, "{}", ran.text());
+    let told = ran.stderr_text();
+    assert!(
+        told.contains("--settling-time is shorter") && told.contains("--allowance"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_a_pass_could_not_keep_is_told() {
+    let Some(nobody) = as_nobody() else { return };
+    let shell = Shell::new();
+    shell.write(".master", MASTER_KEY.as_bytes());
+    given_away(&shell);
+    let key = "--master-key-file .master";
+    let as_nobody = |call: &str| script(&shell, &nobody, call, Stdio::null());
+    shell.sh("mkdir -m 777 arch");
+    shell.plaintext("plain", 5_000);
+    // A detached header is replaced by a new file, whose owner is who makes it.
+    let made = as_nobody(&format!(
+        "phi keyring new k --label one {key} && phi encrypt --keyring k {key} plain -o arch/payload --detached arch/header && phi keyring rotate k --label two {key}"
+    ));
+    assert_eq!(made.code, 0, "{}", made.text());
+    shell.sh("chown 0:0 arch/header && chmod 644 arch/header");
+    let pass = format!("phi rewrap -r arch --keyring k {key} --json --report told");
+    let ran = as_nobody(&pass);
+    assert_eq!(ran.code, 0, "{}", ran.text());
+    let lines = ran.lines();
+    assert_eq!(lines[0]["path"], "arch/header");
+    assert_eq!(lines[0]["outcome"], "done");
+    assert_eq!(lines[0]["not_kept"]["owner"], true);
+    assert_eq!(lines[0]["not_kept"]["access_list"], false);
+    assert_eq!(ran.last()["summary"]["not_kept"], 1);
+    let told = ran.stderr_text();
+    assert!(
+        told.contains("header: the file system did not keep its owner"),
+        "{told}"
+    );
+    assert!(
+        fs::read_to_string(shell.path("told"))
+            .unwrap()
+            .contains("not_kept")
+    );
+    // Nothing is said of what lost nothing.
+    let again = as_nobody(&pass.replace("told", "again"));
+    assert_eq!(again.last()["summary"]["not_kept"], 0);
+    assert!(
+        !fs::read_to_string(shell.path("again"))
+            .unwrap()
+            .contains("not_kept")
+    );
 }
 
 #[test]

@@ -581,3 +581,49 @@ fn an_interrupted_pass_says_how_far_it_came() {
     assert_eq!(moved(), names.len());
     assert!(rest["summary"]["current"].as_u64().unwrap() > 0);
 }
+
+#[test]
+fn a_wait_for_a_lock_ends_at_the_first_signal() {
+    use std::io::BufRead as _;
+
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain");
+    shell.done("keyring rotate k --label two");
+    let before = (shell.read("k"), shell.read("plain.phi"));
+    for (locked, call) in [
+        ("plain.phi", "rewrap --keyring k plain.phi"),
+        ("plain.phi", "rewrap -r plain.phi --keyring k"),
+        ("plain.phi", "reencrypt --keyring k plain.phi"),
+        (
+            "plain.phi",
+            "repack --keyring k plain.phi --block-length 8192",
+        ),
+        (
+            "plain.phi",
+            "encrypt --keyring k plain -o plain.phi --overwrite",
+        ),
+        ("k", "keyring rotate k --label three"),
+        ("k", "verify --keyring k plain.phi"),
+    ] {
+        let held = File::open(shell.path(locked)).unwrap();
+        held.lock().unwrap();
+        let mut command = shell.interruptible(&format!("{call} --lock-wait forever"));
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut told = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        told.read_line(&mut line).unwrap();
+        assert!(line.contains("waits for it"), "{call}: {line}");
+        let asked = Instant::now();
+        send(&child, Signal::TERM);
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(143), "{call}");
+        assert!(asked.elapsed() < PATIENCE, "{call}");
+        drop(held);
+        assert!(
+            before == (shell.read("k"), shell.read("plain.phi")),
+            "{call}"
+        );
+    }
+}

@@ -1,11 +1,13 @@
 //! Keys retired, destroyed on clean evidence alone; and what a compromised one wrapped.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::archives::{GOOD, archive_with, key_of};
-use crate::support::Shell;
+use crate::limits::{can, script};
+use crate::support::{PASSPHRASE, Shell};
 
 /// An allowance of a second, beside a lease of one.
 const SOON: &str = "--allowance 1s";
@@ -50,6 +52,47 @@ fn accepted(shell: &Shell, call: &str) -> String {
             )
         })
         .collect()
+}
+
+#[test]
+fn a_name_that_is_mounted_there_stands_for_none_that_is_missing() {
+    let mount = ["unshare", "--mount"];
+    if !can(&mount) {
+        return;
+    }
+    let shell = Shell::with_keyring_of("--lease 1s");
+    shell.sh("mkdir -p arch elsewhere");
+    shell.plaintext("plain", 5_000);
+    for name in ["a", "b"] {
+        shell.done(&format!("encrypt --keyring k plain -o arch/{name}"));
+    }
+    let old = key_of(&shell);
+    shell.done("keyring rotate k --label two");
+    let found = |evidence: &str, before: &str| {
+        let retire = format!(
+            "{before} phi retire {old} arch --keyring k --master-key-file .master --evidence {evidence} --json"
+        );
+        let ran = script(&shell, &mount, &retire, Stdio::null());
+        assert_eq!(ran.code, 7, "{}", ran.text());
+        let found = ran.last()["summary"]["found"].clone();
+        let of = |found: &Value| found["class"] == "more-links";
+        found
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|found| of(found))
+            .count()
+    };
+    assert_eq!(found("e1", ""), 0);
+    // Two names, one of them elsewhere; what is seen twice among the places is one.
+    shell.sh("ln arch/a elsewhere/a");
+    let mounted = "touch arch/mounted.phi && mount --bind arch/a arch/mounted.phi &&";
+    assert_eq!(found("e2", mounted), 1);
+    // A folder that is reached twice: each of its names is one.
+    let twice = "mkdir -p arch/twice && mount --bind arch arch/twice &&";
+    assert_eq!(found("e3", twice), 1);
+    shell.sh("rm elsewhere/a arch/mounted.phi && ln arch/a arch/twice.phi");
+    assert_eq!(found("e4", twice), 0);
 }
 
 #[test]
@@ -242,4 +285,106 @@ fn key(shell: &Shell, id: &str) -> Value {
 
 fn state(shell: &Shell, id: &str) -> String {
     key(shell, id)["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn how_long_a_lease_keeps_a_key_is_said_when_it_is_set() {
+    let shell = Shell::with_keyring();
+    let made = shell.done("keyring new short --label one --lease 1m");
+    assert!(
+        made.stdout_text().contains("360 s after"),
+        "{}",
+        made.text()
+    );
+    for help in ["keyring set-lease --help", "keyring new --help"] {
+        let told = shell.done(help).stdout_text();
+        assert!(
+            told.contains("phi retire") && told.contains("allowance"),
+            "{told}"
+        );
+    }
+    let old = shell.json("keyring list k --json")["keys"][0]["id"].clone();
+    shell.done("keyring rotate k --label two");
+    let told = shell.done("keyring set-lease k 2h").stdout_text();
+    assert!(
+        told.contains("7500 s after")
+            && told.contains("for a day after the lease was changed, 86700 s"),
+        "{told}"
+    );
+    // And so it is, on the day of the change.
+    let changed = shell.path("k").metadata().unwrap().modified().unwrap();
+    let changed = changed
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    shell.sh("mkdir arch");
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain -o arch/a");
+    let call = format!(
+        "retire {} arch --keyring k --evidence e",
+        old.as_str().unwrap()
+    );
+    let refused = shell.run(&call);
+    assert_eq!(refused.code, 7, "{}", refused.text());
+    let told = refused.stderr_text();
+    let from = told.split("repeat it from ").nth(1).unwrap();
+    let from = from.split(" UTC").next().unwrap();
+    let date = Command::new("date")
+        .args(["-u", "-d", from, "+%s"])
+        .output()
+        .unwrap();
+    let from: u64 = String::from_utf8(date.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert!((0..=3).contains(&(from - changed - 86_700)), "{told}");
+}
+
+#[test]
+fn evidence_opens_with_the_secret_of_its_time() {
+    let shell = Shell::with_keyring_of("--lease 1s");
+    shell.sh("mkdir arch");
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain -o arch/a");
+    let old = key_of(&shell);
+    shell.done("keyring rotate k --label two");
+    let retire =
+        |evidence: &str| format!("retire {old} arch --keyring k --keep --evidence {evidence}");
+    shell.done(&retire("before"));
+    shell.done("evidence show before");
+
+    // Who has nothing to open it with is told what does.
+    let bare = shell.without_master_key();
+    for call in ["evidence show before", "evidence compare before before"] {
+        let refused = bare.run(call);
+        assert_eq!(refused.code, 2, "{}", refused.text());
+        let told = refused.stderr_text();
+        assert!(told.contains("the secret of its keyring's file"), "{told}");
+        let refused = shell.run(&format!("{call} --keyring k"));
+        assert_eq!(refused.code, 2, "{}", refused.text());
+        let told = refused.stderr_text();
+        assert!(told.contains("--keyring: evidence opens with"), "{told}");
+    }
+
+    shell.write("new", PASSPHRASE.as_bytes());
+    let passwd = shell.done("keyring passwd k --new-passphrase-file new");
+    let told = passwd.stdout_text();
+    assert!(told.contains("evidence that was written before"), "{told}");
+    let now = "--passphrase-file new";
+    bare.done(&format!("{} {now}", retire("after")));
+    bare.done(&format!("evidence show after {now}"));
+    let refused = bare.run(&format!("evidence show before {now}"));
+    assert_eq!(refused.code, 4, "{}", refused.text());
+    let told = refused.stderr_text();
+    assert!(
+        told.contains("before a `phi keyring passwd` perhaps"),
+        "{told}"
+    );
+    shell.done("evidence show before");
+    // Nor is a key destroyed on it any more.
+    let refused = bare.run(&format!(
+        "keyring destroy k {old} --yes-destroy --evidence before {now}"
+    ));
+    assert_eq!(refused.code, 4, "{}", refused.text());
 }

@@ -211,7 +211,7 @@ impl Shell {
     }
 }
 
-fn ran(call: &str, output: Output) -> Ran {
+pub(crate) fn ran(call: &str, output: Output) -> Ran {
     let ran = Ran {
         code: output.status.code().expect("phi was killed"),
         stdout: output.stdout,

@@ -1,6 +1,6 @@
 //! What is told and to whom: answers that nobody takes, and names that command a terminal.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::process::{Command, Stdio};
 
 use crate::support::{Ran, Shell};
@@ -145,6 +145,9 @@ fn a_message_names_the_file_and_the_way_out() {
         );
         assert_eq!(told.lines().count(), 1, "{call}: {told}");
     };
+    // Once, also where the library says it too.
+    fs::create_dir(shell.path("odd\u{1b}")).unwrap();
+    told("inspect odd\u{1b}", "odd\\u{1b}: this is no regular file\n");
     told(
         "encrypt --keyring k a",
         "a -> a.phi: the output exists; --overwrite replaces it",
