@@ -31,7 +31,11 @@ const MOST_NAMED: usize = 1000;
 /// A header that was read without a key is a claim. Here each is opened under another key, and its tag verified, and so are the slots
 /// that it states. In an inline stream both header blocks must be alike. No payload is opened, but FLOE's header of detached ones. A
 /// stream must end where its last segment says so, and in a record, which is read whole, no further envelope may stand. Of entries that
-/// are handed one by one, only what is handed is looked at.
+/// are handed one by one, only what is handed is looked at: see [`look`](Self::look).
+///
+/// The end of a stream is its last length word, where the length of the file puts it; the words before it are not read. A file in
+/// which a second stream follows is found by that, unless the second lies so that its segments fall on the places of the first's: one
+/// pair in 65,536, a segment's bytes, if nobody made it so. `verify_file` reads all of a stream and finds each.
 /// **What is seen and cannot be examined is a finding** of a [class](crate::FindingClass), and stands against the destruction until the
 /// key's owner [accepts](Self::accept) it.
 ///
@@ -95,7 +99,7 @@ pub enum Looked {
     More(usize),
     /// Whether its header opens: [`HeaderOpener::open`] tells, and [`EvidenceScan::opened`] takes the answer.
     Open(EntryId),
-    /// Whether an envelope stands inside it: [`EvidenceScan::searched`] takes the answer.
+    /// Whether an envelope stands inside it, anywhere from its first byte to its last: [`EvidenceScan::searched`] takes the answer.
     Search(EntryId),
 }
 
@@ -221,6 +225,13 @@ impl EvidenceScan {
     }
 
     /// Looks at an entry of a place: its path, its length and its first bytes; 8,266 of them are enough for most.
+    ///
+    /// **What stands behind these bytes is the caller's to vouch for.** A header tells nothing of it: where two envelopes were written one
+    /// behind the other into one entry, the first speaks for both, and the key that the second needs is destroyed. An entry that
+    /// [`encrypt_file`](crate::encrypt_file) or a writer of this crate has made in one piece holds one envelope. Of any other, hand
+    /// [`rows`](Self::rows) all of it in place of this, under a place of its own: it searches behind a record and looks at the end of a stream.
+    /// Where [`Looked::Search`] is answered, the whole entry is searched, from its first byte to its last, for what an envelope begins with:
+    /// `50 48 49 45 01` with a kind from 01 to 0B behind it, `50 48 49 50 01 03`, or the text `UEhJRQE`.
     pub fn look(
         &mut self,
         place: PlaceId,

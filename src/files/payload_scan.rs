@@ -48,7 +48,7 @@ impl Head {
 
     // FORMAT §6: n = ⌈B / L⌉; for the last segment, the length word is its own whole length
     /// Checks that the payload of a stream ends where its last segment says so: behind it may stand what nothing here speaks of. `word_at`
-    /// reads four bytes.
+    /// reads four bytes. The words of the segments before are not read: that would be a read for each 64 KiB of an archive.
     pub(crate) fn check_end(&self, word_at: impl Fn(u64) -> Result<[u8; 4]>) -> Result<()> {
         let payload_at = if self.payload().is_some() {
             payload_head::LEN as u64

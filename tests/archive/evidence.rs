@@ -170,6 +170,15 @@ fn an_envelope_that_another_one_is_appended_to_speaks_against_it() {
     let evidence = scan.finish();
     assert_eq!(evidence.found(), [ClassCount::new(FindingClass::Failed, 2)]);
     assert_eq!(evidence.opened, 1);
+
+    // And so an entry of a bucket that is handed whole, of which its first bytes would tell nothing.
+    let mut scan = EvidenceScan::of_slot(&place.cipher, key.into());
+    let objects = [[&new_stream[..], &old[1]].concat(), new_stream];
+    let named = objects.map(|object| Ok::<_, Error>(("object", object)));
+    scan.rows("bucket", named).unwrap();
+    let evidence = scan.finish();
+    assert_eq!(evidence.found(), [ClassCount::new(FindingClass::Failed, 1)]);
+    assert_eq!(evidence.opened, 1);
 }
 
 #[test]

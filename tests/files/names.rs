@@ -140,7 +140,10 @@ const INPUTS: [Call; 16] = [
         } else {
             path.into()
         }];
-        let (id, evidence) = (file.keyring().keys()[0].id, scene.path("evidence"));
+        let (id, evidence) = (
+            file.keyring().keys().first().unwrap().id,
+            scene.path("evidence"),
+        );
         let outcome = retire(
             &file,
             &scene.cipher,
@@ -201,7 +204,10 @@ const OUTPUTS: [Call; 9] = [
     }),
     ("retire, the evidence", |scene, path| {
         let file = scene.keyring_file();
-        let (id, place) = (file.keyring().keys()[0].id, scene.path("empty"));
+        let (id, place) = (
+            file.keyring().keys().first().unwrap().id,
+            scene.path("empty"),
+        );
         let outcome = retire(
             &file,
             &scene.cipher,
@@ -220,7 +226,7 @@ fn labels() -> Context {
 }
 
 fn assert_names(scene: &Scene, (name, call): &Call, path: &Path) {
-    let error = call(scene, path).expect_err(name).to_string();
+    let error = call(scene, path).unwrap_err().to_string();
     let shown = path.display().to_string();
     assert!(error.contains(&shown), "{name} on {shown}: {error}");
     assert_eq!(error.matches(&shown).count(), 1, "{name}: {error}");
