@@ -3,6 +3,7 @@
 mod asking;
 mod cache;
 mod cipher;
+mod confirm;
 mod context;
 pub(crate) mod inline;
 mod inspect;

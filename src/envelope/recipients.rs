@@ -26,6 +26,16 @@ pub(crate) enum Change<'a> {
     Replace(&'a dyn KeyProvider, &'a dyn KeyProvider, &'a Context),
 }
 
+impl<'a> Change<'a> {
+    /// Who gets a slot by it, beside the providers that a cipher writes for.
+    pub(super) fn named(self) -> Option<&'a dyn KeyProvider> {
+        match self {
+            Self::Rewrap | Self::Remove(..) => None,
+            Self::Add(new, _) | Self::Replace(_, new, _) => Some(new),
+        }
+    }
+}
+
 impl EnvelopeCipher {
     /// Moves an envelope to the current keys of its recipients: new slots, the same payload bytes.
     ///
@@ -241,12 +251,8 @@ impl EnvelopeCipher {
     ) -> Result<()> {
         before.state().verify_tag(written)?;
         let kept = |slot: &Slot<'_>| before.header().slots().any(|old| old == *slot);
-        let named = match change {
-            Change::Rewrap | Change::Remove(..) => None,
-            Change::Add(new, _) | Change::Replace(_, new, _) => Some(new),
-        };
         let readers = self.0.readers.iter().map(AsRef::as_ref);
-        let providers: Vec<_> = named.into_iter().chain(readers).collect();
+        let providers: Vec<_> = change.named().into_iter().chain(readers).collect();
         let context = self.unwrap_context(written);
         for slot in written.slots().filter(|slot| !kept(slot)) {
             // The slot of a provider that only wraps can be tried by nobody here.

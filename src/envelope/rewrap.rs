@@ -13,19 +13,22 @@ impl EnvelopeCipher {
     /// The first slot that a provider knows as its own and would move off, be it one that only reads. A slot that another provider
     /// calls current stays, and a passphrase that only reads moves nothing.
     pub(crate) fn leftover(&self, header: &Header<'_>) -> Option<SlotId> {
-        let outdated = |slot: &Slot<'_>| {
-            let mut outdated = false;
-            for (number, provider) in self.0.readers.iter().enumerate() {
-                match provider.recognize(slot) {
-                    Recognition::Current => return false,
-                    Recognition::NotMine => {}
-                    _ if slot.scheme() == PASSPHRASE && number >= self.0.writers.len() => {}
-                    _ => outdated = true,
-                }
+        let mut slots = header.slots();
+        let slot = slots.find(|slot| self.is_outdated(slot))?;
+        Some(slot.id())
+    }
+
+    pub(super) fn is_outdated(&self, slot: &Slot<'_>) -> bool {
+        let mut outdated = false;
+        for (number, provider) in self.0.readers.iter().enumerate() {
+            match provider.recognize(slot) {
+                Recognition::Current => return false,
+                Recognition::NotMine => {}
+                _ if slot.scheme() == PASSPHRASE && number >= self.0.writers.len() => {}
+                _ => outdated = true,
             }
-            outdated
-        };
-        header.slots().find(outdated).map(|slot| slot.id())
+        }
+        outdated
     }
 
     // FORMAT §7: a new slot takes the place of its provider's first slot; further ones of that provider go.

@@ -74,8 +74,8 @@ pub(super) fn reencrypt(
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
         sealed.read_at(plain, offset, buffers).map(drop)
     })?;
-    bring_up_to_date(cipher, header, Some((disk, new.file()?)))?;
-    let replaced = new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
+    let header = bring_up_to_date(cipher, header, Some((disk, new.file()?)))?;
+    let replaced = new.replace_after(&old, || Ok(cipher.confirm_new(&header)?))?;
     Ok(FileReport {
         not_kept: replaced.not_kept,
         ..report(&sealed)
@@ -108,7 +108,7 @@ fn reencrypt_record(
     };
     let new = disk.new_in_place(path, old)?;
     disk.write_checked_at(new.file()?, &sealed, 0)?;
-    let replaced = new.replace_after(old, || Ok(cipher.confirm_writers()?))?;
+    let replaced = new.replace_after(old, || Ok(cipher.confirm_new(&sealed)?))?;
     let (_, payload) = Header::parse(&sealed)?;
     Ok(FileReport {
         plaintext_bytes: payload.len().saturating_sub(LEAST_PAYLOAD) as u64,
