@@ -236,6 +236,18 @@ fn what_was_pinned_is_asked_for_when_a_file_is_opened() {
     assert_eq!(rollback(later), Rollback::Revision);
     let later = open().min_data_key_revision(4).open(&path, outer(1));
     assert_eq!(rollback(later), Rollback::DataKey);
+    // The least numbers hold beside a pin, in either order, and are no part of it.
+    for least in [3, 4] {
+        for options in [
+            open().pin(pin).min_revision(least),
+            open().min_revision(least).pin(pin),
+            open().pin(pin).min_data_key_revision(least),
+            open().min_data_key_revision(least).pin(pin),
+        ] {
+            let opened = options.open(&path, outer(1));
+            assert_eq!(opened.is_ok(), least == 3, "{opened:?}");
+        }
+    }
     let other = folder.path().join("other");
     KeyringFile::create(&other, "2026", outer(1)).unwrap();
     assert_eq!(

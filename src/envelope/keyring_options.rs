@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::keyring_pins::KeyringPin;
 use super::{EnvelopeCipher, KeyringFile};
 use crate::disk::Disk;
-use crate::error::{Result, SlotId};
-use crate::keys::{Clock, Keyring, MasterKey};
+use crate::error::{Result, Rollback, SlotId};
+use crate::keys::{Clock, Journal, Keyring, MasterKey};
 
 /// A change of who can open a keyring's file, as the process meets it when it reads the file again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +29,8 @@ type Tell = Arc<dyn Fn(&SlotChange) + Send + Sync>;
 pub struct KeyringFileOptions {
     pub(super) allow_others: bool,
     pub(super) pin: KeyringPin,
+    /// The least numbers, which hold beside a pin.
+    pub(super) least: KeyringPin,
     pub(super) expected: Option<Vec<SlotId>>,
     pub(super) tell: Option<Tell>,
     pub(super) lease: Option<Duration>,
@@ -47,17 +49,17 @@ impl KeyringFileOptions {
     /// Refuses a file of a lower revision: an older one that somebody has put back. After each destruction of a key, this is pinned
     /// where processes start.
     pub fn min_revision(mut self, revision: u64) -> Self {
-        self.pin.revision = self.pin.revision.max(revision);
+        self.least.revision = self.least.revision.max(revision);
         self
     }
 
     /// Refuses a file whose data key was made at a lower revision.
     pub fn min_data_key_revision(mut self, revision: u64) -> Self {
-        self.pin.data_key_revision = self.pin.data_key_revision.max(revision);
+        self.least.data_key_revision = self.least.data_key_revision.max(revision);
         self
     }
 
-    /// Refuses a file that is neither what is known nor follows it.
+    /// Refuses a file that is neither what is known nor follows it. The least revisions hold beside it.
     pub fn pin(mut self, pin: KeyringPin) -> Self {
         self.pin = pin;
         self
@@ -123,6 +125,13 @@ impl KeyringFileOptions {
         KeyringFile::create_of(self, path.as_ref(), keys, protection.into())
     }
 
+    // FORMAT §9.2, Rolled back. A least number is no part of the pin: the hash is that of the pin's own revision.
+    /// Whether a file is none that was rolled back, as far as is told.
+    pub(super) fn check_told(&self, found: &Journal) -> Result<(), Rollback> {
+        self.pin.check(found)?;
+        self.least.check(found)
+    }
+
     // FORMAT §9.2: by scheme and key id; 0x02 by scheme alone; 0x05 without its version; 0x07 without `/cryptoKeyVersions/…`.
     /// The first slot that is not expected.
     pub(super) fn unexpected<'s>(&self, slots: &'s [SlotId]) -> Option<&'s SlotId> {
@@ -160,6 +169,7 @@ impl fmt::Debug for KeyringFileOptions {
         f.debug_struct("KeyringFileOptions")
             .field("allow_others", &self.allow_others)
             .field("pin", &self.pin)
+            .field("least", &self.least)
             .field("expected", &self.expected)
             .finish_non_exhaustive()
     }

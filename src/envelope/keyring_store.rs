@@ -150,7 +150,7 @@ impl FileStore {
         let content = Content::open(protection, bytes)?;
         let follows = match held {
             Some(held) => held.read(|held| check_follows(&content.keys, held)),
-            None => self.options.pin.check(&content.keys.journal),
+            None => self.options.check_told(&content.keys.journal),
         };
         let rolled_back = |how| self.fault(KeyringFault::RolledBack(how));
         follows.map(|()| content).map_err(rolled_back)
