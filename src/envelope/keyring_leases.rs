@@ -11,15 +11,15 @@ use crate::keys::{Clock, Keyring, MasterKey};
 
 const MINUTES: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(900);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-struct Scene {
+pub(super) struct Scene {
     folder: tempfile::TempDir,
     time: Arc<Mutex<(Duration, SystemTime)>>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let scene = Self {
             folder: tempfile::tempdir().unwrap(),
             time: Arc::new(Mutex::new((LEASE, SystemTime::now()))),
@@ -28,7 +28,7 @@ impl Scene {
         scene
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("ehr.keyring")
     }
 
@@ -41,7 +41,7 @@ impl Scene {
         self.options().open(self.path(), outer()).unwrap()
     }
 
-    fn options(&self) -> KeyringFileOptions {
+    pub(super) fn options(&self) -> KeyringFileOptions {
         let set = Some(self.time.clone());
         KeyringFileOptions {
             clock: Clock { set },
@@ -54,7 +54,7 @@ impl Scene {
         KeyringFile::open(self.path(), outer()).unwrap()
     }
 
-    fn pass(&self, time: Duration) {
+    pub(super) fn pass(&self, time: Duration) {
         let mut now = self.time.lock().unwrap();
         *now = (now.0 + time, now.1 + time);
     }

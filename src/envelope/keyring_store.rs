@@ -306,10 +306,10 @@ impl Home for FileStore {
         }
     }
 
-    fn look_for_change(&self, keyring: &Keyring) {
-        if !matches!(self.unchanged(), Ok(Some(_))) {
-            // What keeps it from being read again is met, and told, by whoever confirms.
-            let _ = self.load(keyring);
+    fn look_for_change(&self, keyring: &Keyring) -> Result<()> {
+        match self.unchanged() {
+            Ok(Some(_)) => Ok(()),
+            _ => self.load(keyring),
         }
     }
 

@@ -20,6 +20,8 @@ mod keyring_options;
 mod keyring_pins;
 mod keyring_recipients;
 mod keyring_store;
+#[cfg(test)]
+mod keyring_strangers;
 mod open;
 mod own_file;
 mod proof;

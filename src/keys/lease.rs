@@ -22,8 +22,8 @@ pub(crate) trait Home: Send + Sync {
     /// Makes sure that the keyring holds what its home holds: looks whether that has changed, and reads it again if it has.
     fn confirm(&self, keyring: &Keyring) -> Result<()>;
 
-    /// Reads the keys again if their home has changed. Errors are no reason to stop.
-    fn look_for_change(&self, keyring: &Keyring);
+    /// Reads the keys again if their home has changed.
+    fn look_for_change(&self, keyring: &Keyring) -> Result<()>;
 
     /// The error of a keyring that cannot be confirmed.
     fn not_confirmed(&self, last: Option<SystemTime>, lease: Duration, why: &str) -> Error;
@@ -55,8 +55,8 @@ pub(super) struct Lease {
     busy: AtomicU64,
     /// The last try of a reader that failed.
     failed: Mutex<Option<Moment>>,
-    /// The last key that was looked for and not found.
-    missed: Mutex<Option<(KeyId, Moment)>>,
+    /// The last key that was looked for and not found; none stands for all, where the home could not be read.
+    missed: Mutex<Option<(Option<KeyId>, Moment)>>,
 }
 
 impl Moment {
@@ -193,12 +193,18 @@ impl Lease {
     pub(super) fn look_for(&self, id: KeyId, keyring: &Keyring) {
         let now = self.clock.now();
         let missed = *locked(&self.missed);
-        if missed.is_some_and(|(missed, at)| missed == id && now.is_within(Some(at), PAUSE)) {
+        let is_paused = |(missed, at): (Option<KeyId>, Moment)| {
+            missed.is_none_or(|missed| missed == id) && now.is_within(Some(at), PAUSE)
+        };
+        if missed.is_some_and(is_paused) {
             return;
         }
         if let Some(_busy) = self.begin() {
-            self.home.look_for_change(keyring);
-            *locked(&self.missed) = Some((id, now));
+            // What keeps the home from being read is met, and told, by whoever confirms. To find it out may cost a derivation by Argon2id,
+            // and a hostile header names many keys.
+            let outcome = self.home.look_for_change(keyring);
+            let missed = outcome.is_ok().then_some(id);
+            *locked(&self.missed) = Some((missed, self.clock.now()));
         }
     }
 
