@@ -168,6 +168,18 @@ impl FileStore {
         Some(KeyringFault::UnexpectedSlot { slot })
     }
 
+    // FORMAT §9.2: a file with another slot is neither used for wrapping nor written.
+    /// Refuses to write a file that would have a slot that is not expected.
+    pub(super) fn refuse_unexpected(&self, keys: &KeyringEdit) -> Result<()> {
+        match self.options.unexpected(&keys.journal.slots) {
+            Some(slot) => {
+                let slot = slot.clone();
+                Err(self.fault(KeyringFault::UnexpectedSlot { slot }))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Takes over what was read, and keeps the file to look at it later. The lease begins at `before`, if the file may be confirmed.
     pub(super) fn take_in(
         &self,
