@@ -4,8 +4,9 @@ use super::EnvelopeCipher;
 use super::open::Verified;
 use super::proof::gives;
 use super::recipients::wrap;
-use crate::error::{Error, Result, SlotId};
+use crate::error::{Error, Limit, Result, SlotId};
 use crate::format::header::Header;
+use crate::format::limits::MAX_NETWORK_SLOTS;
 use crate::format::slot::{PASSPHRASE, Slot, SlotList};
 use crate::keys::{KeyProvider, Recognition};
 
@@ -35,6 +36,7 @@ impl EnvelopeCipher {
     pub(super) fn rewrapped(&self, verified: &Verified<'_>) -> Result<Option<SlotList>> {
         let header = verified.header();
         let owners = self.owners(header);
+        self.check_calls(&owners)?;
         let mut slots = SlotList::default();
         let mut met = vec![false; self.0.writers.len()];
         let mut changed = false;
@@ -56,6 +58,20 @@ impl EnvelopeCipher {
             }
         }
         Ok(changed.then_some(slots))
+    }
+
+    // FORMAT §4: each provider that asks a network is asked for at most four slots of each block. No writer makes more.
+    /// Refuses a header of more slots that would have to be unwrapped one by one.
+    fn check_calls(&self, owners: &[Option<(usize, Recognition)>]) -> Result<()> {
+        let of = |number| {
+            let owned = owners.iter().flatten();
+            owned.filter(|owner| owner.0 == number).count()
+        };
+        let mut writers = self.0.writers.iter().enumerate();
+        if writers.any(|(number, writer)| writer.asks_network() && of(number) > MAX_NETWORK_SLOTS) {
+            return Err(Limit::ProviderCalls.into());
+        }
+        Ok(())
     }
 
     // FORMAT §7: a passphrase slot is up to date where the provider opens it and m, t, p are its own.
