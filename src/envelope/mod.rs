@@ -27,6 +27,7 @@ mod own_file;
 mod proof;
 mod recipients;
 mod record;
+mod reencrypt;
 mod rewrap;
 mod seal;
 mod session;
