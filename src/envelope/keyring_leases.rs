@@ -50,7 +50,7 @@ impl Scene {
     }
 
     /// Another process, whose clocks are the machine's.
-    fn elsewhere(&self) -> KeyringFile {
+    pub(super) fn elsewhere(&self) -> KeyringFile {
         KeyringFile::open(self.path(), outer()).unwrap()
     }
 

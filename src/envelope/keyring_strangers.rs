@@ -1,8 +1,10 @@
-//! What headers that name unknown keys may cost a process whose keyring's file cannot be read.
+//! Headers that name keys which a process does not know: what they may cost it, and who finds them.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use super::keyring_leases::{SECOND, Scene};
 use super::{Context, EnvelopeCipher};
@@ -54,4 +56,51 @@ fn strangers_cost_one_try_a_second_at_a_file_that_cannot_be_taken_over() {
         }
         scene.pass(SECOND);
     }
+}
+
+/// Opens what the outer key protects; once it is told to, it says that it is at it, and takes its time.
+struct Slow(Keyring, Mutex<Option<Sender<()>>>);
+
+impl KeyProvider for Slow {
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        self.0.recognize(slot)
+    }
+
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        self.0.wrap_key(key, context)
+    }
+
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+        if let Some(tell) = self.1.lock().unwrap().take() {
+            tell.send(()).unwrap();
+            thread::sleep(SECOND / 5);
+        }
+        self.0.unwrap_key(slot, context)
+    }
+}
+
+#[test]
+fn all_readers_find_a_key_that_one_of_them_reads_the_file_for() {
+    let scene = Scene::new();
+    let key = MasterKey::taken_from(&mut [9; 32]);
+    let slow = Arc::new(Slow(
+        Keyring::from_master_key(key, "outer"),
+        Mutex::default(),
+    ));
+    let file = scene.options().open(scene.path(), slow.clone()).unwrap();
+    let other = scene.elsewhere();
+    other.update(|keys| keys.rotate("second")).unwrap();
+    let (writer, reader) = (
+        EnvelopeCipher::new(other.keyring()),
+        EnvelopeCipher::new(file.keyring()),
+    );
+    let note = writer.encrypt("note", &Context::new()).unwrap();
+    let (tell, told) = channel();
+    *slow.1.lock().unwrap() = Some(tell);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| reader.decrypt(&note, &Context::new()).map(drop));
+        told.recv().unwrap();
+        reader.decrypt(&note, &Context::new()).unwrap();
+        first.join().unwrap().unwrap();
+    });
 }
