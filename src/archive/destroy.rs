@@ -7,9 +7,9 @@ use super::evidence_scan::ALLOWANCE;
 use super::json::seconds;
 use super::permits::{Destruction, not_before, permits};
 use super::subject::Subject;
-use crate::envelope::KeyringFile;
-use crate::error::{Error, KeyId, KeyState, Result};
-use crate::keys::KeyringEdit;
+use crate::envelope::{KeyringFile, inspect};
+use crate::error::{Error, KeyId, KeyState, Result, SlotId};
+use crate::keys::{KeyInfo, KeyringEdit};
 
 /// On what terms evidence is enough to destroy a key.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,8 @@ impl Default for DestroyOptions {
 /// Without evidence there is [`KeyringEdit::destroy_without_evidence`](crate::KeyringEdit::destroy_without_evidence).
 ///
 /// # Errors
-/// [`Error::Evidence`] if the evidence does not permit it; those of opening it; [`Error::Misuse`] if the settling time is too short;
+/// [`Error::Evidence`] if the evidence does not permit it; those of opening it; [`Error::Misuse`] if the settling time is too short, or
+/// if the evidence has a slot of a key of the keyring;
 /// those of [`KeyringFile::update`]; [`Error::KeyNotUsable`] if the key is active or destroyed. Nothing has changed then.
 ///
 /// ```no_run
@@ -125,11 +126,28 @@ pub fn destroy_key(
     // What can be refused is, before a passphrase is worked on.
     options.asked(&file.keyring().snapshot(), key)?;
     let content = Evidence::open_content(&file.protection(), evidence)?;
+    let slots = inspect(evidence)?.slots;
     file.update(|keys| {
+        // With the file's keys as they are now: what protects the file may be keys of its own too.
+        refuse_own_keys(keys.keys(), &slots)?;
         let asked = options.asked(keys, key)?;
         permits(&content.evidence, &asked)?;
         keys.destroy_on_evidence(key, content.digest)
     })
+}
+
+// FORMAT §9.4: never keys of the keyring of which it speaks. Whoever has, or had, one of them could say of another what he likes.
+/// Refuses evidence about a keyring that one of its own keys opens.
+pub(super) fn refuse_own_keys<'k>(
+    mut keys: impl Iterator<Item = &'k KeyInfo>,
+    slots: &[SlotId],
+) -> Result<()> {
+    if keys.any(|key| slots.contains(&key.id.into())) {
+        return Err(Error::Misuse(
+            "evidence about a keyring cannot be encrypted for keys of that keyring",
+        ));
+    }
+    Ok(())
 }
 
 /// From when on a scan may begin that permits the destruction.

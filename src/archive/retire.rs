@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::class::ClassCount;
-use super::destroy::{DestroyOptions, destroy_key, may_begin};
+use super::destroy::{DestroyOptions, destroy_key, may_begin, refuse_own_keys};
 use super::evidence::Evidence;
 use super::evidence_scan::EvidenceScan;
 use super::links::NamesBefore;
@@ -19,7 +19,7 @@ use super::shard::Exclusion;
 use super::tree::Tree;
 use crate::disk::{Disk, folder_of, named, of_other};
 use crate::envelope::{EnvelopeCipher, KeyringFile, inspect};
-use crate::error::{Error, EvidenceFault, KeyId, Result, SlotId};
+use crate::error::{Error, EvidenceFault, KeyId, Result};
 
 /// The choices there are in retiring a key: none must be made.
 #[must_use]
@@ -248,7 +248,8 @@ pub fn retire(
     let (in_use, clock_warning) = (scan.in_use().to_vec(), scan.clock_warning());
     let evidence = scan.finish();
     let sealed = evidence.seal(&protection)?;
-    refuse_own_keys(file, &sealed)?;
+    let slots = inspect(&sealed)?.slots;
+    refuse_own_keys(file.keyring().keys().iter(), &slots)?;
     new.write(&sealed, 0)?;
     asked(&mut options.go_on)?;
     new.publish(None, false).map_err(|error| at(path, error))?;
@@ -300,21 +301,6 @@ fn resolved(disk: &Disk, roots: &[PathBuf], evidence: &Path) -> Result<Vec<PathB
     disk.refuse_taken(evidence)
         .map_err(|error| at(evidence, error))?;
     Ok(names)
-}
-
-// FORMAT §9.4: never keys of the keyring of which it speaks.
-fn refuse_own_keys(file: &KeyringFile, sealed: &[u8]) -> Result<()> {
-    let keys = file.keyring().keys();
-    let slots = inspect(sealed)?.slots;
-    if slots
-        .iter()
-        .any(|slot| keys.iter().any(|key| SlotId::from(key.id) == *slot))
-    {
-        return Err(Error::Misuse(
-            "evidence about a keyring cannot be encrypted for keys of that keyring",
-        ));
-    }
-    Ok(())
 }
 
 /// The error of a file that is to be new, with what to do where it is not.

@@ -200,6 +200,11 @@ impl<I> RowsPass<I> {
         let (ids, rows): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
         let rewrapped = map_all(rows.iter().collect(), |row| self.cipher.rewrap_checked(row));
         for ((id, old), new) in ids.into_iter().zip(&rows).zip(rewrapped) {
+            // Right before each is written: the rows before it may have taken longer than a lease.
+            let new = new.and_then(|new| match new {
+                Some(new) => self.cipher.confirm_rewrapped(old, &new).map(|()| Some(new)),
+                None => Ok(None),
+            });
             match new {
                 Ok(None) => self.report.current += 1,
                 Ok(Some(new)) => match swap(&id, old, &new)? {

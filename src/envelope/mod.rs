@@ -3,6 +3,7 @@
 mod asking;
 mod cache;
 mod cipher;
+mod confirm;
 mod context;
 mod excluding;
 mod field;
@@ -14,6 +15,7 @@ mod proof;
 mod proven;
 mod recipients;
 mod record;
+mod reencrypt;
 mod rewrap;
 mod session;
 mod stream;

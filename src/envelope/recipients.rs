@@ -24,6 +24,16 @@ pub(crate) enum Change<'a> {
     Replace(&'a dyn KeyProvider, &'a dyn KeyProvider, &'a Context),
 }
 
+impl<'a> Change<'a> {
+    /// Who gets a slot by it, beside the providers that a cipher writes for.
+    pub(super) fn named(self) -> Option<&'a dyn KeyProvider> {
+        match self {
+            Self::Rewrap | Self::Remove(..) => None,
+            Self::Add(new, _) | Self::Replace(_, new, _) => Some(new),
+        }
+    }
+}
+
 impl EnvelopeCipher {
     /// Moves an envelope to the current keys of its recipients: new slots, the same payload bytes.
     ///
@@ -99,42 +109,6 @@ impl EnvelopeCipher {
         labels: &Context,
     ) -> Result<Vec<u8>> {
         self.change(envelope.as_ref(), Change::Replace(old, new, labels))
-    }
-
-    /// Seals a record again: a new data key, a new payload, for the providers that this cipher writes for. A rewrap is not enough
-    /// after a data key has leaked; this is.
-    ///
-    /// `context` presents the bindings and exactly the envelope's labels.
-    ///
-    /// # Errors
-    /// Those of [`decrypt`](Self::decrypt) and [`encrypt`](Self::encrypt);
-    /// [`Error::ContextMismatch`](crate::Error::ContextMismatch) if the labels are not exactly the envelope's;
-    /// [`Recipients::Dropped`] if a slot belongs to no provider that this cipher writes for, see
-    /// [`reencrypt_dropping_recipients`](Self::reencrypt_dropping_recipients).
-    pub fn reencrypt(&self, envelope: impl AsRef<[u8]>, context: &Context) -> Result<Vec<u8>> {
-        let envelope = envelope.as_ref();
-        if !self.writes() {
-            return Err(Error::Misuse("this cipher has no provider to write for"));
-        }
-        self.check_keeps_recipients(&Header::parse(envelope)?.0)?;
-        self.reencrypt_dropping_recipients(envelope, context)
-    }
-
-    /// [`reencrypt`](Self::reencrypt) for those whom this cipher writes for and nobody else. **Recipients that the envelope had and
-    /// this cipher does not write for can no longer open it.**
-    ///
-    /// # Errors
-    /// Those of [`reencrypt`](Self::reencrypt), but [`Recipients::Dropped`].
-    pub fn reencrypt_dropping_recipients(
-        &self,
-        envelope: impl AsRef<[u8]>,
-        context: &Context,
-    ) -> Result<Vec<u8>> {
-        let envelope = envelope.as_ref();
-        let plaintext = self.decrypt(envelope, context)?;
-        let (header, _) = Header::parse(envelope)?;
-        context.check_exact_labels(&header)?;
-        self.encrypt(&*plaintext, context)
     }
 
     /// [`rewrap`](Self::rewrap) for an envelope that takes the place of the only one there is: checked as a file's header is, and
@@ -239,12 +213,8 @@ impl EnvelopeCipher {
     ) -> Result<()> {
         before.state().verify_tag(written)?;
         let kept = |slot: &Slot<'_>| before.header().slots().any(|old| old == *slot);
-        let named = match change {
-            Change::Rewrap | Change::Remove(..) => None,
-            Change::Add(new, _) | Change::Replace(_, new, _) => Some(new),
-        };
         let readers = self.0.readers.iter().map(AsRef::as_ref);
-        let providers: Vec<_> = named.into_iter().chain(readers).collect();
+        let providers: Vec<_> = change.named().into_iter().chain(readers).collect();
         let context = self.unwrap_context(written);
         for slot in written.slots().filter(|slot| !kept(slot)) {
             // The slot of a provider that only wraps can be tried by nobody here.
@@ -264,14 +234,6 @@ impl EnvelopeCipher {
             return Err(Recipients::Absent.into());
         }
         Ok(())
-    }
-
-    /// Checks that sealing an envelope anew takes it from nobody: each slot belongs to a provider that this cipher writes for.
-    pub(crate) fn check_keeps_recipients(&self, header: &Header<'_>) -> Result<()> {
-        if header.slots().all(|slot| self.is_owned(&slot)) {
-            return Ok(());
-        }
-        Err(Recipients::Dropped.into())
     }
 }
 

@@ -5,8 +5,9 @@ use super::proof::gives;
 use super::unlock::Verified;
 use crate::crypto::derive;
 use crate::crypto::random::SharedIv;
-use crate::error::{Error, Result, SlotId};
+use crate::error::{Error, Limit, Result, SlotId};
 use crate::format::header::Header;
+use crate::format::limits::MAX_NETWORK_SLOTS;
 use crate::format::slot::{PASSPHRASE, Slot, SlotList, WrappedKey};
 use crate::keys::{KeyProvider, Recognition, WrapContext};
 
@@ -14,25 +15,29 @@ impl EnvelopeCipher {
     /// The first slot that a provider knows as its own and would move off, be it one that only reads. A slot that another provider
     /// calls current stays, and a passphrase that only reads moves nothing.
     pub(crate) fn leftover(&self, header: &Header<'_>) -> Option<SlotId> {
-        let outdated = |slot: &Slot<'_>| {
-            let mut outdated = false;
-            for (number, provider) in self.0.readers.iter().enumerate() {
-                match provider.recognize(slot) {
-                    Recognition::Current => return false,
-                    Recognition::NotMine => {}
-                    _ if slot.scheme() == PASSPHRASE && number >= self.0.writers.len() => {}
-                    _ => outdated = true,
-                }
+        let mut slots = header.slots();
+        let slot = slots.find(|slot| self.is_outdated(slot))?;
+        Some(slot.id())
+    }
+
+    pub(super) fn is_outdated(&self, slot: &Slot<'_>) -> bool {
+        let mut outdated = false;
+        for (number, provider) in self.0.readers.iter().enumerate() {
+            match provider.recognize(slot) {
+                Recognition::Current => return false,
+                Recognition::NotMine => {}
+                _ if slot.scheme() == PASSPHRASE && number >= self.0.writers.len() => {}
+                _ => outdated = true,
             }
-            outdated
-        };
-        header.slots().find(outdated).map(|slot| slot.id())
+        }
+        outdated
     }
 
     // FORMAT §7: a new slot takes the place of its provider's first slot; further ones of that provider go.
     pub(super) fn rewrapped(&self, verified: &Verified<'_>) -> Result<Option<SlotList>> {
         let header = verified.header();
         let owners = self.owners(header);
+        self.check_calls(&owners)?;
         let mut slots = SlotList::default();
         let mut met = vec![false; self.0.writers.len()];
         let mut changed = false;
@@ -54,6 +59,20 @@ impl EnvelopeCipher {
             }
         }
         Ok(changed.then_some(slots))
+    }
+
+    // FORMAT §4: each provider that asks a network is asked for at most four slots of each block. No writer makes more.
+    /// Refuses a header of more slots that would have to be unwrapped one by one.
+    fn check_calls(&self, owners: &[Option<(usize, Recognition)>]) -> Result<()> {
+        let of = |number| {
+            let owned = owners.iter().flatten();
+            owned.filter(|owner| owner.0 == number).count()
+        };
+        let mut writers = self.0.writers.iter().enumerate();
+        if writers.any(|(number, writer)| writer.asks_network() && of(number) > MAX_NETWORK_SLOTS) {
+            return Err(Limit::ProviderCalls.into());
+        }
+        Ok(())
     }
 
     // FORMAT §7: a passphrase slot is up to date where the provider opens it and m, t, p are its own.

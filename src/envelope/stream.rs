@@ -218,11 +218,7 @@ impl<W: Write> EncryptWriter<W> {
     /// What the inner writer reports; [`Limit::StreamLength`](crate::Limit::StreamLength);
     /// [`Error::OutdatedSlot`](crate::Error::OutdatedSlot) if the header is out of date; what keeps a provider from wrapping.
     pub fn finish(self) -> Result<W> {
-        self.cipher.confirm_writers()?;
-        let (header, _) = Header::parse(&self.header)?;
-        if let Some(slot) = self.cipher.leftover(&header) {
-            return Err(Error::OutdatedSlot { slot });
-        }
+        self.cipher.confirm_new(&self.header)?;
         self.writer.finish()
     }
 

@@ -181,10 +181,17 @@ fn seal_into(
     let permissions = before.filter(Metadata::is_file).map(|of| of.permissions());
     let not_kept = if let Some(header_file) = header_file {
         header_file.write(&header, 0)?;
-        publish_pair((header_file, new), permissions, || cipher.confirm_writers())?
+        publish_pair((header_file, new), permissions, || {
+            cipher.confirm_new(&header)
+        })?
     } else {
-        new.make_ready(permissions)?;
-        cipher.confirm_writers()?;
+        new.make_ready(permissions.clone())?;
+        // To make a long file durable may take longer than a lease: what was rotated away from meanwhile may be gone soon.
+        let now = bring_up_to_date(cipher, header.clone(), Some(&new))?;
+        if now != header {
+            new.make_ready(permissions)?;
+            cipher.confirm_new(&now)?;
+        }
         new.put(options.overwrite)?.not_kept
     };
     Ok(FileReport {

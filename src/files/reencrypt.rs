@@ -84,8 +84,8 @@ fn reencrypt_resolved(
     message.seal(sealed.len(), &mut options, |plain, offset, buffers| {
         sealed.read_at(plain, offset, buffers).map(drop)
     })?;
-    bring_up_to_date(cipher, header, Some(&new))?;
-    let replaced = new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
+    let header = bring_up_to_date(cipher, header, Some(&new))?;
+    let replaced = new.replace_after(&old, || Ok(cipher.confirm_new(&header)?))?;
     Ok(FileReport {
         not_kept: replaced.not_kept,
         ..report(&sealed)
@@ -118,7 +118,7 @@ fn reencrypt_record(
     };
     let new = disk.new_in_place(path, old)?;
     new.write(&sealed, 0)?;
-    let replaced = new.replace_after(old, || Ok(cipher.confirm_writers()?))?;
+    let replaced = new.replace_after(old, || Ok(cipher.confirm_new(&sealed)?))?;
     let (_, payload) = Header::parse(&sealed)?;
     Ok(FileReport {
         plaintext_bytes: payload.len().saturating_sub(LEAST_PAYLOAD) as u64,

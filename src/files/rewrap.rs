@@ -277,6 +277,11 @@ fn change_stream(
         cipher.check_changed(&verified, &Header::parse(&header)?.0, change)?;
         blocks::write(&header, length).map(Some)
     });
+    // Right before each write: what was wrapped may be under a key that is gone by then.
+    let may = |block: &[u8]| {
+        let (written, _) = Header::parse(block)?;
+        cipher.confirm_change(verified.header(), &written, change)
+    };
     if candidates.identical && matches!(changed, Ok(None)) {
         if !may_write {
             // Who changed it before may have died before the old file was gone.
@@ -295,7 +300,7 @@ fn change_stream(
         };
         let old = (path, &file, &metadata);
         let not_kept = with_header(disk, old, (length, length), block, &mut |_| Ok(()), || {
-            cipher.confirm_writers()
+            may(block)
         })?;
         return changed.map(|_| Rewrapped::done(not_kept));
     }
@@ -308,7 +313,7 @@ fn change_stream(
     let Some(block) = changed? else {
         return Ok(Rewrapped::Done);
     };
-    blocks.write_both(&block, (0, length), || cipher.confirm_writers())?;
+    blocks.write_both(&block, (0, length), || may(&block))?;
     Ok(Rewrapped::Done)
 }
 
@@ -360,6 +365,8 @@ fn replace(
         let to = (&new, to);
         copy(disk, (&file, header_len), to, &mut |_| Ok(()))?;
     }
-    let replaced = new.replace_after(&old, || Ok(cipher.confirm_writers()?))?;
+    let replaced = new.replace_after(&old, || {
+        Ok(cipher.confirm_change(verified.header(), &written, change)?)
+    })?;
     Ok(Rewrapped::done(replaced.not_kept))
 }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 #[cfg(any(test, not(target_os = "linux")))]
 use std::time::UNIX_EPOCH;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, KeyId, Result};
 
@@ -16,13 +17,17 @@ const COARSE: u64 = 20;
 /// How long what was not found, or not reached, is not looked for again by a reader.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a reader waits for another who reads the home already, and how often he looks whether that is done.
+const PATIENCE: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(1);
+
 /// Where a keyring's keys are kept, and where they may change.
 pub(crate) trait Home<K>: Send + Sync {
     /// Makes sure that the keyring holds what its home holds: looks whether that has changed, and reads it again if it has.
     fn confirm(&self, keyring: &K) -> Result<()>;
 
-    /// Reads the keys again if their home has changed. Errors are no reason to stop.
-    fn look_for_change(&self, keyring: &K);
+    /// Reads the keys again if their home has changed.
+    fn look_for_change(&self, keyring: &K) -> Result<()>;
 
     /// The error of a keyring that cannot be confirmed.
     fn not_confirmed(&self, last: Option<SystemTime>, lease: Duration, why: &str) -> Error;
@@ -57,10 +62,12 @@ pub(super) struct Lease<K> {
     well_at: AtomicU64,
     /// How many are at the home on behalf of readers, or change it: a reader does not wait for them.
     busy: AtomicU64,
+    /// Which thread is at the home on behalf of a reader.
+    looker: Mutex<Option<ThreadId>>,
     /// The last try of a reader that failed.
     failed: Mutex<Option<Moment>>,
-    /// The last key that was looked for and not found.
-    missed: Mutex<Option<(KeyId, Moment)>>,
+    /// The last key that was looked for and not found; none stands for all, where the home could not be read.
+    missed: Mutex<Option<(Option<KeyId>, Moment)>>,
 }
 
 impl Moment {
@@ -142,6 +149,7 @@ impl<K: Leased> Lease<K> {
             records: AtomicU64::new(0),
             well_at: AtomicU64::new(0),
             busy: AtomicU64::new(0),
+            looker: Mutex::new(None),
             failed: Mutex::new(None),
             missed: Mutex::new(None),
         }
@@ -197,21 +205,45 @@ impl<K: Leased> Lease<K> {
     pub(super) fn look_for(&self, id: KeyId, keyring: &K) {
         let now = self.clock.now();
         let missed = *locked(&self.missed);
-        if missed.is_some_and(|(missed, at)| missed == id && now.is_within(Some(at), PAUSE)) {
+        let is_paused = |(missed, at): (Option<KeyId>, Moment)| {
+            missed.is_none_or(|missed| missed == id) && now.is_within(Some(at), PAUSE)
+        };
+        if missed.is_some_and(is_paused) {
             return;
         }
         if let Some(_busy) = self.begin() {
-            self.home.look_for_change(keyring);
-            *locked(&self.missed) = Some((id, now));
+            // What keeps the home from being read is met, and told, by whoever confirms. To find it out may cost a derivation by Argon2id,
+            // and a hostile header names many keys.
+            let outcome = self.home.look_for_change(keyring);
+            let missed = outcome.is_ok().then_some(id);
+            *locked(&self.missed) = Some((missed, self.clock.now()));
+        } else {
+            self.wait_for_looker();
         }
     }
 
     /// None if somebody is at it: a reader goes on with what there is.
-    fn begin(&self) -> Option<Busy<'_>> {
+    fn begin(&self) -> Option<Looking<'_>> {
         let free = self
             .busy
             .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
-        free.is_ok().then_some(Busy(&self.busy))
+        free.ok()?;
+        *locked(&self.looker) = Some(thread::current().id());
+        Some(Looking {
+            looker: &self.looker,
+            _busy: Busy(&self.busy),
+        })
+    }
+
+    /// What another thread reads may be just what is missing here. Not for ever, and not for whoever comes back here from his own look, as
+    /// with a keyring that protects its own file.
+    fn wait_for_looker(&self) {
+        let began = Instant::now();
+        let me = thread::current().id();
+        while locked(&self.looker).is_some_and(|looker| looker != me) && began.elapsed() < PATIENCE
+        {
+            thread::sleep(POLL);
+        }
     }
 
     /// No reader goes to the home until this is dropped: who has the file locked would wait for himself.
@@ -254,6 +286,18 @@ pub(crate) struct Busy<'a>(&'a AtomicU64);
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Somebody is at a keyring's home on behalf of a reader until it is dropped.
+struct Looking<'a> {
+    looker: &'a Mutex<Option<ThreadId>>,
+    _busy: Busy<'a>,
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        *locked(self.looker) = None;
     }
 }
 

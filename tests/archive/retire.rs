@@ -455,6 +455,28 @@ fn evidence_that_was_changed_or_is_of_others_is_refused() {
 }
 
 #[test]
+fn evidence_under_the_keyring_of_which_it_speaks_is_refused_though_that_opens_its_file() {
+    let office = Office::with_files();
+    office.place.rewrap();
+    let builder = EnvelopeCipher::builder().write_for(keyring_of(9));
+    let both = builder.write_for(office.file.keyring()).build().unwrap();
+    office.file.protect_with(both.clone()).unwrap();
+    office.settle();
+    let evidence = office.scan();
+    let destroy = |cipher: &EnvelopeCipher| {
+        let sealed = evidence.seal(cipher).unwrap();
+        destroy_key(&office.file, OLD, &sealed, terms())
+    };
+    // Whoever has one of its keys could say what he likes of another.
+    for cipher in [&office.place.cipher, &both, &office.old_cipher()] {
+        let outcome = destroy(cipher);
+        assert!(matches!(outcome, Err(Error::Misuse(_))), "{outcome:?}");
+        assert!(!office.is_destroyed());
+    }
+    destroy(&EnvelopeCipher::new(keyring_of(9))).unwrap();
+}
+
+#[test]
 fn evidence_is_refused_before_anything_happens_if_it_would_be_scanned_or_is_taken() {
     let office = Office::with_files();
     let place = office.place.root();

@@ -10,9 +10,9 @@ use std::thread;
 
 use crate::common::{OpenBook, context, keyring, keyring_of, master_key, sample};
 use phi_envelope::{
-    Authenticated, DataKey, EnvelopeCipher, Error, KeyProvider, KeyState, Keyring, Malformed,
-    Recipients, Recognition, Result, RowsPass, RowsReport, Slot, Swap, UnwrapContext, WrapContext,
-    WrappedKey, inspect, rewrap_rows,
+    Authenticated, Context, DataKey, EnvelopeCipher, Error, KeyProvider, KeyState, Keyring,
+    Malformed, Recipients, Recognition, Result, RowsPass, RowsReport, Slot, Swap, UnwrapContext,
+    WrapContext, WrappedKey, inspect, rewrap_rows,
 };
 
 /// Rows that are rewrapped at once.
@@ -650,4 +650,44 @@ fn a_pass_is_sent_to_a_thread_and_tells_nothing_of_its_rows() {
     .unwrap();
     assert_eq!(pass.report().failed.len(), 1);
     assert!(!format!("{pass:?}").contains("MRN-0042"));
+}
+
+/// A keyring that learns, at its next confirmation, that its active key was destroyed elsewhere.
+struct Learning(Keyring);
+
+impl KeyProvider for Learning {
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        self.0.recognize(slot)
+    }
+
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        self.0.wrap_key(key, context)
+    }
+
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+        self.0.unwrap_key(slot, context)
+    }
+
+    fn confirm(&self) -> Result<()> {
+        if self.0.keys().len() == 2 {
+            let lost = self.0.active()?;
+            self.0.rotate("third")?;
+            self.0.destroy_without_evidence(lost)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn no_row_is_written_under_a_key_that_is_lost_since_its_chunk_was_rewrapped() {
+    let keyring = Keyring::generate("first").unwrap();
+    let cipher = EnvelopeCipher::new(Learning(keyring.clone()));
+    let row = cipher.encrypt(NOTE, &Context::new()).unwrap();
+    keyring.rotate("second").unwrap();
+    let rows = (0..3).map(|id| Ok::<_, Error>((id, row.clone())));
+    let report = rewrap_rows(&cipher, rows, |id, _, _| panic!("row {id} was written")).unwrap();
+    assert_eq!((report.done, report.failed.len()), (0, 3));
+    for (id, error) in &report.failed {
+        assert!(matches!(error, Error::OutdatedSlot { .. }), "{id}: {error}");
+    }
 }

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use phi_envelope::{Argon2Costs, Context, EnvelopeCipher, Error, Keyring, Limit, Passphrase};
+use phi_envelope::{
+    Argon2Costs, Context, EnvelopeCipher, Error, Keyring, Limit, Passphrase, inspect,
+};
 
 use service::{Played, Service};
 
@@ -69,6 +71,25 @@ fn one_hostile_header_of_32_slots_costs_four_calls() {
         Err(Error::LimitExceeded(Limit::ProviderCalls))
     ));
     assert_eq!(reader.asked.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn one_header_of_32_slots_costs_its_rewrap_no_more_calls() {
+    let context = Context::new();
+    let near = far("org.example.kms", false);
+    // As whoever holds the data key can make it.
+    let record = for_keys_of(&near, 32).encrypt("note", &context).unwrap();
+    let writer = far("org.example.kms", true);
+    let refused = EnvelopeCipher::new(writer.clone()).rewrap(&record);
+    assert!(matches!(
+        refused,
+        Err(Error::LimitExceeded(Limit::ProviderCalls))
+    ));
+    assert_eq!(writer.asked.load(Ordering::Relaxed), 1);
+    let record = for_keys_of(&near, 4).encrypt("note", &context).unwrap();
+    let cipher = EnvelopeCipher::new(writer.clone());
+    let moved = cipher.rewrap(&record).unwrap();
+    assert_eq!(inspect(&moved).unwrap().slots.len(), 1);
 }
 
 #[test]

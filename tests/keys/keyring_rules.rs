@@ -11,7 +11,7 @@ use std::time::Duration;
 use phi_envelope::{
     Argon2Costs, Context, DataKey, EnvelopeCipher, Error, KeyProvider, KeyState, Keyring,
     KeyringFault, KeyringFile, KeyringPin, Kind, Malformed, MasterKey, Passphrase, Recognition,
-    Result, Rollback, Slot, UnwrapContext, WrapContext, WrappedKey, inspect,
+    Result, Rollback, Slot, SlotId, UnwrapContext, WrapContext, WrappedKey, inspect,
 };
 use tempfile::TempDir;
 
@@ -236,6 +236,18 @@ fn what_was_pinned_is_asked_for_when_a_file_is_opened() {
     assert_eq!(rollback(later), Rollback::Revision);
     let later = open().min_data_key_revision(4).open(&path, outer(1));
     assert_eq!(rollback(later), Rollback::DataKey);
+    // The least numbers hold beside a pin, in either order, and are no part of it.
+    for least in [3, 4] {
+        for options in [
+            open().pin(pin).min_revision(least),
+            open().min_revision(least).pin(pin),
+            open().pin(pin).min_data_key_revision(least),
+            open().min_data_key_revision(least).pin(pin),
+        ] {
+            let opened = options.open(&path, outer(1));
+            assert_eq!(opened.is_ok(), least == 3, "{opened:?}");
+        }
+    }
     let other = folder.path().join("other");
     KeyringFile::create(&other, "2026", outer(1)).unwrap();
     assert_eq!(
@@ -427,4 +439,39 @@ fn a_session_whose_recipient_only_wraps_keeps_its_data_key() {
         inspect(&row).unwrap().data_key_id
     };
     assert_eq!((id(), id()), (id(), id()));
+}
+
+#[test]
+fn no_file_is_written_with_a_slot_that_is_not_expected() {
+    fn unexpected<T: std::fmt::Debug>(outcome: Result<T>) {
+        let is_that = matches!(
+            outcome,
+            Err(Error::KeyringFile {
+                fault: KeyringFault::UnexpectedSlot { .. },
+                ..
+            })
+        );
+        assert!(is_that, "{outcome:?}");
+    }
+    let (_folder, path) = folder();
+    let protection = Keyring::generate("outer").unwrap();
+    let expecting = |slots| KeyringFile::options().expect_slots(slots);
+    let other = SlotId {
+        scheme: 0x01,
+        key_id: vec![7; 16],
+    };
+    unexpected(expecting(vec![other]).create(&path, "2026", protection.clone()));
+    assert!(!path.exists());
+    let file = KeyringFile::create(&path, "2026", protection.clone()).unwrap();
+    let options = expecting(file.slots());
+    let file = options.open(&path, protection.clone()).unwrap();
+    file.update(|keys| keys.rotate("2027")).unwrap();
+    let before = fs::read(&path).unwrap();
+    // What protects the file has another current key now, which nobody has said to expect.
+    protection.rotate("later").unwrap();
+    unexpected(file.update(|keys| keys.rotate("2028")));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(file.revision(), 2);
+    let cipher = EnvelopeCipher::new(file.keyring());
+    cipher.encrypt("note", &Context::new()).unwrap();
 }

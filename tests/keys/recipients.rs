@@ -630,6 +630,26 @@ fn a_reencrypted_record_has_a_new_data_key_and_a_new_payload() {
     ));
 }
 
+#[test]
+fn sealing_anew_takes_an_envelope_from_no_other_passphrase() {
+    let ring = keyring();
+    let sealed_for = |text: &str| {
+        let builder = EnvelopeCipher::builder().write_for(ring.clone());
+        builder.write_for(passphrase(text)).build().unwrap()
+    };
+    let mine = sealed_for("mine");
+    let theirs = sealed_for("theirs").encrypt(NOTE, &context()).unwrap();
+    assert!(matches!(
+        mine.reencrypt(&theirs, &context()),
+        Err(Error::Recipients(Recipients::Dropped))
+    ));
+    let dropped = mine.reencrypt_dropping_recipients(&theirs, &context());
+    assert_opens(&mine, &dropped.unwrap());
+    let own = sealed_for("mine").encrypt(NOTE, &context()).unwrap();
+    let anew = mine.reencrypt(&own, &context()).unwrap();
+    assert_opens(&EnvelopeCipher::new(passphrase("mine")), &anew);
+}
+
 fn not_usable(id: KeyId, expected: KeyState) -> impl Fn(&Error) -> bool {
     move |error| matches!(error, Error::KeyNotUsable { key_id, state } if *key_id == id && *state == expected)
 }

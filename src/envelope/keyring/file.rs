@@ -103,13 +103,13 @@ impl KeyringFile {
         keys.journal.data_key_revision = 1;
         // Where a later revision is pinned, there is a keyring, and a new one would be refused at the first look.
         store.check_pins(&keys, Met::First)?;
-        let put = || {
+        let mut put = || {
             let sealed = seal_first(&keys, &store.protection())?;
-            store.disk().put_new(&store.path, &sealed.bytes)?;
-            Ok(sealed)
+            note_sealed(&mut keys, &sealed)?;
+            store.refuse_unexpected(&keys)?;
+            Ok(store.disk().put_new(&store.path, &sealed.bytes)?)
         };
-        let sealed = put().map_err(|error| store.located(error))?;
-        note_sealed(&mut keys, &sealed)?;
+        put().map_err(|error| store.located(error))?;
         let there = store.disk().metadata(&store.path).ok();
         keys.journal.modified = there.and_then(|there| there.modified().ok());
         let keyring = Keyring::in_file(keys, store.clone(), store.clock().clone());
@@ -258,10 +258,6 @@ impl KeyringFile {
                     "a keyring's file cannot be sealed under its own keys alone",
                 ));
             }
-            if let Some(slot) = self.store.options.unexpected(new.slots()) {
-                let slot = slot.clone();
-                return Err(self.store.fault(KeyringFault::UnexpectedSlot { slot }));
-            }
             drop(new);
             Ok(((), Some((keys, sealed))))
         });
@@ -297,6 +293,7 @@ impl KeyringFile {
         };
         if let Some((mut keys, sealed)) = next {
             note_sealed(&mut keys, &sealed)?;
+            store.refuse_unexpected(&keys)?;
             store
                 .put(keyring, (keys, &sealed.bytes), &read.stamp, before)
                 .map_err(|error| store.located(error))?;

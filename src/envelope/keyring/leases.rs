@@ -11,7 +11,7 @@ use crate::keys::{Clock, Keyring, MasterKey};
 
 const MINUTES: Duration = Duration::from_secs(60);
 pub(super) const LEASE: Duration = Duration::from_secs(900);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) struct Scene {
     folder: tempfile::TempDir,

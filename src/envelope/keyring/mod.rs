@@ -15,6 +15,8 @@ mod pinned;
 mod pins;
 mod recipients;
 mod store;
+#[cfg(test)]
+mod strangers;
 
 pub use file::{KeyringFile, Updated};
 pub use options::{KeyringFileOptions, SlotChange};

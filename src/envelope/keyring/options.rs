@@ -30,6 +30,8 @@ pub struct KeyringFileOptions {
     pub(super) allow_others: bool,
     pub(super) pin: KeyringPin,
     pub(super) pinned_by: Option<Ask>,
+    /// The least numbers, which hold beside a pin.
+    pub(super) least: KeyringPin,
     pub(super) expected: Option<Vec<SlotId>>,
     pub(super) tell: Option<Tell>,
     pub(super) lease: Option<Duration>,
@@ -49,17 +51,17 @@ impl KeyringFileOptions {
     /// where processes start. A process that runs already is told by [`pinned_by`](Self::pinned_by), or by
     /// [`KeyringFile::require_revision`].
     pub fn min_revision(mut self, revision: u64) -> Self {
-        self.pin.revision = self.pin.revision.max(revision);
+        self.least.revision = self.least.revision.max(revision);
         self
     }
 
     /// Refuses a file whose data key was made at a lower revision.
     pub fn min_data_key_revision(mut self, revision: u64) -> Self {
-        self.pin.data_key_revision = self.pin.data_key_revision.max(revision);
+        self.least.data_key_revision = self.least.data_key_revision.max(revision);
         self
     }
 
-    /// Refuses a file that is neither what is known nor follows it.
+    /// Refuses a file that is neither what is known nor follows it. The least revisions hold beside it.
     pub fn pin(mut self, pin: KeyringPin) -> Self {
         self.pin = pin;
         self
@@ -190,6 +192,7 @@ impl fmt::Debug for KeyringFileOptions {
         f.debug_struct("KeyringFileOptions")
             .field("allow_others", &self.allow_others)
             .field("pin", &self.pin)
+            .field("least", &self.least)
             .field("expected", &self.expected)
             .finish_non_exhaustive()
     }

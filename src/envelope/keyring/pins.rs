@@ -110,10 +110,11 @@ pub(super) enum Met {
 }
 
 impl Pins {
-    pub(super) fn new(first: KeyringPin, ask: Option<Ask>) -> Self {
+    /// A least number is no part of the pin: its hash is that of its own revision.
+    pub(super) fn new(first: KeyringPin, least: &KeyringPin, ask: Option<Ask>) -> Self {
         let least = KeyringPin {
-            data_key_revision: first.data_key_revision,
-            ..KeyringPin::least_revision(first.revision)
+            data_key_revision: first.data_key_revision.max(least.data_key_revision),
+            ..KeyringPin::least_revision(first.revision.max(least.revision))
         };
         Self {
             first,

@@ -53,7 +53,7 @@ impl FileStore {
     ) -> Result<Self> {
         Ok(Self {
             path: std::path::absolute(path)?,
-            pins: Pins::new(options.pin, options.pinned_by.clone()),
+            pins: Pins::new(options.pin, &options.least, options.pinned_by.clone()),
             options,
             protection: RwLock::new(protection),
             kept: Mutex::new(None),
@@ -186,6 +186,18 @@ impl FileStore {
         }
         let slot = self.options.unexpected(content.slots())?.clone();
         Some(KeyringFault::UnexpectedSlot { slot })
+    }
+
+    // FORMAT §9.2: a file with another slot is neither used for wrapping nor written.
+    /// Refuses to write a file that would have a slot that is not expected.
+    pub(super) fn refuse_unexpected(&self, keys: &KeyringEdit) -> Result<()> {
+        match self.options.unexpected(&keys.journal.slots) {
+            Some(slot) => {
+                let slot = slot.clone();
+                Err(self.fault(KeyringFault::UnexpectedSlot { slot }))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Takes over what was read, and keeps the file to look at it later. The lease begins at `before`, if the file may be confirmed.
@@ -342,10 +354,10 @@ impl Home<Keyring> for FileStore {
         }
     }
 
-    fn look_for_change(&self, keyring: &Keyring) {
-        if !matches!(self.unchanged(), Ok(Some(_))) {
-            // What keeps it from being read again is met, and told, by whoever confirms.
-            let _ = self.load(keyring);
+    fn look_for_change(&self, keyring: &Keyring) -> Result<()> {
+        match self.unchanged() {
+            Ok(Some(_)) => Ok(()),
+            _ => self.load(keyring),
         }
     }
 

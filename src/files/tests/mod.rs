@@ -1,6 +1,7 @@
 //! Faults by enumeration: each call to the file system fails once, in each way, and what is left is looked at.
 
 mod blocks;
+mod late;
 mod operations;
 #[cfg(target_os = "linux")]
 mod optional;
