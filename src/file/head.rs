@@ -204,7 +204,8 @@ impl Head {
         check: impl Fn(&Header<'_>) -> Result<()>,
     ) -> Result<()> {
         let opened = match self.parse()? {
-            Found::Whole(header) if header.kind().is_record_like() => {
+            // FORMAT §2: files of this crate's own are refused before any key work.
+            Found::Whole(header) if header.kind() == Kind::Record => {
                 cipher.open_header(header, context)?
             }
             Found::Whole(header) => return Err(header.other_kind(Kind::Record)),
