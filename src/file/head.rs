@@ -191,9 +191,11 @@ impl Head {
     }
 
     /// Checks what of a file can be checked without reading its payload before it is sealed anew: its header opens for whoever presents
-    /// this context, and exactly its labels.
+    /// this context, exactly its labels, and nobody would lose it.
     pub(crate) fn check_reencrypt(&self, cipher: &EnvelopeCipher, context: &Context) -> Result<()> {
-        self.check_reencrypt_and(cipher, context, |_| Ok(()))
+        self.check_reencrypt_and(cipher, context, |header| {
+            cipher.check_keeps_recipients(header)
+        })
     }
 
     /// [`check_reencrypt`](Self::check_reencrypt), and a further check of the header.
