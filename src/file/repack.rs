@@ -4,12 +4,14 @@ use std::fs::{File, Metadata};
 use std::path::Path;
 
 use super::at::StreamHead;
-use super::change::copy;
 use super::options::FileOptions;
 use crate::disk::{Disk, Lock, NotKept};
 use crate::envelope::{EnvelopeCipher, inline};
-use crate::error::{Malformed, Result};
+use crate::error::{Error, Malformed, Result};
 use crate::format::blocks;
+
+/// Bytes of a payload that are copied at once.
+const COPY: usize = 1 << 18;
 
 /// Copies an inline stream in its place, with header blocks of the length that the options or the cipher state, and the same
 /// payload bytes: for recipients that no longer fit. Needs no bindings.
@@ -71,4 +73,27 @@ pub(super) fn with_header(
 /// Where the payload begins behind two blocks of this length.
 fn in_file(length: usize) -> Result<u64> {
     Ok(u64::try_from(2 * length).map_err(|_| Malformed::BlockLength)?)
+}
+
+/// Copies what one file has from an offset on to another, up to where a read says that it ends, and tells how many bytes are done.
+pub(super) fn copy(
+    disk: &Disk,
+    (from, from_at): (&File, u64),
+    (to, to_at): (&File, u64),
+    tell: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<()> {
+    let mut buffer = vec![0; COPY];
+    let mut done = 0;
+    loop {
+        let read = disk.read_up_to_at(from, &mut buffer, from_at + done)?;
+        let piece = buffer.get(..read).unwrap_or_default();
+        disk.write_checked_at(to, piece, to_at + done)?;
+        done += u64::try_from(read).map_err(|_| Error::Truncated)?;
+        if read > 0 {
+            tell(done)?;
+        }
+        if read < COPY {
+            return Ok(());
+        }
+    }
 }
