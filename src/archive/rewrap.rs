@@ -62,8 +62,9 @@ impl RewrapOptions {
     /// compromised, where a rewrap is not enough. The cipher must allow compromised keys. What was rewrapped already has no slot of them any
     /// more, and is not sealed anew: re-encrypt first.
     ///
-    /// The new envelope is **for those whom the cipher writes for, and nobody else**: slots of other recipients go. Its
-    /// [`generation`](crate::Inspection::generation) is 0 again. A detached header fails, since its payload lies elsewhere.
+    /// The new envelope is for those whom the cipher writes for: a file with a slot of another recipient fails, and stays as it is. Its
+    /// [`generation`](crate::Inspection::generation) is 0 again. A detached header fails, since its payload lies elsewhere, and so does a
+    /// file of this crate's own.
     ///
     /// `contexts` gives the context that a file was sealed with: its bindings, and exactly its labels. What it is told of the file is a
     /// claim, as all that was read without a key. It is asked on several threads.

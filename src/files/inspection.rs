@@ -191,9 +191,11 @@ impl Head {
     }
 
     /// Checks what of a file can be checked without reading its payload before it is sealed anew: its header opens for whoever presents
-    /// this context, and exactly its labels.
+    /// this context, exactly its labels, and nobody would lose it.
     pub(crate) fn check_reencrypt(&self, cipher: &EnvelopeCipher, context: &Context) -> Result<()> {
-        self.check_reencrypt_and(cipher, context, |_| Ok(()))
+        self.check_reencrypt_and(cipher, context, |header| {
+            cipher.check_keeps_recipients(header)
+        })
     }
 
     /// [`check_reencrypt`](Self::check_reencrypt), and a further check of the header.
@@ -204,7 +206,8 @@ impl Head {
         check: impl Fn(&Header<'_>) -> Result<()>,
     ) -> Result<()> {
         let opened = match self.parse()? {
-            Found::Whole(header) if header.kind().is_record_like() => {
+            // FORMAT §2: files of this crate's own are refused before any key work.
+            Found::Whole(header) if header.kind() == Kind::Record => {
                 cipher.open_header(header, context)?
             }
             Found::Whole(header) => return Err(header.other_kind(Kind::Record)),

@@ -1,5 +1,6 @@
 //! A file's header changed: in place where it has two blocks, by atomic replacement where not (FORMAT §7).
 
+use std::cell::Cell;
 #[cfg(doc)]
 use std::io;
 use std::path::Path;
@@ -20,6 +21,9 @@ use crate::keys::KeyProvider;
 
 /// Bytes that a record's payload has at least: IV and tag.
 pub(super) const LEAST_PAYLOAD: usize = 28;
+/// How often a change is made anew whose keys were rotated away from before it was written.
+const ATTEMPTS: usize = 8;
+
 /// What a rewrap did to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rewrapped {
@@ -228,25 +232,42 @@ pub(super) fn change_file(
 ) -> Result<Rewrapped> {
     // A rename would replace a symbolic link and leave what it leads to as it was.
     let path = disk.resolve(path)?;
-    change_resolved(disk, cipher, &path, change).map_err(in_file(&path))
+    let mut attempts = 0;
+    loop {
+        // Whether a key was rotated away from between its wrap and the write, which was not made then.
+        let moved = Cell::new(false);
+        attempts += 1;
+        match change_once(disk, cipher, &path, change, &moved) {
+            Err(Error::OutdatedSlot { .. }) if moved.get() && attempts < ATTEMPTS => {}
+            outcome => return outcome.map_err(in_file(&path)),
+        }
+    }
 }
 
-fn change_resolved(
+fn change_once(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     path: &Path,
     change: Change<'_>,
+    moved: &Cell<bool>,
 ) -> Result<Rewrapped> {
     let mut head = vec![0; MAX_HEADER];
     // Who can write the storage could put a pipe here, and have this wait for its other end.
     let file = disk.open_here(path)?;
     let len = disk.read_up_to_at(&file, &mut head, 0)?;
     head.truncate(len);
+    // Right before each write: what was wrapped may be under a key that is gone by then.
+    let may = |before: &Header<'_>, written: &[u8]| {
+        let (written, _) = Header::parse(written)?;
+        let confirmed = cipher.confirm_change(before, &written, change);
+        moved.set(matches!(confirmed, Err(Error::OutdatedSlot { .. })));
+        confirmed
+    };
     match Header::parse(&head) {
         Ok((header, _)) if header.kind() != Kind::StreamInline => {
-            replace(disk, cipher, path, change)
+            replace(disk, cipher, path, change, may)
         }
-        _ => change_stream(disk, cipher, path, change),
+        _ => change_stream(disk, cipher, path, change, may),
     }
 }
 
@@ -256,6 +277,7 @@ fn change_stream(
     cipher: &EnvelopeCipher,
     path: &Path,
     change: Change<'_>,
+    may: impl Fn(&Header<'_>, &[u8]) -> Result<()>,
 ) -> Result<Rewrapped> {
     let (file, metadata, may_write) = open_to_change(disk, path)?;
     let StreamHead {
@@ -277,11 +299,7 @@ fn change_stream(
         cipher.check_changed(&verified, &Header::parse(&header)?.0, change)?;
         blocks::write(&header, length).map(Some)
     });
-    // Right before each write: what was wrapped may be under a key that is gone by then.
-    let may = |block: &[u8]| {
-        let (written, _) = Header::parse(block)?;
-        cipher.confirm_change(verified.header(), &written, change)
-    };
+    let may = |block: &[u8]| may(verified.header(), block);
     if candidates.identical && matches!(changed, Ok(None)) {
         if !may_write {
             // Who changed it before may have died before the old file was gone.
@@ -323,6 +341,7 @@ fn replace(
     cipher: &EnvelopeCipher,
     path: &Path,
     change: Change<'_>,
+    may: impl Fn(&Header<'_>, &[u8]) -> Result<()>,
 ) -> Result<Rewrapped> {
     // As it was before anything was read of it: what is written to it from here on is noticed.
     let (file, old) = disk.open_locked_as(path, Lock::Exclusive)?;
@@ -365,8 +384,6 @@ fn replace(
         let to = (&new, to);
         copy(disk, (&file, header_len), to, &mut |_| Ok(()))?;
     }
-    let replaced = new.replace_after(&old, || {
-        Ok(cipher.confirm_change(verified.header(), &written, change)?)
-    })?;
+    let replaced = new.replace_after(&old, || Ok(may(verified.header(), &changed)?))?;
     Ok(Rewrapped::done(replaced.not_kept))
 }

@@ -3,10 +3,11 @@
 use std::fs;
 
 use phi_envelope::{
-    Context, ContextMismatch, EnvelopeCipher, Error, FileInspection, KeyId, Result, RewrapOptions,
+    Context, ContextMismatch, EnvelopeCipher, Error, FileInspection, KeyId, Recipients, Result,
+    RewrapOptions,
 };
 
-use crate::common::context;
+use crate::common::{context, keyring};
 use crate::place::{Place, failure, opens, outcome, record, rewrap_all, slots, states, stream};
 
 fn contexts(_: &std::path::Path, _: &FileInspection) -> Result<Context> {
@@ -107,6 +108,31 @@ fn a_dry_run_tells_what_could_not_be_sealed_anew() {
     assert_eq!(outcome(&entries[&path]), "would-change");
     assert!(entries[&changed].is_failure());
     assert!(entries[&header].is_failure());
+}
+
+#[test]
+fn a_dry_run_tells_that_a_recipient_would_lose_the_file() {
+    let place = Place::new();
+    let both = EnvelopeCipher::builder()
+        .write_for(place.keyring.clone())
+        .write_for(keyring());
+    let both = both.build().unwrap();
+    let paths = [
+        place.put("record", record(&both)),
+        place.put("stream", stream(&both)),
+    ];
+    let (old, cipher) = compromised(&place);
+    let was = states(place.root());
+    for options in [RewrapOptions::new(), RewrapOptions::new().dry_run()] {
+        let options = options.reencrypt([old], contexts);
+        let (entries, _) = rewrap_all(&cipher, place.tree(), options);
+        for path in &paths {
+            let error = failure(&entries[path]);
+            let is_dropped = matches!(error, Error::Recipients(Recipients::Dropped));
+            assert!(is_dropped, "{}: {error}", path.display());
+        }
+        assert_eq!(states(place.root()), was);
+    }
 }
 
 #[test]

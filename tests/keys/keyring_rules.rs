@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use phi_envelope::{
-    Argon2Costs, Context, DataKey, EnvelopeCipher, Error, KeyProvider, KeyState, Keyring,
-    KeyringFault, KeyringFile, KeyringPin, Kind, Malformed, MasterKey, Passphrase, Recognition,
-    Result, Rollback, Slot, SlotId, UnwrapContext, WrapContext, WrappedKey, inspect,
+    Argon2Costs, Context, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider, KeyState,
+    Keyring, KeyringFault, KeyringFile, KeyringPin, Kind, Malformed, MasterKey, Passphrase,
+    Recognition, Result, Rollback, Slot, SlotId, UnwrapContext, WrapContext, WrappedKey, inspect,
+    reencrypt_file, rewrap_file, verify_file,
 };
 use tempfile::TempDir;
 
@@ -345,12 +346,22 @@ fn only_a_keyrings_file_is_opened_as_one_and_nothing_else_opens_it() {
     let (_folder, path) = folder();
     KeyringFile::create(&path, "2026", outer(1)).unwrap();
     let bytes = fs::read(&path).unwrap();
-    let cipher = EnvelopeCipher::new(outer(1));
+    // Before any key work.
+    let unwrapped = Arc::default();
+    let cipher = EnvelopeCipher::new(Tap(outer(1), Arc::clone(&unwrapped)));
     let other_kind = |outcome: Result<()>| {
         let is = matches!(outcome, Err(Error::Malformed(Malformed::OtherKind { .. })));
         assert!(is, "{outcome:?}");
+        assert_eq!(unwrapped.lock().unwrap().len(), 0);
     };
     other_kind(cipher.decrypt(&bytes, &Context::new()).map(drop));
+    other_kind(cipher.rewrap(&bytes).map(drop));
+    other_kind(cipher.reencrypt(&bytes, &Context::new()).map(drop));
+    other_kind(rewrap_file(&cipher, &path).map(drop));
+    let options = FileOptions::new();
+    other_kind(verify_file(&cipher, &path, &Context::new(), options).map(drop));
+    let options = FileOptions::new();
+    other_kind(reencrypt_file(&cipher, &path, &Context::new(), options).map(drop));
     other_kind(
         cipher
             .add_recipient(&bytes, &outer(2), &Context::new())
@@ -361,6 +372,7 @@ fn only_a_keyrings_file_is_opened_as_one_and_nothing_else_opens_it() {
             .replace_recipient(&bytes, &outer(1), &outer(2), &Context::new())
             .map(drop),
     );
+    assert_eq!(fs::read(&path).unwrap(), bytes);
     fs::write(&path, cipher.encrypt("a note", &Context::new()).unwrap()).unwrap();
     other_kind(KeyringFile::open(&path, outer(1)).map(drop));
 }

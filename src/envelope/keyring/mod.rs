@@ -1,5 +1,6 @@
 //! A keyring's home: an envelope in a store, its options, leases and pins.
 
+mod access;
 mod content;
 #[cfg(test)]
 mod crafted;

@@ -10,8 +10,8 @@ use super::{context, labels};
 use crate::envelope::EnvelopeCipher;
 use crate::error::{Error, Result};
 use crate::files::{
-    FileOptions, add_recipient_file, encrypt_file, inspect_file, reencrypt_file, rewrap_file,
-    verify_file,
+    FileOptions, Rewrapped, add_recipient_file, encrypt_file, inspect_file, reencrypt_file,
+    rewrap_file, verify_file,
 };
 use crate::format::slot::{Slot, WrappedKey};
 use crate::keys::{DataKey, KeyProvider, Keyring, Recognition, UnwrapContext, WrapContext};
@@ -135,9 +135,21 @@ impl Scene {
 }
 
 #[test]
-fn a_rewrap_writes_no_slot_under_a_key_that_is_lost_by_then() {
-    let rewrap = |cipher: &EnvelopeCipher, path: &PathBuf| rewrap_file(cipher, path).map(drop);
-    Scene::refused(rewrap, &[0, 1, 2]);
+fn a_rewrap_writes_its_slot_under_a_key_that_is_there_by_then() {
+    for (number, at) in [(0, 0), (1, 0), (2, 0), (2, 1), (2, 2)] {
+        let scene = Scene::new();
+        let path = &scene.files()[number];
+        let provider = Learning::new(&scene.keyring, at);
+        rewrap_file(&EnvelopeCipher::new(provider.clone()), path).unwrap();
+        // The write of a stream is confirmed twice.
+        assert_eq!(scene.keyring.keys().len(), 2 + usize::from(at < 2));
+        let found = inspect_file(path).unwrap();
+        assert!(found.blocks_alike);
+        let active = scene.keyring.active().unwrap();
+        assert_eq!(found.header.slots[0].key_id, active.as_bytes());
+        let cipher = EnvelopeCipher::new(scene.keyring);
+        assert_eq!(rewrap_file(&cipher, path).unwrap(), Rewrapped::Current);
+    }
 }
 
 #[test]
@@ -149,22 +161,18 @@ fn a_file_is_not_sealed_anew_under_a_key_that_is_lost_by_then() {
 }
 
 #[test]
-fn a_recipient_gets_no_slot_under_a_key_that_is_lost_by_then() {
+fn a_recipient_gets_a_slot_under_a_key_that_is_there_by_then() {
     for number in 0..3 {
         let scene = Scene::new();
         let path = &scene.files()[number];
-        let before = fs::read(path).unwrap();
-        let recipient = Learning::new(&Keyring::generate("other").unwrap(), 0);
+        let theirs = Keyring::generate("theirs").unwrap();
+        let recipient = Learning::new(&theirs, 0);
         let cipher = EnvelopeCipher::new(scene.keyring.clone());
-        let add = || add_recipient_file(&cipher, path, &*recipient, &labels());
-        let outcome = add();
-        assert!(
-            matches!(outcome, Err(Error::OutdatedSlot { .. })),
-            "{number}: {outcome:?}"
-        );
-        assert!(fs::read(path).unwrap() == before, "{number}");
+        add_recipient_file(&cipher, path, &*recipient, &labels()).unwrap();
         // The slot that was there, and that its provider has moved off, is none of this call's.
-        add().unwrap();
+        let slots = inspect_file(path).unwrap().header.slots;
+        assert_eq!(slots[0].key_id, scene.keyring.keys()[0].id.as_bytes());
+        assert_eq!(slots[1].key_id, theirs.active().unwrap().as_bytes());
     }
 }
 
