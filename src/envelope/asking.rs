@@ -209,8 +209,9 @@ impl<'h> Asking<'_, 'h> {
         let remembered = self.remembered(pair);
         match (turn, its, remembered) {
             (Turn::Local, _, Some(said)) => Some(said),
-            // It was said the first time.
-            (_, _, Some(_)) => None,
+            // Another thread may have unwrapped it since the first turn. What was said in that one already is looked at once more, which
+            // is no call and says the same.
+            (turn, its, Some(said)) if turn == its => Some(said),
             (turn, its, None) if turn == its => Some((self.ask(pair), false)),
             (Turn::Local, Turn::Network, None) => {
                 self.later.0 = true;

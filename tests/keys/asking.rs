@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test stops where something is not as it says
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use phi_envelope::{
-    Argon2Costs, Context, EnvelopeCipher, Error, Keyring, Limit, Passphrase, inspect,
+    Argon2Costs, Context, DataKey, EnvelopeCipher, Error, KeyProvider, Keyring, Limit, Passphrase,
+    Recognition, Slot, UnwrapContext, WrapContext, WrappedKey, inspect,
 };
 
 use service::{Played, Service};
@@ -145,4 +146,57 @@ fn a_passphrase_seals_nothing_that_it_refuses_to_open() {
         refused,
         Err(Error::LimitExceeded(Limit::PassphraseMemory))
     ));
+}
+
+/// A service that is down, and slow to say so: the first time that it is asked, somebody else opens an envelope meanwhile.
+struct Down {
+    service: Arc<Played>,
+    meanwhile: OnceLock<(EnvelopeCipher, Vec<u8>)>,
+}
+
+impl KeyProvider for Down {
+    fn recognize(&self, slot: &Slot<'_>) -> Recognition {
+        self.service.recognize(slot)
+    }
+
+    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+        self.service.wrap_key(key, context)
+    }
+
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+        if self.service.asked.fetch_add(1, Ordering::Relaxed) == 0 {
+            let (cipher, record) = self.meanwhile.get().unwrap();
+            cipher.decrypt(record, &Context::new()).unwrap();
+        }
+        Err(Error::provider(true, "this service is down"))
+    }
+
+    fn asks_network(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_key_that_another_thread_unwraps_meanwhile_opens() {
+    let context = Context::new();
+    let (first, second) = (far("org.example.one", true), far("org.example.two", true));
+    let writer = EnvelopeCipher::builder()
+        .write_for(first.clone())
+        .write_for(second.clone())
+        .build()
+        .unwrap();
+    let record = writer.encrypt("note", &context).unwrap();
+    let down = Arc::new(Down {
+        service: far("org.example.one", true),
+        meanwhile: OnceLock::new(),
+    });
+    let reader = EnvelopeCipher::builder()
+        .read_with(down.clone())
+        .read_with(second)
+        .cache(8, std::time::Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let meanwhile = (reader.clone(), record.clone());
+    assert!(down.meanwhile.set(meanwhile).is_ok());
+    assert_eq!(&reader.decrypt(&record, &context).unwrap()[..], b"note");
 }
