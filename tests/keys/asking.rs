@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use phi_envelope::{
-    Argon2Costs, Context, DataKey, EnvelopeCipher, Error, KeyProvider, Keyring, Limit, Passphrase,
-    Recognition, Slot, UnwrapContext, WrapContext, WrappedKey, inspect,
+    Argon2Costs, Context, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider, Keyring, Limit,
+    Passphrase, Recognition, Slot, UnwrapContext, WrapContext, WrappedKey, inspect, verify_file,
 };
+use sha2::{Digest as _, Sha256};
 
 use service::{Played, Service};
 
@@ -72,6 +73,31 @@ fn one_hostile_header_of_32_slots_costs_four_calls() {
         Err(Error::LimitExceeded(Limit::ProviderCalls))
     ));
     assert_eq!(reader.asked.load(Ordering::Relaxed), 4);
+}
+
+/// A file is read once more if it does not verify, for a rewrap may be under way. The same bytes are no reason to ask again.
+#[test]
+fn one_hostile_file_costs_a_call_for_each_of_four_slots() {
+    let context = Context::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("export.phi");
+    for slots in 1..=4 {
+        let near = far("org.example.kms", false);
+        let out = for_keys_of(&near, slots).encrypt_writer(Vec::new(), &context);
+        let mut stream = out.unwrap().finish().unwrap();
+        for block in stream[..8192].chunks_mut(4096) {
+            block[11] ^= 1; // the generation, which the header tag covers
+            let digest = Sha256::digest(&block[..4088]);
+            block[4088..].copy_from_slice(&digest[..8]);
+        }
+        std::fs::write(&path, stream).unwrap();
+        let reader = far("org.example.kms", true);
+        let cipher = EnvelopeCipher::builder().read_with(reader.clone());
+        let cipher = cipher.build().unwrap();
+        let refused = verify_file(&cipher, &path, &context, FileOptions::new());
+        assert!(matches!(refused, Err(Error::AuthenticationFailed(_))));
+        assert_eq!(reader.asked.load(Ordering::Relaxed), u32::from(slots));
+    }
 }
 
 #[test]
