@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use phi_envelope::floe::{self, SegmentLength};
 use phi_envelope::{
-    Context, EnvelopeCipher, FileOptions, Keyring, Rewrapped, decrypt_file, encrypt_file,
-    open_range, rewrap_file,
+    Context, EnvelopeCipher, Keyring,
+    files::{self, FileOptions, RewrapStatus},
 };
 
 const MIB: usize = 1 << 20;
@@ -92,7 +92,7 @@ impl Bench {
     fn encrypt(&self) {
         let (from, to) = (self.path("plain"), self.path("phi"));
         let options = FileOptions::new();
-        encrypt_file(&self.cipher, from, to, &self.context, options).unwrap();
+        files::encrypt(&self.cipher, from, to, &self.context, options).unwrap();
     }
 
     /// A sealed file, most of it a hole: a rewrap does not look at what follows the blocks.
@@ -134,7 +134,7 @@ fn copies(place: &str, folder: &Path, mib: usize, runs: usize, durable: bool) {
         times.ours(|| {
             let (from, to) = (bench.path("phi"), bench.path("out"));
             let options = FileOptions::new();
-            decrypt_file(&bench.cipher, from, to, &bench.context, options).unwrap();
+            files::decrypt(&bench.cipher, from, to, &bench.context, options).unwrap();
         });
         remove("out");
         times.theirs(|| copy("phi"));
@@ -152,7 +152,7 @@ fn ranges(folder: &Path, mib: usize, runs: usize) {
     bench.plain(mib);
     bench.encrypt();
     let options = FileOptions::new();
-    let file = open_range(&bench.cipher, bench.path("phi"), &bench.context, options).unwrap();
+    let file = files::open(&bench.cipher, bench.path("phi"), &bench.context, options).unwrap();
     let key = floe::Key::from_bytes([7; 32]);
     let plain = vec![0; SEGMENT];
     let message = floe::encrypt(&key, b"", SegmentLength::DEFAULT, &plain).unwrap();
@@ -182,8 +182,8 @@ fn rewraps(folder: &Path, runs: usize) {
     bench.sparse("long", 4 << 30);
     bench.sparse("short", 4 << 20);
     let rewrap = |name: &str| {
-        let outcome = rewrap_file(&bench.cipher, bench.path(name)).unwrap();
-        assert_eq!(outcome, Rewrapped::Done);
+        let outcome = files::rewrap(&bench.cipher, bench.path(name)).unwrap();
+        assert_eq!(outcome, RewrapStatus::Rewrapped);
     };
     let mut times = Times::default();
     for run in 0..runs * 20 {
@@ -201,7 +201,7 @@ fn rewraps(folder: &Path, runs: usize) {
             bench.keyring.rotate("2027").unwrap();
             let begin = Instant::now();
             for name in &names {
-                rewrap_file(&bench.cipher, bench.path(name)).unwrap();
+                files::rewrap(&bench.cipher, bench.path(name)).unwrap();
             }
             REWRAPS as f64 / begin.elapsed().as_secs_f64()
         })

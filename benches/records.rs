@@ -22,7 +22,7 @@ fn of_size(c: &mut Criterion, name: &str, size: usize) -> Result<()> {
     let keyring = Keyring::generate("bench")?;
     let cipher = EnvelopeCipher::new(keyring.clone());
     let cached = EnvelopeCipher::builder()
-        .write_for(keyring)
+        .encrypt_for(keyring)
         .cache(64, Duration::from_secs(3600))
         .build()?;
     let labels = Context::new().label("table", "observations")?;

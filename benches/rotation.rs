@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use phi_envelope::{
-    Context, EnvelopeCipher, EvidenceScan, KeyId, Keyring, RewrapOptions, Tree, exposure,
-    inventory, rewrap_tree,
+    Context, EnvelopeCipher, KeyId, Keyring,
+    archive::{self, EvidenceScan, FileTree, RewrapOptions},
 };
 
 const SMALL: usize = 1024;
@@ -83,7 +83,7 @@ fn search(folder: &Path, runs: usize) {
             let begin = Instant::now();
             let key = KeyId::from_bytes([7; 16]);
             let mut scan = EvidenceScan::of_slot(&cipher, key.into());
-            let tree = Tree::new([place.path().to_owned()]);
+            let tree = FileTree::new([place.path().to_owned()]);
             scan.tree("here", tree).unwrap();
             assert_eq!(scan.finish().found().len(), 1);
             begin.elapsed()
@@ -163,18 +163,20 @@ impl Archive {
         archive
     }
 
-    fn tree(&self) -> Tree {
-        Tree::new([self.folder.path().to_owned()])
+    fn tree(&self) -> FileTree {
+        FileTree::new([self.folder.path().to_owned()])
     }
 
     fn inventory(&self) {
-        let summary = inventory(self.tree()).unwrap().finish();
+        let summary = archive::inventory(self.tree()).unwrap().finish();
         assert_eq!(summary.envelopes().files, self.files as u64);
     }
 
     fn exposure(&self) {
         let stolen = self.keyring.active().unwrap();
-        let summary = exposure(self.tree(), [stolen.into()]).unwrap().finish();
+        let summary = archive::exposure(self.tree(), [stolen.into()])
+            .unwrap()
+            .finish();
         assert_eq!(summary.readable.files, self.files as u64);
     }
 
@@ -185,12 +187,12 @@ impl Archive {
     }
 
     fn rewrap(&self) {
-        let pass = rewrap_tree(&self.cipher, self.tree(), RewrapOptions::new());
+        let pass = archive::rewrap(&self.cipher, self.tree(), RewrapOptions::new());
         assert_eq!(pass.unwrap().finish().done, self.files as u64);
     }
 
     fn rewrap_again(&self) {
-        let pass = rewrap_tree(&self.cipher, self.tree(), RewrapOptions::new());
+        let pass = archive::rewrap(&self.cipher, self.tree(), RewrapOptions::new());
         assert_eq!(pass.unwrap().finish().current, self.files as u64);
     }
 }

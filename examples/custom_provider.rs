@@ -2,8 +2,8 @@
 
 use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
 use phi_envelope::{
-    Context, DataKey, EnvelopeCipher, Error, KeyProvider, Recognition, Result, Slot, UnwrapContext,
-    WrapContext, WrappedKey,
+    Context, EnvelopeCipher, Error, KeyProvider, Result,
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 
 /// A key's name, and here the key too; a real one has a client, and asks a network where this one asks its key.
@@ -18,7 +18,7 @@ impl KeyProvider for Kms {
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         let (iv, aad, mut sealed) = (context.random::<12>()?, context.aad(), *key.as_bytes());
         let (iv_, buffer) = (&iv.into(), sealed.as_mut_slice().into());
         let tag = self.1.encrypt_inout_detached(iv_, aad, buffer);
@@ -27,7 +27,7 @@ impl KeyProvider for Kms {
         WrappedKey::external("org.example.kms", self.0.as_bytes(), &wrapped)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         let refused = || Error::provider(false, "refused to unwrap");
         let (iv, rest) = slot.wrapped().split_first_chunk().ok_or_else(refused)?;
         let (sealed, tag) = rest.split_last_chunk().ok_or_else(refused)?;
@@ -37,7 +37,7 @@ impl KeyProvider for Kms {
             .1
             .decrypt_inout_detached(iv.into(), aad, buffer, tag.into());
         opened.map_err(|_| refused())?;
-        Ok(DataKey::taken_from(&mut key)) // which erases `key`
+        Ok(DataKey::from_bytes_zeroizing(&mut key)) // which erases `key`
     }
 }
 

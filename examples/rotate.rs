@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     show("      a laptop with 2025 is stolen", &letter);
     // Not `rewrap`: whoever had the master key and the letter may have kept its data key.
     let rescue = EnvelopeCipher::builder()
-        .write_for(keyring.clone())
+        .encrypt_for(keyring.clone())
         .allow_compromised()
         .build()?;
     letter = rescue.reencrypt(&letter, &context)?;

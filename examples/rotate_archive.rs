@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use phi_envelope::{
-    Context, EnvelopeCipher, FileOptions, KeyringFile, Passphrase, RetireOptions, RewrapOptions,
-    Shard, Tree, encrypt_file, exposure, inventory, retire, rewrap_tree,
+    Context, EnvelopeCipher, KeyringFile, Passphrase,
+    archive::{self, FileTree, RetireOptions, RewrapOptions, Shard},
+    files::{self, FileOptions},
 };
 
 const FILES: usize = 2000;
@@ -26,14 +27,14 @@ fn main() -> Result<()> {
     keyring.update(|keys| keys.rotate("ehr-2027"))?;
 
     println!("== Which keys protect what? Is anything not encrypted?\n");
-    let before = inventory(Tree::new([archive.clone()]))?.finish();
+    let before = archive::inventory(FileTree::new([archive.clone()]))?.finish();
     println!("{}", before.clone().with_keys(&keyring.keyring().keys()));
 
     println!("== Everything off the old key, by two workers that know nothing of each other\n");
     let began = Instant::now();
     let share = |index| {
-        let mine = Tree::new([archive.clone()]).shard(Shard::new(index, 2)?);
-        anyhow::Ok(rewrap_tree(&cipher, mine, RewrapOptions::new())?.finish())
+        let mine = FileTree::new([archive.clone()]).shard(Shard::new(index, 2)?);
+        anyhow::Ok(archive::rewrap(&cipher, mine, RewrapOptions::new())?.finish())
     };
     let (first, second) = std::thread::scope(|scope| {
         let worker = scope.spawn(|| share(0));
@@ -46,13 +47,13 @@ fn main() -> Result<()> {
     println!("in {:.2} s\n", began.elapsed().as_secs_f64());
 
     println!("== What changed since?\n");
-    let after = inventory(Tree::new([archive.clone()]))?.finish();
+    let after = archive::inventory(FileTree::new([archive.clone()]))?.finish();
     println!("{}", after.since(&before));
 
     println!("== Is it now safe to destroy the old key?\n");
     let evidence = home.path().join("ehr-2026.evidence.phi");
     let places = [&archive];
-    let retired = retire(
+    let retired = archive::retire(
         &keyring,
         &cipher,
         old,
@@ -71,8 +72,8 @@ fn main() -> Result<()> {
         "== A laptop with a copy of the archive was stolen, and the new key: what was readable?\n"
     );
     let stolen = keyring.keyring().active()?;
-    let tree = Tree::new([archive.clone()]);
-    println!("{}", exposure(tree, [stolen.into()])?.finish());
+    let tree = FileTree::new([archive.clone()]);
+    println!("{}", archive::exposure(tree, [stolen.into()])?.finish());
     Ok(())
 }
 
@@ -92,7 +93,7 @@ fn fill(archive: &Path, cipher: &EnvelopeCipher) -> Result<()> {
         } else {
             let plain = archive.join("note.tmp");
             fs::write(&plain, note)?;
-            encrypt_file(cipher, &plain, target, &context, FileOptions::new())?;
+            files::encrypt(cipher, &plain, target, &context, FileOptions::new())?;
             fs::remove_file(plain)?;
         }
     }

@@ -15,11 +15,11 @@ fn row(number: u32) -> Result<Context> {
 fn main() -> Result<()> {
     let keyring = Keyring::generate("ehr-2026")?;
     let cipher = EnvelopeCipher::builder()
-        .write_for(keyring.clone())
+        .encrypt_for(keyring.clone())
         .cache(64, Duration::from_secs(300)) // for opening: each data key is unwrapped once
         .build()?;
     let limits = SessionLimits {
-        messages: 40_000, // and 64 GiB, and one hour
+        records: 40_000, // and 64 GiB, and one hour
         ..SessionLimits::default()
     };
     let labels = Context::new().label("table", "observations")?;

@@ -31,7 +31,7 @@ impl<const N: usize> Secret<N> {
     }
 
     /// Takes the bytes over and erases the caller's.
-    pub(crate) fn taken_from(bytes: &mut [u8; N]) -> Self {
+    pub(crate) fn from_bytes_zeroizing(bytes: &mut [u8; N]) -> Self {
         let secret = Self::copied(bytes);
         bytes.as_mut_slice().zeroize();
         secret

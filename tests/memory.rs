@@ -13,8 +13,8 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Mutex;
 
 use phi_envelope::{
-    Argon2Costs, Context, DataKey, EnvelopeCipher, KeyProvider, Keyring, MasterKey, Passphrase,
-    Recognition, Result, Slot, UnwrapContext, WrapContext, WrappedKey,
+    Context, EnvelopeCipher, KeyProvider, Keyring, MasterKey, Passphrase, Result,
+    keys::{Argon2Costs, DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 
 const MASK: u8 = 0x5a;
@@ -102,7 +102,7 @@ fn a_master_key_is_gone_when_its_keyring_is() {
     let secret = Masked::new(0x1234_5678, 32);
     let mut bytes = [0; 32];
     secret.unmask(&mut bytes);
-    let keyring = Keyring::from_master_key(MasterKey::taken_from(&mut bytes), "ehr-2026");
+    let keyring = Keyring::from_master_key(MasterKey::from_bytes_zeroizing(&mut bytes), "ehr-2026");
     let cipher = EnvelopeCipher::new(keyring.clone());
     let envelope = cipher.encrypt("note", &Context::new()).unwrap();
     cipher.decrypt(&envelope, &Context::new()).unwrap();
@@ -162,17 +162,17 @@ impl KeyProvider for Mask {
         Recognition::Current
     }
 
-    fn wrap_key(&self, key: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey> {
         let masked = key.as_bytes().map(|byte| byte ^ black_box(MASK));
         WrappedKey::external("test.mask", b"1", &masked)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
         let mut key = [0; 32];
         for (to, from) in key.iter_mut().zip(slot.wrapped()) {
             *to = from ^ black_box(MASK);
         }
-        Ok(DataKey::taken_from(&mut key))
+        Ok(DataKey::from_bytes_zeroizing(&mut key))
     }
 }
 
@@ -186,7 +186,7 @@ fn a_data_key_is_gone_after_its_envelope_was_sealed_and_opened() {
     let secret = Masked(envelope[end - 32..end].to_vec());
     let mut bytes = [0; 32];
     secret.unmask(&mut bytes);
-    let held = DataKey::taken_from(&mut bytes);
+    let held = DataKey::from_bytes_zeroizing(&mut bytes);
     assert!(secret.found() > 0, "the search finds nothing");
     drop(held);
     assert_eq!(secret.found(), 0);

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use phi_envelope::{
-    EnvelopeCipher, FileOptions, Tree, decrypt_file, inspect_file, inventory, open_range,
-    rewrap_file,
+    EnvelopeCipher,
+    archive::{self, FileTree},
+    files::{self, FileOptions},
 };
 
 use crate::disk::{self, Mounted};
@@ -169,7 +170,7 @@ fn open(
     path: &Path,
     options: FileOptions<'_>,
 ) -> phi_envelope::Result<Vec<u8>> {
-    let range = open_range(cipher, path, &context(), options)?;
+    let range = files::open(cipher, path, &context(), options)?;
     let mut plain = vec![0; usize::try_from(range.len()).unwrap()];
     range.read_at(&mut plain, 0)?;
     Ok(plain)
@@ -198,12 +199,15 @@ fn go_on(step: &Step, left: Left, there: &Path, what: &str) {
     let cipher = keys::cipher(there).unwrap();
     for name in found.keys().filter(|name| last(name) == "sealed") {
         let path = there.join(name);
-        rewrap_file(&cipher, &path).unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
-        assert!(inspect_file(&path).unwrap().blocks_alike, "{what}: {name}");
+        files::rewrap(&cipher, &path).unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
+        assert!(
+            files::inspect(&path).unwrap().blocks_alike,
+            "{what}: {name}"
+        );
     }
     if there.join("sealed").exists() {
         let out = there.join("last");
-        decrypt_file(
+        files::decrypt(
             &cipher,
             there.join("sealed"),
             &out,
@@ -218,7 +222,7 @@ fn go_on(step: &Step, left: Left, there: &Path, what: &str) {
 /// The tree is all there, and nothing of it, in either header block, is under another key than the active one.
 fn is_moved(there: &Path, what: &str) {
     let active = keys::keyring(&there.join("k")).unwrap().active().unwrap();
-    let pass = inventory(Tree::new([there.join("tree")])).unwrap();
+    let pass = archive::inventory(FileTree::new([there.join("tree")])).unwrap();
     let found = pass.finish();
     let kinds = [found.records, found.streams, found.detached_headers];
     assert_eq!(kinds.map(|kind| kind.files), [1, 3, 1], "{what}");

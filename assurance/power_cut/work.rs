@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use phi_envelope::{
-    Context, EnvelopeCipher, FileOptions, KeyringFile, RewrapOptions, Tree, encrypt_file,
-    rewrap_tree,
+    Context, EnvelopeCipher, KeyringFile,
+    archive::{self, FileTree, RewrapOptions},
+    files::{self, FileOptions},
 };
 
 use crate::disk::Recorded;
@@ -137,7 +138,7 @@ fn set_up(folder: &Path) {
     fs::write(folder.join("plain"), plaintext(0)).unwrap();
     let seal = |name: &str, options: FileOptions<'_>| {
         let (plain, sealed) = (folder.join("plain"), folder.join(name));
-        encrypt_file(&cipher, plain, sealed, &context, options).unwrap();
+        files::encrypt(&cipher, plain, sealed, &context, options).unwrap();
     };
     for name in ["tree/sealed", "tree/in/sealed", "tree/in/deep/sealed"] {
         seal(name, FileOptions::new());
@@ -167,8 +168,8 @@ fn run(call: &str, folder: &Path) -> bool {
         let Some(cipher) = keys::cipher(folder) else {
             return false;
         };
-        let tree = Tree::new([folder.join("tree")]);
-        let summary = rewrap_tree(&cipher, tree, RewrapOptions::new())
+        let tree = FileTree::new([folder.join("tree")]);
+        let summary = archive::rewrap(&cipher, tree, RewrapOptions::new())
             .unwrap()
             .finish();
         return summary.failed == 0;

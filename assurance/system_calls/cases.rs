@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use phi_envelope::{
-    Context, EnvelopeCipher, FileInspection, FileOptions, Keyring, KeyringFile, MasterKey, Result,
-    inspect_file, open_range,
+    Context, EnvelopeCipher, Keyring, KeyringFile, MasterKey, Result,
+    files::{self, FileInspection, FileOptions},
 };
 
 use crate::support::{MASTER_KEY, OTHER_MASTER_KEY, Shell};
@@ -118,16 +118,18 @@ pub(crate) const CASES: [Case; 18] = [
     Case {
         call: "keyring set-state k OLDEST suspended MASTER",
         is_done: |folder| {
-            keyring(folder, "k")
-                .is_ok_and(|keyring| keyring.keys()[0].state == phi_envelope::KeyState::Suspended)
+            keyring(folder, "k").is_ok_and(|keyring| {
+                keyring.keys()[0].state == phi_envelope::keys::KeyState::Suspended
+            })
         },
         kind: Kind::Checked,
     },
     Case {
         call: "keyring destroy p OLDEST --yes-destroy --without-evidence MASTER",
         is_done: |folder| {
-            keyring(folder, "p")
-                .is_ok_and(|keyring| keyring.keys()[0].state == phi_envelope::KeyState::Destroyed)
+            keyring(folder, "p").is_ok_and(|keyring| {
+                keyring.keys()[0].state == phi_envelope::keys::KeyState::Destroyed
+            })
         },
         kind: Kind::Checked,
     },
@@ -245,7 +247,7 @@ fn cipher(folder: &Path) -> Result<EnvelopeCipher> {
     let keyring = keyring(folder, "k")?;
     // Where one of the commands has suspended it, its envelopes are shut, as they should be.
     for key in keyring.keys() {
-        if key.state == phi_envelope::KeyState::Suspended {
+        if key.state == phi_envelope::keys::KeyState::Suspended {
             let file = KeyringFile::open(folder.join("k"), secret(MASTER_KEY))?;
             file.update(|keys| keys.resume(key.id))?;
             return Ok(EnvelopeCipher::new(file.keyring()));
@@ -269,7 +271,7 @@ pub(crate) fn record(folder: &Path, name: &str) -> Result<Vec<u8>> {
 }
 
 fn read(folder: &Path, name: &str, options: FileOptions<'_>) -> Result<Vec<u8>> {
-    let range = open_range(&cipher(folder)?, folder.join(name), &context(), options)?;
+    let range = files::open(&cipher(folder)?, folder.join(name), &context(), options)?;
     let mut plain = vec![0; usize::try_from(range.len()).unwrap()];
     range.read_at(&mut plain, 0)?;
     Ok(plain)
@@ -287,7 +289,7 @@ pub(crate) fn are_blocks_alike(folder: &Path) -> bool {
 }
 
 fn look(folder: &Path, name: &str) -> Option<FileInspection> {
-    inspect_file(folder.join(name)).ok()
+    files::inspect(folder.join(name)).ok()
 }
 
 /// Whether all slots of `k` are under its newest key, in both blocks.

@@ -9,7 +9,7 @@
 //! ```
 
 mod fhir;
-mod files;
+mod listing;
 mod report;
 
 use std::fs::{self, File};
@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use phi_envelope::{
-    Context, EnvelopeCipher, Error, FileOptions, FileReport, KeyringFile, Passphrase, Rewrapped,
-    encrypt_file, inspect_file, open_range, rewrap_file, verify_file,
+    Context, EnvelopeCipher, Error, KeyringFile, Passphrase,
+    files::{self, FileOptions, FileReport, RewrapStatus},
 };
 use rand::TryRng as _;
 
-use files::{Compare, Item};
+use listing::{Compare, Item};
 use report::{Done, note, step};
 
 #[derive(Default)]
@@ -86,7 +86,7 @@ fn main() -> Result<()> {
             .unwrap_or_default()
             .to_string_lossy()
             .into(),
-        items: files::list(&plain, &work.join("sealed"))?,
+        items: listing::list(&plain, &work.join("sealed"))?,
     };
 
     let passphrase = new_passphrase()?;
@@ -169,11 +169,11 @@ impl Export {
             fs::create_dir_all(item.sealed.parent().unwrap_or(Path::new(".")))?;
             let context = self.context(item)?;
             shown(done, |options| {
-                encrypt_file(cipher, &item.plain, &item.sealed, &context, options)
+                files::encrypt(cipher, &item.plain, &item.sealed, &context, options)
             })
         })?;
         if let Some(item) = self.items.first() {
-            let labels = inspect_file(&item.sealed)?.header.labels;
+            let labels = files::inspect(&item.sealed)?.header.labels;
             let labels: Vec<_> = labels
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
@@ -191,7 +191,7 @@ impl Export {
         self.each("verify to the end", |item, done| {
             let context = self.context(item)?;
             shown(done, |options| {
-                verify_file(cipher, &item.sealed, &context, options)
+                files::verify(cipher, &item.sealed, &context, options)
             })
         })
     }
@@ -202,7 +202,7 @@ impl Export {
         };
         let at = item.bytes / 2;
         let range = step("read 4 KiB from the middle", &[], |_| {
-            let sealed = open_range(
+            let sealed = files::open(
                 cipher,
                 &item.sealed,
                 &self.context(item)?,
@@ -224,15 +224,18 @@ impl Export {
 
     fn rewrap(&self, cipher: &EnvelopeCipher) -> Result<()> {
         self.each("rewrap the headers in place", |item, _| {
-            let rewrapped = rewrap_file(cipher, &item.sealed)?;
-            ensure!(rewrapped == Rewrapped::Done, "there was nothing to rewrap");
+            let rewrapped = files::rewrap(cipher, &item.sealed)?;
+            ensure!(
+                rewrapped == RewrapStatus::Rewrapped,
+                "there was nothing to rewrap"
+            );
             Ok(())
         })
     }
 
     fn refused_to(&self, cipher: &EnvelopeCipher) -> Result<()> {
         self.each("try the retired key alone", |item, _| {
-            match open_range(
+            match files::open(
                 cipher,
                 &item.sealed,
                 &self.context(item)?,

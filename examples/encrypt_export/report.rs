@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use super::files::Item;
+use super::listing::Item;
 
 /// How many bytes of a step are done.
 pub(crate) struct Done {

@@ -2,14 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use phi_envelope::{Authenticated, Context, EnvelopeCipher, Error, Kind, Limit, inspect};
+use phi_envelope::{Context, EnvelopeCipher, Error, inspect, error::{AuthenticatedPart, Limit}, header::EnvelopeKind};
 use phi_envelope_fuzz::{OpenBook, mend};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(found) = inspect(bytes) else { return };
     assert!(found.header_len <= bytes.len().min(16_384));
     assert!((1..=32).contains(&found.slots.len()) && found.labels.len() <= 32);
-    if found.kind != Kind::Record {
+    if found.kind != EnvelopeKind::Record {
         return;
     }
     let mut envelope = bytes.to_vec();
@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
         .expect_err("a payload that nobody sealed");
     assert!(matches!(
         error,
-        Error::ContextMismatch(_) | Error::AuthenticationFailed(Authenticated::Record)
+        Error::ContextMismatch(_) | Error::AuthenticationFailed(AuthenticatedPart::Record)
     ));
     match cipher.rewrap(&envelope) {
         Ok(moved) => {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use phi_envelope::{EnvelopeCipher, KeyState, KeyringFile};
+use phi_envelope::{EnvelopeCipher, KeyringFile, keys::KeyState};
 use phi_envelope_fuzz::{ClearBook, seal_keyring_file};
 use tempfile::TempDir;
 

@@ -5,10 +5,7 @@ use std::sync::LazyLock;
 use aes_gcm::aead::Aead as _;
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use hmac::{Hmac, Mac as _};
-use phi_envelope::{
-    DataKey, EnvelopeCipher, KeyProvider, Keyring, MasterKey, Passphrase, Recognition, Result,
-    Slot, UnwrapContext, WrapContext, WrappedKey,
-};
+use phi_envelope::{EnvelopeCipher, KeyProvider, Keyring, MasterKey, Passphrase, Result, keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey}};
 
 /// The keys that open the good ones among `tests/vectors`.
 pub static READER: LazyLock<EnvelopeCipher> = LazyLock::new(|| {
@@ -20,9 +17,9 @@ pub static READER: LazyLock<EnvelopeCipher> = LazyLock::new(|| {
     // As little memory as the format allows, so that an input costs microseconds.
     let passphrase = Passphrase::new("correct horse battery staple").expect("not empty");
     EnvelopeCipher::builder()
-        .write_for(key("l8hXy8A6sN2WrOyQQ+hbyDba7vsIJqfrGtg9RBF7cbs=", 0xA1))
-        .read_with(key("EtBJEXN2B6bSbFBxZzuBBPW5Kx+KTppfWLoNyTnWwQI=", 0xA2))
-        .read_with(passphrase.with_max_memory_kib(8))
+        .encrypt_for(key("l8hXy8A6sN2WrOyQQ+hbyDba7vsIJqfrGtg9RBF7cbs=", 0xA1))
+        .decrypt_with(key("EtBJEXN2B6bSbFBxZzuBBPW5Kx+KTppfWLoNyTnWwQI=", 0xA2))
+        .decrypt_with(passphrase.with_max_memory_kib(8))
         .segment_length(4096)
         .expect("an allowed segment length")
         .build()
@@ -39,12 +36,12 @@ impl KeyProvider for OpenBook {
         Recognition::Current
     }
 
-    fn wrap_key(&self, _: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, _: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey> {
         WrappedKey::external("org.example.open-book", b"all", &[0])
     }
 
-    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
-        Ok(DataKey::taken_from(&mut { DATA_KEY }))
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
+        Ok(DataKey::from_bytes_zeroizing(&mut { DATA_KEY }))
     }
 }
 
@@ -69,14 +66,14 @@ impl KeyProvider for ClearBook {
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey> {
         WrappedKey::external("org.example.clear-book", b"all", key.as_bytes())
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
         let key: Option<[u8; 32]> = slot.wrapped().try_into().ok();
         let mut key = key.ok_or_else(|| phi_envelope::Error::provider(false, "no key"))?;
-        Ok(DataKey::taken_from(&mut key))
+        Ok(DataKey::from_bytes_zeroizing(&mut key))
     }
 
     fn authenticates(&self) -> bool {

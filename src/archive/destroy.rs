@@ -9,7 +9,7 @@ use super::permits::{Destruction, not_before, permits};
 use super::subject::Subject;
 use crate::envelope::{KeyringFile, inspect};
 use crate::error::{Error, KeyId, KeyState, Result, SlotId};
-use crate::keys::{KeyInfo, KeyringEdit};
+use crate::keys::{KeyInfo, KeyringTransaction};
 
 /// On what terms evidence is enough to destroy a key.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ impl DestroyOptions {
     }
 
     /// The scan began within this time.
-    pub fn evidence_not_older_than(mut self, age: Duration) -> Self {
+    pub fn max_evidence_age(mut self, age: Duration) -> Self {
         self.age = age;
         self
     }
@@ -52,7 +52,7 @@ impl DestroyOptions {
     }
 
     /// The destruction of a key, asked for now.
-    pub(super) fn asked(&self, keys: &KeyringEdit, key: KeyId) -> Result<Destruction> {
+    pub(super) fn asked(&self, keys: &KeyringTransaction, key: KeyId) -> Result<Destruction> {
         let unknown = || Error::NoMatchingKey {
             slots: vec![key.into()],
         };
@@ -95,13 +95,13 @@ impl Default for DestroyOptions {
 /// Destroys a master key of a keyring's file for ever, on evidence that it is out of use (FORMAT §9.4). The file records the SHA-256 of
 /// the evidence's content, which a rewrap does not change.
 ///
-/// The evidence is an envelope as [`retire`](crate::retire) or [`Evidence::seal`] makes it. It is opened with what protects the
+/// The evidence is an envelope as [`archive::retire`](crate::archive::retire) or [`Evidence::seal`] makes it. It is opened with what protects the
 /// keyring's file, and never with keys of the keyring itself.
 ///
 /// Restore nothing between a scan and the destruction, or scan again: the evidence does not know what came since. Another keyring's
 /// file that is encrypted for a master key of this one is lost with it, keys and all.
 ///
-/// Without evidence there is [`KeyringEdit::destroy_without_evidence`](crate::KeyringEdit::destroy_without_evidence).
+/// Without evidence there is [`KeyringTransaction::destroy_without_evidence`](crate::keys::KeyringTransaction::destroy_without_evidence).
 ///
 /// # Errors
 /// [`Error::Evidence`] if the evidence does not permit it; those of opening it; [`Error::Misuse`] if the settling time is too short, or
@@ -109,12 +109,12 @@ impl Default for DestroyOptions {
 /// those of [`KeyringFile::update`]; [`Error::KeyNotUsable`] if the key is active or destroyed. Nothing has changed then.
 ///
 /// ```no_run
-/// use phi_envelope::{DestroyOptions, KeyringFile, Passphrase, destroy_key};
+/// use phi_envelope::{KeyringFile, Passphrase, archive::{self, DestroyOptions}};
 ///
 /// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
 /// let evidence = std::fs::read("ehr-2026.evidence.phi").map_err(phi_envelope::Error::Io)?;
 /// let old = file.keyring().keys()[0].id;
-/// destroy_key(&file, old, &evidence, DestroyOptions::new())?;
+/// archive::destroy_key(&file, old, &evidence, DestroyOptions::new())?;
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
 pub fn destroy_key(

@@ -12,7 +12,7 @@ use super::walk::Met;
 use crate::disk::{Disk, is_meanwhile_name, named};
 use crate::error::{Error, Result, SlotId};
 use crate::files::{FileInspection, Head};
-use crate::format::header::Kind;
+use crate::format::header::EnvelopeKind;
 
 /// A file of a tree, and what it is by its own account. **Nothing of it is verified**: without a key it is a claim.
 ///
@@ -27,7 +27,7 @@ pub struct InventoryEntry {
     /// When it was last written to, where the system says it.
     pub modified: Option<SystemTime>,
     /// What it is.
-    pub content: Content,
+    pub content: EntryKind,
     /// Whether its name says that a process which died left it behind, or that one which lives is writing it.
     pub is_temporary: bool,
 }
@@ -35,7 +35,7 @@ pub struct InventoryEntry {
 /// What a file is by its own account.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Content {
+pub enum EntryKind {
     /// An envelope: a record, an inline stream or a detached header.
     Envelope(Box<FileInspection>),
     /// What begins as the payload of a detached header, which says who can open it.
@@ -61,7 +61,7 @@ impl InventoryEntry {
     #[must_use]
     pub fn inspection(&self) -> Option<&FileInspection> {
         match &self.content {
-            Content::Envelope(found) => Some(found),
+            EntryKind::Envelope(found) => Some(found),
             _ => None,
         }
     }
@@ -75,7 +75,7 @@ impl InventoryEntry {
         }
     }
 
-    fn bare(path: PathBuf, content: Content) -> Self {
+    fn bare(path: PathBuf, content: EntryKind) -> Self {
         Self {
             is_temporary: is_meanwhile_name(&path),
             path,
@@ -97,7 +97,7 @@ impl Serialize for InventoryEntry {
             map.serialize_entry("temporary", &true)?;
         }
         match &self.content {
-            Content::Envelope(found) => {
+            EntryKind::Envelope(found) => {
                 let header = &found.header;
                 map.serialize_entry("generation", &header.generation)?;
                 map.serialize_entry("labels", &json::Labels(&header.labels))?;
@@ -107,34 +107,36 @@ impl Serialize for InventoryEntry {
                     map.serialize_entry("other_slots", &Slots(&found.other_slots))?;
                 }
             }
-            Content::CompactRecord(key) => {
+            EntryKind::CompactRecord(key) => {
                 map.serialize_entry("slots", &Slots(std::slice::from_ref(key)))?;
             }
-            Content::Excluded(rule) => map.serialize_entry("rule", rule)?,
-            Content::Damaged(error) | Content::Unreadable(error) => json::error(&mut map, error)?,
+            EntryKind::Excluded(rule) => map.serialize_entry("rule", rule)?,
+            EntryKind::Damaged(error) | EntryKind::Unreadable(error) => {
+                json::error(&mut map, error)?
+            }
             _ => {}
         }
         map.end()
     }
 }
 
-impl Content {
+impl EntryKind {
     /// What it is, in a word.
     fn word(&self) -> &'static str {
         match self {
             Self::Envelope(found) if found.is_text => "text-record",
             Self::Envelope(found) => match found.header.kind {
-                Kind::Record => "record",
-                Kind::StreamInline => "stream",
-                Kind::StreamDetached => "detached-header",
-                Kind::Keyring => "keyring",
-                Kind::Evidence => "evidence",
-                Kind::Identity => "identity",
-                Kind::CompartmentRoot => "compartment-root",
-                Kind::CompartmentEntry => "compartment-entry",
-                Kind::ShredReceipt => "shred-receipt",
-                Kind::AuditSegmentHead => "audit-segment-head",
-                Kind::CompactRecord => "compact-record",
+                EnvelopeKind::Record => "record",
+                EnvelopeKind::StreamInline => "stream",
+                EnvelopeKind::StreamDetached => "detached-header",
+                EnvelopeKind::Keyring => "keyring",
+                EnvelopeKind::Evidence => "evidence",
+                EnvelopeKind::Identity => "identity",
+                EnvelopeKind::CompartmentRoot => "compartment-root",
+                EnvelopeKind::CompartmentEntry => "compartment-entry",
+                EnvelopeKind::ShredReceipt => "shred-receipt",
+                EnvelopeKind::AuditSegmentHead => "audit-segment-head",
+                EnvelopeKind::CompactRecord => "compact-record",
             },
             Self::DetachedPayload => "detached-payload",
             Self::NotAnEnvelope => "not-an-envelope",
@@ -153,37 +155,37 @@ pub(super) fn look(disk: &Disk, met: Met) -> (InventoryEntry, Option<(Head, File
     let bare = |path, content| (InventoryEntry::bare(path, content), None);
     let (path, is_named) = match met {
         Met::File { path, is_named } => (path, is_named),
-        Met::Symlink(path) => return bare(path, Content::Symlink),
-        Met::Special(path) | Met::Folder { path, .. } => return bare(path, Content::Special),
-        Met::Excluded { path, rule } => return bare(path, Content::Excluded(rule.to_string())),
-        Met::Unreadable { path, error, .. } => return bare(path, Content::Unreadable(error)),
+        Met::Symlink(path) => return bare(path, EntryKind::Symlink),
+        Met::Special(path) | Met::Folder { path, .. } => return bare(path, EntryKind::Special),
+        Met::Excluded { path, rule } => return bare(path, EntryKind::Excluded(rule.to_string())),
+        Met::Unreadable { path, error, .. } => return bare(path, EntryKind::Unreadable(error)),
     };
     let opened = open(disk, &path, is_named);
     match opened.and_then(|file| Ok((Head::read(disk, &file)?, file))) {
-        Err(error @ Error::Io(_)) => bare(path, Content::Unreadable(error)),
-        Err(error) => bare(path, Content::Damaged(error)),
+        Err(error @ Error::Io(_)) => bare(path, EntryKind::Unreadable(error)),
+        Err(error) => bare(path, EntryKind::Damaged(error)),
         Ok((head, file)) => (InventoryEntry::of(path, &head), Some((head, file))),
     }
 }
 
 /// What a head says that it is the head of.
-pub(super) fn content(head: &Head) -> Content {
+pub(super) fn content(head: &Head) -> EntryKind {
     if let Some(payload) = head.payload() {
         return match payload {
-            Ok(_) => Content::DetachedPayload,
-            Err(error) => Content::Damaged(error),
+            Ok(_) => EntryKind::DetachedPayload,
+            Err(error) => EntryKind::Damaged(error),
         };
     }
     if let Some(compact) = head.compact() {
         return match compact {
-            Ok(key) => Content::CompactRecord(key),
-            Err(error) => Content::Damaged(error),
+            Ok(key) => EntryKind::CompactRecord(key),
+            Err(error) => EntryKind::Damaged(error),
         };
     }
     match head.inspect() {
-        Ok(found) => Content::Envelope(Box::new(found)),
-        Err(Error::NotAnEnvelope) => Content::NotAnEnvelope,
-        Err(error) => Content::Damaged(error),
+        Ok(found) => EntryKind::Envelope(Box::new(found)),
+        Err(Error::NotAnEnvelope) => EntryKind::NotAnEnvelope,
+        Err(error) => EntryKind::Damaged(error),
     }
 }
 

@@ -10,10 +10,10 @@ use super::class::{ClassCount, Counts, FindingClass};
 use super::json::{hex, path_text};
 use super::table::{Table, bytes, day, shown};
 use crate::envelope::{Context, EnvelopeCipher, NewOwnFile};
-use crate::error::{Kind, Result, SlotId};
+use crate::error::{EnvelopeKind, Result, SlotId};
 use crate::format::slot::KEYRING;
 
-/// What an [`EvidenceScan`](crate::EvidenceScan) found: whether anything is left that needs a key. `Display` makes a table of it.
+/// What an [`EvidenceScan`](crate::archive::EvidenceScan) found: whether anything is left that needs a key. `Display` makes a table of it.
 ///
 /// It speaks of the places that were scanned and of the time at which they were. What was elsewhere, a backup or a copy, it does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Evidence {
     /// Since when the key does not wrap any more: the later of its last change and the last change of the keyring's file.
     pub settled_since: u64,
     /// What was scanned.
-    pub places: Vec<Place>,
+    pub places: Vec<ScannedPlace>,
     /// Envelopes whose header opened under another key.
     pub opened: u64,
     /// Envelopes that have a slot of the key.
@@ -79,7 +79,7 @@ pub enum PlaceKind {
 /// A place that was scanned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Place {
+pub struct ScannedPlace {
     /// Its name, in the caller's words.
     pub name: String,
     /// The bytes of the name in base64, if it is not UTF-8.
@@ -162,7 +162,7 @@ impl Evidence {
     ///
     /// # Errors
     /// [`Error::Recipients`](crate::Error::Recipients) if a slot would not show who made it; those of
-    /// [`EnvelopeCipher::encrypt`]; [`Limit::OwnFile`](crate::Limit::OwnFile).
+    /// [`EnvelopeCipher::encrypt`]; [`Limit::OwnFile`](crate::error::Limit::OwnFile).
     pub fn seal(&self, cipher: &EnvelopeCipher) -> Result<Vec<u8>> {
         Ok(self.seal_with_digest(cipher)?.0)
     }
@@ -170,7 +170,7 @@ impl Evidence {
     pub(super) fn seal_with_digest(&self, cipher: &EnvelopeCipher) -> Result<(Vec<u8>, [u8; 32])> {
         let json = self.to_json()?;
         let new = NewOwnFile {
-            kind: Kind::Evidence,
+            kind: EnvelopeKind::Evidence,
             generation: 0,
             revision: None,
             context: &Context::new(),
@@ -182,7 +182,7 @@ impl Evidence {
     /// Opens what [`seal`](Self::seal) sealed, with the providers that the caller names for it.
     ///
     /// # Errors
-    /// Those of opening a record; [`Malformed::OtherKind`](crate::Malformed::OtherKind) for another kind of file;
+    /// Those of opening a record; [`Malformed::OtherKind`](crate::error::Malformed::OtherKind) for another kind of file;
     /// [`Error::MakerUnknown`](crate::Error::MakerUnknown); [`Error::Evidence`](crate::Error::Evidence) if its content is not as
     /// the format says.
     pub fn open(cipher: &EnvelopeCipher, envelope: impl AsRef<[u8]>) -> Result<Self> {

@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::class::ClassCount;
-use super::evidence::{Content, Evidence, Finding, KeyringRevision, Place, PlaceKind};
+use super::evidence::{Content, Evidence, Finding, KeyringRevision, PlaceKind, ScannedPlace};
 use crate::envelope::{Context, EnvelopeCipher};
-use crate::error::{Error, EvidenceFault, Kind, Result, SlotId};
+use crate::error::{EnvelopeKind, Error, EvidenceError, Result, SlotId};
 use crate::format::json::{self, JsonFault, MAX_INTEGER, Object};
 
 /// Every field of the top and of its elements.
@@ -50,7 +50,7 @@ pub(super) struct Wire<'a> {
     began: u64,
     ended: u64,
     settled_since: u64,
-    places: &'a [Place],
+    places: &'a [ScannedPlace],
     opened: u64,
     in_use: u64,
     findings: &'a [Finding],
@@ -108,9 +108,9 @@ pub(super) fn write(evidence: &Evidence) -> Result<Zeroizing<Vec<u8>>> {
     integers.extend(wire.more.iter().chain(wire.accepted).map(|of| of.count));
     // FORMAT §9.1: integers are at most 2^53 − 1.
     if integers.iter().any(|integer| *integer > MAX_INTEGER) {
-        return Err(EvidenceFault::Content.into());
+        return Err(EvidenceError::Content.into());
     }
-    let json = serde_json::to_vec(&wire).map_err(|_| EvidenceFault::Content)?;
+    let json = serde_json::to_vec(&wire).map_err(|_| EvidenceError::Content)?;
     Ok(Zeroizing::new(json))
 }
 
@@ -142,8 +142,8 @@ pub(super) fn parse(content: &[u8]) -> Result<Evidence> {
 
 fn fault_of(fault: JsonFault) -> Error {
     match fault {
-        JsonFault::Malformed => EvidenceFault::Content.into(),
-        JsonFault::Newer => EvidenceFault::Newer.into(),
+        JsonFault::Malformed => EvidenceError::Content.into(),
+        JsonFault::Newer => EvidenceError::Newer.into(),
     }
 }
 
@@ -168,8 +168,8 @@ fn key(from: &mut Object) -> Read<SlotId> {
     Ok(SlotId { scheme, key_id })
 }
 
-fn place(from: &mut Object) -> Read<Place> {
-    Ok(Place {
+fn place(from: &mut Object) -> Read<ScannedPlace> {
+    Ok(ScannedPlace {
         name: owned(from, "name")?,
         path_base64: raw_path(from)?,
         kind: match from.text("kind")?.as_str() {
@@ -221,7 +221,7 @@ fn any_bytes(text: &str) -> Read<Vec<u8>> {
 
 impl Evidence {
     pub(super) fn open_content(cipher: &EnvelopeCipher, envelope: &[u8]) -> Result<Content> {
-        let opened = cipher.open_own(Kind::Evidence, envelope, &Context::new())?;
+        let opened = cipher.open_own(EnvelopeKind::Evidence, envelope, &Context::new())?;
         Ok(Content {
             evidence: parse(&opened.content)?,
             digest: Sha256::digest(&*opened.content).into(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::class::ClassCount;
-use super::entry::{Content, content};
+use super::entry::{EntryKind, content};
 use super::evidence::{Evidence, KeyringRevision, PlaceKind};
 use super::examine::{Examiner, Found};
 use super::json::seconds;
@@ -35,8 +35,8 @@ const MOST_NAMED: usize = 1000;
 ///
 /// The end of a stream is its last length word, where the length of the file puts it; the words before it are not read. A file in
 /// which a second stream follows is found by that, unless the second lies so that its segments fall on the places of the first's: one
-/// pair in 65,536, a segment's bytes, if nobody made it so. `verify_file` reads all of a stream and finds each.
-/// **What is seen and cannot be examined is a finding** of a [class](crate::FindingClass), and stands against the destruction until the
+/// pair in 65,536, a segment's bytes, if nobody made it so. `files::verify` reads all of a stream and finds each.
+/// **What is seen and cannot be examined is a finding** of a [class](crate::archive::FindingClass), and stands against the destruction until the
 /// key's owner [accepts](Self::accept) it.
 ///
 /// The scan begins with [`new`](Self::new). Rewrap before that; begin it once the settling time is over. If a passphrase's slot stands
@@ -45,13 +45,13 @@ const MOST_NAMED: usize = 1000;
 /// It holds in memory the names of all folders, of detached headers and payloads, and of files with several names.
 ///
 /// ```no_run
-/// use phi_envelope::{EnvelopeCipher, EvidenceScan, KeyringFile, Passphrase, Tree};
+/// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, archive::{EvidenceScan, FileTree}};
 ///
 /// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
 /// let cipher = EnvelopeCipher::new(file.keyring());
 /// # let (old, rows) = (file.keyring().active()?, Vec::<phi_envelope::Result<(u64, Vec<u8>)>>::new());
 /// let mut scan = EvidenceScan::new(&file, &cipher, old)?;
-/// scan.tree("/archive", Tree::new(["/archive"]))?;
+/// scan.tree("/archive", FileTree::new(["/archive"]))?;
 /// scan.rows("ehr.db, notes", rows)?;
 /// let evidence = scan.finish();
 /// println!("{evidence}");
@@ -228,7 +228,7 @@ impl EvidenceScan {
     ///
     /// **What stands behind these bytes is the caller's to vouch for.** A header tells nothing of it: where two envelopes were written one
     /// behind the other into one entry, the first speaks for both, and the key that the second needs is destroyed. An entry that
-    /// [`encrypt_file`](crate::encrypt_file) or a writer of this crate has made in one piece holds one envelope. Of any other, hand
+    /// [`files::encrypt`](crate::files::encrypt) or a writer of this crate has made in one piece holds one envelope. Of any other, hand
     /// [`rows`](Self::rows) all of it in place of this, under a place of its own: it searches behind a record and looks at the end of a stream.
     /// Where [`Looked::Search`] is answered, the whole entry is searched, from its first byte to its last, for what an envelope begins with:
     /// `50 48 49 45 01` with a kind from 01 to 0B behind it, `50 48 49 50 01 03`, or the text `UEhJRQE`.
@@ -245,14 +245,14 @@ impl EvidenceScan {
         let path = path.as_ref();
         let head = Head::of_first(head, length);
         let found = match content(&head) {
-            Content::Envelope(found) => {
+            EntryKind::Envelope(found) => {
                 let is_in_use = found.all_slots().any(|slot| slot == self.examiner.slot());
                 if !is_in_use && found.blocks_alike {
                     return Looked::Open(self.wait(place, path, length));
                 }
-                self.examiner.head(&Content::Envelope(found), &head)
+                self.examiner.head(&EntryKind::Envelope(found), &head)
             }
-            Content::NotAnEnvelope => return Looked::Search(self.wait(place, path, length)),
+            EntryKind::NotAnEnvelope => return Looked::Search(self.wait(place, path, length)),
             content => self.examiner.head(&content, &head),
         };
         self.add(place.0, path, length, found);

@@ -11,7 +11,7 @@ use super::evidence_scan::EvidenceScan;
 use super::examine::Seen;
 use super::ledger::PlaceBook;
 use super::sight::{Lookout, Sight, Sighting};
-use super::tree::Tree;
+use super::tree::FileTree;
 use super::walk::{Again, Walk};
 use super::workers::Crew;
 use crate::disk::Disk;
@@ -31,7 +31,7 @@ impl EvidenceScan {
     /// # Errors
     /// [`Error::Misuse`] for a shard of a tree: evidence speaks of all of it. [`Error::Io`] if no thread can be started. What
     /// cannot be read or opened is a finding and no error.
-    pub fn tree(&mut self, place: impl AsRef<Path>, tree: Tree) -> Result<()> {
+    pub fn tree(&mut self, place: impl AsRef<Path>, tree: FileTree) -> Result<()> {
         self.tree_while(place.as_ref(), tree, &mut || Ok(()))
     }
 
@@ -39,7 +39,7 @@ impl EvidenceScan {
     pub(super) fn tree_while(
         &mut self,
         place: &Path,
-        tree: Tree,
+        tree: FileTree,
         go_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         self.tree_by(Sight::new(self.allowance), place, tree, go_on)
@@ -49,7 +49,7 @@ impl EvidenceScan {
         &mut self,
         sight: Sight,
         place: &Path,
-        tree: Tree,
+        tree: FileTree,
         go_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         if tree.is_sharded() {
@@ -90,7 +90,7 @@ impl EvidenceScan {
                 known: known.collect(),
                 named,
             };
-            let tree = Tree::new(changed).excluding(excluded.clone());
+            let tree = FileTree::new(changed).excluding(excluded.clone());
             let lookout = Lookout::new(sight, before);
             self.read(&mut book, tree, lookout, Some(again), go_on)?;
         }
@@ -101,7 +101,7 @@ impl EvidenceScan {
     fn read(
         &mut self,
         book: &mut PlaceBook,
-        tree: Tree,
+        tree: FileTree,
         lookout: Lookout,
         again: Option<Again>,
         go_on: &mut dyn FnMut() -> Result<()>,
@@ -215,7 +215,7 @@ mod tests {
                 meanwhile(told);
                 Ok(())
             };
-            scan.tree_by(sight, &path.clone(), Tree::new([path]), &mut go_on)
+            scan.tree_by(sight, &path.clone(), FileTree::new([path]), &mut go_on)
                 .unwrap();
             (scan.finish(), told)
         }

@@ -4,13 +4,13 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::entry::{Content, InventoryEntry, content, look};
+use super::entry::{EntryKind, InventoryEntry, content, look};
 use super::search::Marks;
 use super::sight::{Lookout, Sighting, Stamp};
 use super::walk::Met;
 use crate::disk::{Disk, folder_of, is_mount, links, os_number};
 use crate::envelope::EnvelopeCipher;
-use crate::error::{Error, Kind, Malformed, Result, SlotId};
+use crate::error::{EnvelopeKind, Error, Malformed, Result, SlotId};
 use crate::files::{FileInspection, Head, PayloadHead, StreamProof};
 
 /// Opens headers without the key that a scan is about.
@@ -152,7 +152,7 @@ impl Examiner {
     }
 
     fn file(&self, disk: &Disk, entry: &InventoryEntry, read: Option<(Head, File)>) -> Found {
-        if let Content::Unreadable(error) = &entry.content {
+        if let EntryKind::Unreadable(error) = &entry.content {
             return Found::Unreadable(error.to_string());
         }
         if entry.is_temporary {
@@ -160,7 +160,8 @@ impl Examiner {
             return Found::Failed(why.to_owned());
         }
         match (&entry.content, read) {
-            (Content::NotAnEnvelope, Some((_, file))) => match self.marks.find_in(disk, &file, 0) {
+            (EntryKind::NotAnEnvelope, Some((_, file))) => match self.marks.find_in(disk, &file, 0)
+            {
                 Ok(inside) => Found::Other(inside),
                 Err(error) => Found::Unreadable(error.to_string()),
             },
@@ -186,7 +187,7 @@ impl Examiner {
     pub(super) fn bytes(&self, bytes: &[u8]) -> Found {
         let head = Head::of_bytes(bytes);
         match content(&head) {
-            Content::NotAnEnvelope => {
+            EntryKind::NotAnEnvelope => {
                 let at = self.marks.find(bytes);
                 Found::Other(at.and_then(|at| u64::try_from(at).ok()))
             }
@@ -216,13 +217,13 @@ impl Examiner {
         found: Found,
         next: impl FnOnce() -> io::Result<Option<u64>>,
         check_end: impl FnOnce() -> Result<()>,
-        content: &Content,
+        content: &EntryKind,
     ) -> Found {
         if !matches!(found, Found::WithKey(_) | Found::Payload(_)) {
             return found;
         }
         let is_stream = match content {
-            Content::Envelope(found) => found.header.kind == Kind::StreamInline,
+            EntryKind::Envelope(found) => found.header.kind == EnvelopeKind::StreamInline,
             _ => true,
         };
         if is_stream {
@@ -242,21 +243,21 @@ impl Examiner {
     }
 
     /// What its head tells of something that is an envelope or a payload.
-    pub(super) fn head(&self, content: &Content, head: &Head) -> Found {
+    pub(super) fn head(&self, content: &EntryKind, head: &Head) -> Found {
         match content {
-            Content::Envelope(found) => self.envelope(found, head),
-            Content::DetachedPayload => match head.payload() {
+            EntryKind::Envelope(found) => self.envelope(found, head),
+            EntryKind::DetachedPayload => match head.payload() {
                 Some(Ok(payload)) => Found::Payload(payload),
                 _ => Found::Failed(Error::Truncated.to_string()),
             },
-            Content::CompactRecord(key) => Found::Failed(format!(
+            EntryKind::CompactRecord(key) => Found::Failed(format!(
                 "a compact record of {key}: its compartment's entry opens it, and it was not opened"
             )),
-            Content::Damaged(error) | Content::Unreadable(error) => {
+            EntryKind::Damaged(error) | EntryKind::Unreadable(error) => {
                 Found::Failed(error.to_string())
             }
-            Content::NotAnEnvelope => Found::Other(None),
-            Content::Symlink | Content::Special | Content::Excluded(_) => {
+            EntryKind::NotAnEnvelope => Found::Other(None),
+            EntryKind::Symlink | EntryKind::Special | EntryKind::Excluded(_) => {
                 Found::Unreadable("it was not read".to_owned())
             }
         }
@@ -274,7 +275,9 @@ impl Examiner {
             Ok(proof) => Found::WithKey(proof),
             Err(error) => {
                 let what = match found.header.kind {
-                    kind @ (Kind::Keyring | Kind::Identity) => format!("{kind}: {error}"),
+                    kind @ (EnvelopeKind::Keyring | EnvelopeKind::Identity) => {
+                        format!("{kind}: {error}")
+                    }
                     _ => error.to_string(),
                 };
                 Found::Failed(what)

@@ -7,15 +7,15 @@ use std::time::{Instant, SystemTime};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::entry::{Content, InventoryEntry, look};
+use super::entry::{EntryKind, InventoryEntry, look};
 use super::json::{self, Slots};
-use super::key_usage::{KeyUses, Tally};
+use super::key_usage::{KeyUses, Totals};
 use super::table::{Table, day, shown};
-use super::tree::Tree;
+use super::tree::FileTree;
 use super::workers::{Crew, Progress};
 use crate::disk::Disk;
 use crate::envelope::KeyringFile;
-use crate::error::{Error, KeyState, Kind, Malformed, Result, SlotId};
+use crate::error::{EnvelopeKind, Error, KeyState, Malformed, Result, SlotId};
 use crate::format::slot::PASSPHRASE;
 
 /// Files that a thread takes at once.
@@ -34,19 +34,19 @@ const MOST_KEYRINGS: usize = 1000;
 /// [`Error::Io`] where no thread can be started.
 ///
 /// ```no_run
-/// use phi_envelope::{KeyId, Tree, exposure};
+/// use phi_envelope::{KeyId, archive::{self, FileTree}};
 ///
 /// let stolen: KeyId = "00112233445566778899aabbccddeeff".parse()?;
-/// let mut exposure = exposure(Tree::new(["/laptop-image"]), [stolen.into()])?;
+/// let mut exposure = archive::exposure(FileTree::new(["/laptop-image"]), [stolen.into()])?;
 /// for file in &mut exposure {
 ///     println!("{}", serde_json::to_string(&file).unwrap_or_default());
 /// }
 /// println!("{}", exposure.summary()); // a table
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
-pub fn exposure(tree: Tree, keys: impl IntoIterator<Item = SlotId>) -> Result<Exposure> {
+pub fn exposure(tree: FileTree, keys: impl IntoIterator<Item = SlotId>) -> Result<ExposurePass> {
     let keys: Vec<_> = keys.into_iter().collect();
-    Ok(Exposure {
+    Ok(ExposurePass {
         summary: ExposureSummary::new(),
         began: Instant::now(),
         crew: Crew::start(tree, BATCH, move |met| {
@@ -60,10 +60,10 @@ pub fn exposure(tree: Tree, keys: impl IntoIterator<Item = SlotId>) -> Result<Ex
 /// file that was stolen is opened for that by its owner.
 ///
 /// ```no_run
-/// use phi_envelope::{KeyringFile, Passphrase, exposure_through};
+/// use phi_envelope::{KeyringFile, Passphrase, archive};
 ///
 /// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
-/// let stolen = exposure_through([file.slots()[0].clone()], [&file]);
+/// let stolen = archive::exposure_through([file.slots()[0].clone()], [&file]);
 /// assert!(stolen.len() > 1); // its master keys too
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
@@ -98,13 +98,13 @@ fn is_among(slot: &SlotId, keys: &[SlotId]) -> bool {
 }
 
 /// A tree that is being sorted: an iterator over files, and what they add up to.
-pub struct Exposure {
+pub struct ExposurePass {
     crew: Crew<ExposureEntry>,
     summary: ExposureSummary,
     began: Instant,
 }
 
-impl Exposure {
+impl ExposurePass {
     /// What was seen so far; once the iterator has ended, all.
     #[must_use]
     pub fn summary(&self) -> &ExposureSummary {
@@ -118,14 +118,14 @@ impl Exposure {
         self.summary
     }
 
-    /// How far it is; `total` files, where [`Tree::count`] counted them.
+    /// How far it is; `total` files, where [`FileTree::count`] counted them.
     #[must_use]
     pub fn progress(&self, total: Option<u64>) -> Progress {
         Progress::new(self.summary.seen(), total, self.began)
     }
 }
 
-impl Iterator for Exposure {
+impl Iterator for ExposurePass {
     type Item = ExposureEntry;
 
     fn next(&mut self) -> Option<ExposureEntry> {
@@ -135,7 +135,7 @@ impl Iterator for Exposure {
     }
 }
 
-impl fmt::Debug for Exposure {
+impl fmt::Debug for ExposurePass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exposure")
             .field("summary", &self.summary)
@@ -156,7 +156,7 @@ pub struct ExposureEntry {
     /// How often its header was changed: 0 where it is under the keys that it was sealed for.
     pub generation: Option<u32>,
     /// Whether the keys open it.
-    pub exposed: Exposed,
+    pub exposed: Readability,
     /// Whether it is a keyring: the keys that are in it open more in turn.
     pub is_keyring: bool,
 }
@@ -164,7 +164,7 @@ pub struct ExposureEntry {
 /// Whether keys open a file.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Exposed {
+pub enum Readability {
     /// These of them do: they have a slot in one of its header blocks.
     Readable(Vec<SlotId>),
     /// None of them does. These keys do.
@@ -178,34 +178,34 @@ pub enum Exposed {
     /// It could not be read: not known.
     Unreadable(Error),
     /// A symbolic link, a pipe, a socket or a device.
-    PassedOver,
+    Skipped,
 }
 
 fn sort(entry: InventoryEntry, keys: &[SlotId]) -> ExposureEntry {
     let is_stolen = |slot: &SlotId| is_among(slot, keys);
     let (mut generation, mut is_keyring) = (None, false);
     let exposed = match entry.content {
-        Content::Envelope(found) => {
+        EntryKind::Envelope(found) => {
             generation = Some(found.header.generation);
-            is_keyring = found.header.kind == Kind::Keyring;
+            is_keyring = found.header.kind == EnvelopeKind::Keyring;
             let slots = found.all_slots().cloned();
             let (stolen, others): (Vec<_>, Vec<_>) = slots.partition(is_stolen);
             if stolen.is_empty() && !found.blocks_alike {
                 // What is left of the other block may hold a slot of theirs.
-                Exposed::Damaged(Malformed::BlocksDiffer.into())
+                Readability::Damaged(Malformed::BlocksDiffer.into())
             } else if stolen.is_empty() {
-                Exposed::NotReadable(others)
+                Readability::NotReadable(others)
             } else {
-                Exposed::Readable(stolen)
+                Readability::Readable(stolen)
             }
         }
-        Content::DetachedPayload => Exposed::DetachedPayload,
-        Content::NotAnEnvelope => Exposed::NotAnEnvelope,
-        Content::Damaged(error) => Exposed::Damaged(error),
-        Content::Unreadable(error) => Exposed::Unreadable(error),
-        Content::CompactRecord(key) if is_stolen(&key) => Exposed::Readable(vec![key]),
-        Content::CompactRecord(key) => Exposed::NotReadable(vec![key]),
-        Content::Symlink | Content::Special | Content::Excluded(_) => Exposed::PassedOver,
+        EntryKind::DetachedPayload => Readability::DetachedPayload,
+        EntryKind::NotAnEnvelope => Readability::NotAnEnvelope,
+        EntryKind::Damaged(error) => Readability::Damaged(error),
+        EntryKind::Unreadable(error) => Readability::Unreadable(error),
+        EntryKind::CompactRecord(key) if is_stolen(&key) => Readability::Readable(vec![key]),
+        EntryKind::CompactRecord(key) => Readability::NotReadable(vec![key]),
+        EntryKind::Symlink | EntryKind::Special | EntryKind::Excluded(_) => Readability::Skipped,
     };
     ExposureEntry {
         path: entry.path,
@@ -224,24 +224,26 @@ impl Serialize for ExposureEntry {
         map.serialize_entry("bytes", &self.bytes)?;
         map.serialize_entry("modified", &self.modified.map(json::seconds))?;
         let word = match &self.exposed {
-            Exposed::Readable(_) => "readable",
-            Exposed::NotReadable(_) => "not-readable",
-            Exposed::DetachedPayload => "detached-payload",
-            Exposed::NotAnEnvelope => "not-an-envelope",
-            Exposed::Damaged(_) => "damaged",
-            Exposed::Unreadable(_) => "unreadable",
-            Exposed::PassedOver => "passed-over",
+            Readability::Readable(_) => "readable",
+            Readability::NotReadable(_) => "not-readable",
+            Readability::DetachedPayload => "detached-payload",
+            Readability::NotAnEnvelope => "not-an-envelope",
+            Readability::Damaged(_) => "damaged",
+            Readability::Unreadable(_) => "unreadable",
+            Readability::Skipped => "passed-over",
         };
         map.serialize_entry("exposed", word)?;
         if self.is_keyring {
             map.serialize_entry("keyring", &true)?;
         }
         match &self.exposed {
-            Exposed::Readable(slots) | Exposed::NotReadable(slots) => {
+            Readability::Readable(slots) | Readability::NotReadable(slots) => {
                 map.serialize_entry("generation", &self.generation)?;
                 map.serialize_entry("keys", &Slots(slots))?;
             }
-            Exposed::Damaged(error) | Exposed::Unreadable(error) => json::error(&mut map, error)?,
+            Readability::Damaged(error) | Readability::Unreadable(error) => {
+                json::error(&mut map, error)?
+            }
             _ => {}
         }
         map.end()
@@ -255,17 +257,17 @@ pub struct ExposureSummary {
     /// When it was begun, in seconds since 1970.
     pub taken: u64,
     /// Files that the keys open.
-    pub readable: Tally,
+    pub readable: Totals,
     /// Files that they do not open.
-    pub not_readable: Tally,
+    pub not_readable: Totals,
     /// Of these, files whose header was changed since they were sealed: an earlier one may have been under the keys.
-    pub not_readable_but_changed: Tally,
+    pub not_readable_but_changed: Totals,
     /// Files that look like the payload of a detached header.
-    pub detached_payloads: Tally,
+    pub detached_payloads: Totals,
     /// Files that are not encrypted by this format.
-    pub not_envelopes: Tally,
+    pub not_envelopes: Totals,
     /// Files with a damaged header, or of a newer version: not known.
-    pub damaged: Tally,
+    pub damaged: Totals,
     /// Files and folders that could not be read: not known.
     pub unreadable: u64,
     /// Symbolic links, pipes, sockets and devices.
@@ -300,7 +302,7 @@ impl ExposureSummary {
     fn add(&mut self, entry: &ExposureEntry) {
         let modified = entry.modified.map(json::seconds);
         let tally = match &entry.exposed {
-            Exposed::Readable(slots) => {
+            Readability::Readable(slots) => {
                 if entry.is_keyring && self.readable_keyrings.len() < MOST_KEYRINGS {
                     let path = entry.path.to_string_lossy().into_owned();
                     self.readable_keyrings.push(path);
@@ -310,7 +312,7 @@ impl ExposureSummary {
                 }
                 &mut self.readable
             }
-            Exposed::NotReadable(slots) => {
+            Readability::NotReadable(slots) => {
                 for slot in slots {
                     self.not_readable_under.count(slot, entry.bytes, modified);
                 }
@@ -319,11 +321,11 @@ impl ExposureSummary {
                 }
                 &mut self.not_readable
             }
-            Exposed::DetachedPayload => &mut self.detached_payloads,
-            Exposed::NotAnEnvelope => &mut self.not_envelopes,
-            Exposed::Damaged(_) => &mut self.damaged,
-            Exposed::Unreadable(_) => return self.unreadable += 1,
-            Exposed::PassedOver => return self.passed_over += 1,
+            Readability::DetachedPayload => &mut self.detached_payloads,
+            Readability::NotAnEnvelope => &mut self.not_envelopes,
+            Readability::Damaged(_) => &mut self.damaged,
+            Readability::Unreadable(_) => return self.unreadable += 1,
+            Readability::Skipped => return self.passed_over += 1,
         };
         tally.add(entry.bytes);
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::entry::{InventoryEntry, look};
 use super::summary::InventorySummary;
-use super::tree::Tree;
+use super::tree::FileTree;
 use super::workers::{Crew, Progress};
 use crate::disk::Disk;
 use crate::error::Result;
@@ -17,7 +17,7 @@ const BATCH: usize = 64;
 
 /// Looks at all files of a tree, on all cores and in no order, and reads heads alone: it costs the same whatever the size of the
 /// files, and needs no key. **Nothing of it is verified.** That a key is in no header is a claim by whoever can write the files:
-/// before a key is destroyed, an [`EvidenceScan`](crate::EvidenceScan) opens them.
+/// before a key is destroyed, an [`EvidenceScan`](crate::archive::EvidenceScan) opens them.
 ///
 /// What cannot be read is an entry too, and so is what is no envelope.
 ///
@@ -25,17 +25,17 @@ const BATCH: usize = 64;
 /// [`Error::Io`](crate::Error::Io) where no thread can be started.
 ///
 /// ```no_run
-/// use phi_envelope::{Tree, inventory};
+/// use phi_envelope::archive::{self, FileTree};
 ///
-/// let mut inventory = inventory(Tree::new(["/archive"]))?;
+/// let mut inventory = archive::inventory(FileTree::new(["/archive"]))?;
 /// for entry in &mut inventory {
 ///     println!("{}", serde_json::to_string(&entry).unwrap_or_default());
 /// }
 /// println!("{}", inventory.summary()); // a table
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
-pub fn inventory(tree: Tree) -> Result<Inventory> {
-    Ok(Inventory {
+pub fn inventory(tree: FileTree) -> Result<InventoryPass> {
+    Ok(InventoryPass {
         summary: InventorySummary::new(),
         began: Instant::now(),
         crew: Crew::start(tree, BATCH, |met| look(&Disk::default(), met).0)?,
@@ -43,13 +43,13 @@ pub fn inventory(tree: Tree) -> Result<Inventory> {
 }
 
 /// An inventory that is being taken: an iterator over files, and what they add up to.
-pub struct Inventory {
+pub struct InventoryPass {
     crew: Crew<InventoryEntry>,
     summary: InventorySummary,
     began: Instant,
 }
 
-impl Inventory {
+impl InventoryPass {
     /// What was seen so far; once the iterator has ended, all.
     #[must_use]
     pub fn summary(&self) -> &InventorySummary {
@@ -73,7 +73,7 @@ impl Inventory {
 /// An inventory of what is handed to it entry by entry: the objects of a store, the rows of a table.
 ///
 /// ```
-/// use phi_envelope::{Context, EnvelopeCipher, InventoryScan, Keyring};
+/// use phi_envelope::{Context, EnvelopeCipher, Keyring, archive::InventoryScan};
 ///
 /// let object = EnvelopeCipher::new(Keyring::generate("ehr-2026")?).encrypt("BP 120/80", &Context::new())?;
 /// let mut scan = InventoryScan::new();
@@ -93,7 +93,7 @@ impl InventoryScan {
     }
 
     /// Looks at an entry of a place: its path, its length and its first bytes. None if more of them are needed, up to as many as
-    /// [`EvidenceScan::look`](crate::EvidenceScan::look) says.
+    /// [`EvidenceScan::look`](crate::archive::EvidenceScan::look) says.
     pub fn look(
         &mut self,
         place: impl AsRef<Path>,
@@ -123,7 +123,7 @@ impl Default for InventoryScan {
     }
 }
 
-impl Iterator for Inventory {
+impl Iterator for InventoryPass {
     type Item = InventoryEntry;
 
     fn next(&mut self) -> Option<InventoryEntry> {
@@ -133,7 +133,7 @@ impl Iterator for Inventory {
     }
 }
 
-impl fmt::Debug for Inventory {
+impl fmt::Debug for InventoryPass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inventory")
             .field("summary", &self.summary)

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::key_usage::{KeyUse, Tally};
+use super::key_usage::{KeyUse, Totals};
 use super::summary::InventorySummary;
 use super::table::{Table, day};
 
@@ -28,18 +28,18 @@ pub struct InventoryChange {
     /// A kind of file, or a key.
     pub name: String,
     /// What there was.
-    pub before: Tally,
+    pub before: Totals,
     /// What there is.
-    pub after: Tally,
+    pub after: Totals,
 }
 
 impl InventorySummary {
     /// What changed since an earlier inventory of the same places.
     ///
     /// ```no_run
-    /// # use phi_envelope::{InventorySummary, Tree, inventory};
+    /// # use phi_envelope::archive::{self, FileTree, InventorySummary};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let now = inventory(Tree::new(["/archive"]))?.finish();
+    /// let now = archive::inventory(FileTree::new(["/archive"]))?.finish();
     /// let last_week: InventorySummary = serde_json::from_slice(&std::fs::read("week-46.json")?)?;
     /// println!("{}", now.since(&last_week));
     /// std::fs::write("week-47.json", serde_json::to_vec(&now)?)?;
@@ -47,7 +47,7 @@ impl InventorySummary {
     /// ```
     #[must_use]
     pub fn since(&self, earlier: &Self) -> InventoryChanges {
-        let mut lines = BTreeMap::<(u8, String), (Tally, Tally)>::new();
+        let mut lines = BTreeMap::<(u8, String), (Totals, Totals)>::new();
         for (order, name, tally) in earlier.lines() {
             lines.entry((order, name)).or_default().0 = tally;
         }
@@ -70,8 +70,8 @@ impl InventorySummary {
     }
 
     /// Everything that is counted, by name, in an order.
-    fn lines(&self) -> impl Iterator<Item = (u8, String, Tally)> {
-        let count = |files| Tally { files, bytes: 0 };
+    fn lines(&self) -> impl Iterator<Item = (u8, String, Totals)> {
+        let count = |files| Totals { files, bytes: 0 };
         let kinds = [
             (0, "records", self.records),
             (1, "streams", self.streams),

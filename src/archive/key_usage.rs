@@ -15,14 +15,14 @@ const MOST_KEYS: usize = 10_000;
 
 /// Files and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Tally {
+pub struct Totals {
     /// How many files.
     pub files: u64,
     /// How many bytes they have.
     pub bytes: u64,
 }
 
-impl Tally {
+impl Totals {
     pub(super) fn add(&mut self, bytes: u64) {
         self.files = self.files.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -53,14 +53,14 @@ pub struct KeyUse {
     pub key_id: String,
     /// The key in words.
     pub name: String,
-    /// Its label, where [`InventorySummary::with_keys`](crate::InventorySummary::with_keys) was told.
+    /// Its label, where [`InventorySummary::with_keys`](crate::archive::InventorySummary::with_keys) was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Its state, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<KeyState>,
     /// The files that it opens.
-    pub tally: Tally,
+    pub tally: Totals,
     /// When the one of them was last written to that it was longest ago for, in seconds since 1970.
     pub oldest: Option<u64>,
     /// The same of the one that was written to last.
@@ -108,7 +108,7 @@ impl KeyUses {
                     name: slot.to_string(),
                     label: None,
                     state: None,
-                    tally: Tally::default(),
+                    tally: Totals::default(),
                     oldest: None,
                     newest: None,
                 };

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::class::{Counts, FindingClass};
-use super::evidence::{Finding, Place, PlaceKind};
+use super::evidence::{Finding, PlaceKind, ScannedPlace};
 use super::examine::{Found, Named, Seen};
 use super::json::path_text;
 use super::sight::Sighting;
@@ -179,10 +179,10 @@ impl PlaceBook {
     }
 
     /// The place as evidence names it.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> ScannedPlace {
         let (text, path_base64) = path_text(&self.name);
         let sum = |of: fn(&Part) -> u64| self.parts.values().map(of).fold(0, u64::saturating_add);
-        Place {
+        ScannedPlace {
             name: shown(&text),
             path_base64,
             kind: self.kind,

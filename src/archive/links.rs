@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::examine::{Named, named};
-use super::tree::Tree;
+use super::tree::FileTree;
 use super::walk::Met;
 use crate::disk::Disk;
 
@@ -20,7 +20,7 @@ pub struct NamesBefore(Vec<Named>);
 impl NamesBefore {
     /// Looks at the files of these trees. None is opened; what cannot be looked at here is a finding of the scan.
     #[must_use]
-    pub fn of(trees: impl IntoIterator<Item = Tree>) -> Self {
+    pub fn of(trees: impl IntoIterator<Item = FileTree>) -> Self {
         let disk = Disk::default();
         let mut names = Vec::new();
         for tree in trees {

@@ -40,20 +40,22 @@ mod workers;
 
 pub use class::{ClassCount, FindingClass};
 pub use destroy::{DestroyOptions, destroy_key};
-pub use entry::{Content, InventoryEntry};
-pub use evidence::{Evidence, Finding, KeyringRevision, Place, PlaceKind};
+pub use entry::{EntryKind, InventoryEntry};
+pub use evidence::{Evidence, Finding, KeyringRevision, PlaceKind, ScannedPlace};
 pub use evidence_scan::{EntryId, EvidenceScan, HeaderOpener, Looked, OpenedHeader, PlaceId};
-pub use exposure::{Exposed, Exposure, ExposureEntry, ExposureSummary, exposure, exposure_through};
-pub use inventory::{Inventory, InventoryScan, inventory};
+pub use exposure::{
+    ExposureEntry, ExposurePass, ExposureSummary, Readability, exposure, exposure_through,
+};
+pub use inventory::{InventoryPass, InventoryScan, inventory};
 pub use inventory_diff::{InventoryChange, InventoryChanges};
-pub use key_usage::{KeyUse, KeyUses, Tally};
+pub use key_usage::{KeyUse, KeyUses, Totals};
 pub use links::NamesBefore;
 pub use previous::Previous;
-pub use retire::{RetireOptions, Retired, retire};
-pub use rewrap::{RewrapOptions, RewrapTree, rewrap_tree};
-pub use rewrap_report::{PassedOver, RewrapEntry, RewrapOutcome, RewrapSummary};
-pub use rows::{RowsPass, RowsReport, Swap, rewrap_rows};
+pub use retire::{RetireOptions, RetireReport, retire};
+pub use rewrap::{RewrapOptions, RewrapPass, rewrap};
+pub use rewrap_report::{RewrapEntry, RewrapOutcome, RewrapSummary, SkipReason};
+pub use rows::{RowUpdate, RowsPass, RowsReport, rewrap_rows};
 pub use shard::Shard;
 pub use summary::InventorySummary;
-pub use tree::Tree;
+pub use tree::FileTree;
 pub use workers::Progress;

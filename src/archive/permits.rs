@@ -1,7 +1,7 @@
 //! FORMAT §9.4: whether evidence permits the destruction of a key. All of the rule is one pure function.
 
 use super::evidence::{Evidence, KeyringRevision};
-use crate::error::{EvidenceFault, KeyId, SlotId};
+use crate::error::{EvidenceError, KeyId, SlotId};
 
 /// Seconds for which a changed lease counts: no process held a longer one.
 const LONGEST_LEASE: u64 = 86_400;
@@ -65,48 +65,48 @@ pub(super) fn not_before(destruction: &Destruction, settled_since: u64) -> u64 {
 
 // FORMAT §9.4, "It permits one destruction".
 /// Whether the evidence permits the destruction.
-pub(super) fn permits(evidence: &Evidence, asked: &Destruction) -> Result<(), EvidenceFault> {
+pub(super) fn permits(evidence: &Evidence, asked: &Destruction) -> Result<(), EvidenceError> {
     let require = |holds: bool, fault| if holds { Ok(()) } else { Err(fault) };
     // `key.scheme` is 0x01 and `keyring` is not null; of this key in the keyring of this id, at a revision not below its own.
-    let keyring = evidence.keyring.ok_or(EvidenceFault::OtherKey)?;
+    let keyring = evidence.keyring.ok_or(EvidenceError::OtherKey)?;
     require(
         evidence.key == SlotId::from(asked.key),
-        EvidenceFault::OtherKey,
+        EvidenceError::OtherKey,
     )?;
-    require(keyring.id == asked.keyring.id, EvidenceFault::OtherKeyring)?;
+    require(keyring.id == asked.keyring.id, EvidenceError::OtherKeyring)?;
     require(
         asked.keyring.revision >= keyring.revision,
-        EvidenceFault::OlderKeyring,
+        EvidenceError::OlderKeyring,
     )?;
     // The key is not active; its `changed` ≤ `settled_since`.
-    require(!asked.is_active, EvidenceFault::ChangedSince)?;
+    require(!asked.is_active, EvidenceError::ChangedSince)?;
     require(
         asked.changed <= evidence.settled_since,
-        EvidenceFault::ChangedSince,
+        EvidenceError::ChangedSince,
     )?;
     // `settled_since` + settling time < `began` ≤ `ended` ≤ now + allowance.
     let settled = settling_time(asked, evidence.began).checked_add(evidence.settled_since);
     require(
         settled.is_some_and(|settled| settled < evidence.began),
-        EvidenceFault::TooSoon,
+        EvidenceError::TooSoon,
     )?;
     let latest = asked.now.saturating_add(asked.allowance);
     require(
         evidence.began <= evidence.ended && evidence.ended <= latest,
-        EvidenceFault::Clock,
+        EvidenceError::Clock,
     )?;
     // now − `began` is at most the owner's age for evidence.
     require(
         asked.now.saturating_sub(evidence.began) <= asked.age,
-        EvidenceFault::TooOld,
+        EvidenceError::TooOld,
     )?;
     // `places` is not empty; `in_use` is 0.
-    require(!evidence.places.is_empty(), EvidenceFault::NoPlaces)?;
-    require(evidence.in_use == 0, EvidenceFault::InUse)?;
+    require(!evidence.places.is_empty(), EvidenceError::NoPlaces)?;
+    require(evidence.in_use == 0, EvidenceError::InUse)?;
     // `accepted` names exactly the classes found, each once, with exactly its count.
     let mut accepted = evidence.accepted.clone();
     accepted.sort_by_key(|accepted| accepted.class);
-    require(accepted == evidence.found(), EvidenceFault::Found)
+    require(accepted == evidence.found(), EvidenceError::Found)
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ pub(super) fn permits(evidence: &Evidence, asked: &Destruction) -> Result<(), Ev
 mod tests {
     use super::*;
     use crate::archive::class::{ClassCount, FindingClass};
-    use crate::archive::evidence::{Finding, Place, PlaceKind};
+    use crate::archive::evidence::{Finding, PlaceKind, ScannedPlace};
 
     const KEY: KeyId = KeyId::from_bytes([1; 16]);
     const NOW: u64 = 1_800_000_000;
@@ -134,7 +134,7 @@ mod tests {
             settling: None,
             age: 86_400,
         };
-        let place = Place {
+        let place = ScannedPlace {
             name: "/archive".to_owned(),
             path_base64: None,
             kind: PlaceKind::Tree,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(change: impl FnOnce(&mut Evidence, &mut Destruction), fault: EvidenceFault) {
+    fn refused(change: impl FnOnce(&mut Evidence, &mut Destruction), fault: EvidenceError) {
         let (mut evidence, mut asked) = case();
         change(&mut evidence, &mut asked);
         assert_eq!(permits(&evidence, &asked), Err(fault));
@@ -179,9 +179,9 @@ mod tests {
 
     #[test]
     fn a_key_of_another_scheme_or_of_no_keyring_is_refused() {
-        refused(|it, _| it.keyring = None, EvidenceFault::OtherKey);
-        refused(|it, _| it.key.scheme = 0x0A, EvidenceFault::OtherKey);
-        refused(|it, _| it.key.key_id = vec![2; 16], EvidenceFault::OtherKey);
+        refused(|it, _| it.keyring = None, EvidenceError::OtherKey);
+        refused(|it, _| it.key.scheme = 0x0A, EvidenceError::OtherKey);
+        refused(|it, _| it.key.key_id = vec![2; 16], EvidenceError::OtherKey);
     }
 
     #[test]
@@ -189,14 +189,14 @@ mod tests {
         let id = |it: &mut Evidence, _: &mut _| {
             it.keyring = Some(KeyringRevision::new([8; 16], 7));
         };
-        refused(id, EvidenceFault::OtherKeyring);
+        refused(id, EvidenceError::OtherKeyring);
     }
 
     #[test]
     fn a_keyring_that_was_rolled_back_is_refused() {
         refused(
             |_, asked| asked.keyring.revision = 6,
-            EvidenceFault::OlderKeyring,
+            EvidenceError::OlderKeyring,
         );
         permitted(|_, asked| asked.keyring.revision = 8);
     }
@@ -205,7 +205,7 @@ mod tests {
     fn an_active_key_is_refused() {
         refused(
             |_, asked| asked.is_active = true,
-            EvidenceFault::ChangedSince,
+            EvidenceError::ChangedSince,
         );
     }
 
@@ -213,18 +213,18 @@ mod tests {
     fn a_key_that_changed_after_the_scan_counts_is_refused() {
         refused(
             |_, asked| asked.changed = NOW - 1999,
-            EvidenceFault::ChangedSince,
+            EvidenceError::ChangedSince,
         );
     }
 
     #[test]
     fn the_scan_begins_later_than_the_settling_time() {
-        refused(|it, _| it.began = NOW - 800, EvidenceFault::TooSoon);
-        refused(|it, _| it.settled_since += 1, EvidenceFault::TooSoon);
-        refused(|_, asked| asked.lease = 901, EvidenceFault::TooSoon);
+        refused(|it, _| it.began = NOW - 800, EvidenceError::TooSoon);
+        refused(|it, _| it.settled_since += 1, EvidenceError::TooSoon);
+        refused(|_, asked| asked.lease = 901, EvidenceError::TooSoon);
         refused(
             |_, asked| asked.settling = Some(1201),
-            EvidenceFault::TooSoon,
+            EvidenceError::TooSoon,
         );
         // A shorter settling time than the lease demands is none.
         refused(
@@ -232,15 +232,15 @@ mod tests {
                 it.began = NOW - 800;
                 asked.settling = Some(0);
             },
-            EvidenceFault::TooSoon,
+            EvidenceError::TooSoon,
         );
-        refused(|it, _| it.settled_since = u64::MAX, EvidenceFault::TooSoon);
+        refused(|it, _| it.settled_since = u64::MAX, EvidenceError::TooSoon);
         refused(
             |_, asked| asked.settling = Some(u64::MAX),
-            EvidenceFault::TooSoon,
+            EvidenceError::TooSoon,
         );
         // Nothing is settled where both clocks differ too much.
-        refused(|it, _| it.settled_since = it.began, EvidenceFault::TooSoon);
+        refused(|it, _| it.settled_since = it.began, EvidenceError::TooSoon);
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
                 asked.lease_changed = Some(it.began - ago);
             }
         };
-        refused(changed(86_700), EvidenceFault::TooSoon);
+        refused(changed(86_700), EvidenceError::TooSoon);
         permitted(changed(86_701));
         // In the window, a day and the allowance must have passed.
         let settled = |ago| {
@@ -260,32 +260,32 @@ mod tests {
                 asked.changed = it.settled_since;
             }
         };
-        refused(settled(86_700), EvidenceFault::TooSoon);
+        refused(settled(86_700), EvidenceError::TooSoon);
         permitted(settled(86_701));
     }
 
     #[test]
     fn a_scan_ends_after_it_began_and_not_in_the_future() {
-        refused(|it, _| it.ended = it.began - 1, EvidenceFault::Clock);
+        refused(|it, _| it.ended = it.began - 1, EvidenceError::Clock);
         permitted(|it, _| it.ended = it.began);
         permitted(|it, _| it.ended = NOW + 300);
-        refused(|it, _| it.ended = NOW + 301, EvidenceFault::Clock);
+        refused(|it, _| it.ended = NOW + 301, EvidenceError::Clock);
     }
 
     #[test]
     fn a_scan_is_not_older_than_its_owner_allows() {
         permitted(|_, asked| asked.age = 799);
-        refused(|_, asked| asked.age = 798, EvidenceFault::TooOld);
+        refused(|_, asked| asked.age = 798, EvidenceError::TooOld);
     }
 
     #[test]
     fn no_place_is_no_evidence() {
-        refused(|it, _| it.places.clear(), EvidenceFault::NoPlaces);
+        refused(|it, _| it.places.clear(), EvidenceError::NoPlaces);
     }
 
     #[test]
     fn a_key_in_use_is_refused() {
-        refused(|it, _| it.in_use = 1, EvidenceFault::InUse);
+        refused(|it, _| it.in_use = 1, EvidenceError::InUse);
     }
 
     #[test]
@@ -316,13 +316,13 @@ mod tests {
                     found(it);
                     it.accepted = accepted;
                 },
-                EvidenceFault::Found,
+                EvidenceError::Found,
             );
         }
         // What was not found is not accepted either.
         refused(
             |it, _| it.accepted = vec![ClassCount::new(class, 0)],
-            EvidenceFault::Found,
+            EvidenceError::Found,
         );
         // The order is free.
         permitted(|it, _| {
@@ -345,7 +345,7 @@ mod tests {
         (evidence.began, evidence.ended, asked.now) = (from, from, from);
         assert_eq!(permits(&evidence, &asked), Ok(()));
         evidence.began -= 1;
-        assert_eq!(permits(&evidence, &asked), Err(EvidenceFault::TooSoon));
+        assert_eq!(permits(&evidence, &asked), Err(EvidenceError::TooSoon));
         assert_eq!(not_before(&asked, u64::MAX), u64::MAX);
     }
 }

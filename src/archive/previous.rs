@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use sha2::{Digest as _, Sha256};
 
 use super::class::FindingClass;
-use super::evidence::{Evidence, Place};
+use super::evidence::{Evidence, ScannedPlace};
 use super::ledger::PlaceBook;
 use super::summary::InventorySummary;
 use crate::envelope::EnvelopeCipher;
-use crate::error::{EvidenceFault, Result};
+use crate::error::{EvidenceError, Result};
 
 /// What an earlier scan or inventory of the same places has found.
 #[derive(Debug, Clone)]
 pub struct Previous {
     pub(super) digest: [u8; 32],
-    places: Vec<Place>,
+    places: Vec<ScannedPlace>,
     /// Envelopes in all places, where an inventory was taken.
     in_all: Option<u64>,
 }
@@ -41,7 +41,7 @@ impl Previous {
     pub fn inventory(json: impl AsRef<[u8]>) -> Result<Self> {
         let json = json.as_ref();
         let summary: InventorySummary =
-            serde_json::from_slice(json).map_err(|_| EvidenceFault::Content)?;
+            serde_json::from_slice(json).map_err(|_| EvidenceError::Content)?;
         Ok(Self {
             digest: Sha256::digest(json).into(),
             places: Vec::new(),

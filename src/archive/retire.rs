@@ -13,13 +13,13 @@ use super::evidence::Evidence;
 use super::evidence_scan::EvidenceScan;
 use super::links::NamesBefore;
 use super::previous::Previous;
-use super::rewrap::{RewrapOptions, rewrap_tree};
+use super::rewrap::{RewrapOptions, rewrap};
 use super::rewrap_report::{RewrapEntry, RewrapSummary};
 use super::shard::Exclusion;
-use super::tree::Tree;
+use super::tree::FileTree;
 use crate::disk::{Disk, folder_of, named, of_other};
 use crate::envelope::{EnvelopeCipher, KeyringFile, inspect};
-use crate::error::{Error, EvidenceFault, KeyId, Result};
+use crate::error::{Error, EvidenceError, KeyId, Result};
 
 /// The choices there are in retiring a key: none must be made.
 #[must_use]
@@ -63,25 +63,25 @@ impl<'a> RetireOptions<'a> {
         self
     }
 
-    /// Keeps the key in any case: [`destroy_key`] can destroy it later, on the same evidence while it is young.
+    /// Keeps the key in any case: [`archive::destroy_key`](crate::archive::destroy_key) can destroy it later, on the same evidence while it is young.
     pub fn keep(mut self) -> Self {
         self.destroy = None;
         self
     }
 
-    /// [`Tree::threads`], for the rewrap and for the scan.
+    /// [`FileTree::threads`], for the rewrap and for the scan.
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// [`Tree::files_per_second`], for the rewrap and for the scan. Evidence is as old as the beginning of its scan.
+    /// [`FileTree::files_per_second`], for the rewrap and for the scan. Evidence is as old as the beginning of its scan.
     pub fn files_per_second(mut self, most: NonZeroU32) -> Self {
         self.files_per_second = Some(most);
         self
     }
 
-    /// [`Tree::exclude`], for the rewrap and for the scan. What is excluded is a finding: it was not looked at.
+    /// [`FileTree::exclude`], for the rewrap and for the scan. What is excluded is a finding: it was not looked at.
     pub fn exclude(
         mut self,
         rule: impl Into<String>,
@@ -136,7 +136,7 @@ impl fmt::Debug for RetireOptions<'_> {
 /// What retiring a key came to.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Retired {
+pub struct RetireReport {
     /// What the rewrap did.
     pub rewrapped: RewrapSummary,
     /// What the scan after it found. It lies, encrypted, where it was to be put.
@@ -146,7 +146,7 @@ pub struct Retired {
     /// Whether the key was destroyed.
     pub destroyed: bool,
     /// Why it was not, if it was to be. The key is as it was.
-    pub refused: Option<EvidenceFault>,
+    pub refused: Option<EvidenceError>,
     /// From when on it may be retired again, if it is only too soon.
     pub not_before: Option<SystemTime>,
     /// What the clocks were in the way of, if they were.
@@ -158,28 +158,28 @@ pub struct Retired {
 /// **whatever speaks against the destruction, the keyring stays as it is**.
 ///
 /// `places` must be all there is: what is elsewhere, in a backup or in a database, the evidence does not speak of, and is lost with the
-/// key. For rows, do the same step by step: [`rewrap_rows`](crate::rewrap_rows), [`EvidenceScan`], [`destroy_key`]. What was seen and could
+/// key. For rows, do the same step by step: [`archive::rewrap_rows`](crate::archive::rewrap_rows), [`EvidenceScan`], [`archive::destroy_key`](crate::archive::destroy_key). What was seen and could
 /// not be examined is a finding, and the key is kept until its owner [accepts](RetireOptions::accept) it by class and count.
 ///
 /// A scan counts once the key, and the keyring's file, were left alone for the settling time: the lease of the keyring, within which each
-/// process confirms it, and the allowance. Before that the key is kept, and [`Retired::not_before`] says how long.
+/// process confirms it, and the allowance. Before that the key is kept, and [`RetireReport::not_before`] says how long.
 ///
 /// To run it again is to go on, with another file for the evidence. What is under a suspended key cannot be rewrapped: resume the key before.
 /// What is under a compromised key is to be re-encrypted before, or here by [`RewrapOptions::reencrypt`] with a cipher that allows it.
 ///
 /// # Errors
-/// [`Error::KeyNotUsable`] if the key is active ([rotate](crate::KeyringEdit::rotate) first) or destroyed; [`Error::Misuse`] if `evidence`
+/// [`Error::KeyNotUsable`] if the key is active ([rotate](crate::keys::KeyringTransaction::rotate) first) or destroyed; [`Error::Misuse`] if `evidence`
 /// would lie in one of the places, if the rewrap is to be a dry run, if the settling time is too short, or if the keyring's file is encrypted
 /// for its own keys; [`Error::Io`], also if the file exists; [`Error::Cancelled`] as [`RetireOptions::go_on`] says; those of [`KeyringFile::reload`] and [`KeyringFile::update`].
-/// That the key is not out of use is no error: [`Retired::refused`] says it.
+/// That the key is not out of use is no error: [`RetireReport::refused`] says it.
 ///
 /// ```no_run
-/// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, RetireOptions, retire};
+/// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, archive::{self, RetireOptions}};
 ///
 /// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
 /// let cipher = EnvelopeCipher::new(file.keyring());
 /// # let old = file.keyring().active()?;
-/// let retired = retire(&file, &cipher, old, &["/archive"], "2026.evidence.phi", RetireOptions::new())?;
+/// let retired = archive::retire(&file, &cipher, old, &["/archive"], "2026.evidence.phi", RetireOptions::new())?;
 /// println!("{}\n{}", retired.rewrapped, retired.evidence);
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
@@ -190,10 +190,10 @@ pub fn retire(
     places: &[impl AsRef<Path>],
     evidence: impl AsRef<Path>,
     mut options: RetireOptions<'_>,
-) -> Result<Retired> {
+) -> Result<RetireReport> {
     if options.rewrap.dry_run {
         return Err(Error::Misuse(
-            "a key is not retired in a dry run; rewrap_tree has one",
+            "a key is not retired in a dry run; rewrap has one",
         ));
     }
     let terms = options.destroy.unwrap_or_default();
@@ -216,7 +216,7 @@ pub fn retire(
     let new = disk.new_file(path).map_err(|error| at(path, error))?;
 
     let tree = |roots: Vec<PathBuf>| {
-        let mut tree = Tree::new(roots).excluding(options.excluded.clone());
+        let mut tree = FileTree::new(roots).excluding(options.excluded.clone());
         if let Some(threads) = options.threads {
             tree = tree.threads(threads);
         }
@@ -226,7 +226,7 @@ pub fn retire(
         tree
     };
     let names_before = NamesBefore::of([tree(roots.clone())]);
-    let mut pass = rewrap_tree(cipher, tree(roots.clone()), options.rewrap.clone())?;
+    let mut pass = rewrap(cipher, tree(roots.clone()), options.rewrap.clone())?;
     for entry in &mut pass {
         (options.watch)(&entry);
         asked(&mut options.go_on)?;
@@ -264,12 +264,12 @@ pub fn retire(
     };
     let is_early = matches!(
         refused,
-        Some(EvidenceFault::TooSoon | EvidenceFault::ChangedSince)
+        Some(EvidenceError::TooSoon | EvidenceError::ChangedSince)
     );
     let not_before = is_early
         .then(|| may_begin(file, key, evidence.settled_since, terms))
         .flatten();
-    Ok(Retired {
+    Ok(RetireReport {
         rewrapped,
         evidence,
         in_use,

@@ -6,15 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::entry::{Content, look};
-use super::rewrap_report::{PassedOver, RewrapEntry, RewrapOutcome, RewrapSummary};
-use super::tree::Tree;
+use super::entry::{EntryKind, look};
+use super::rewrap_report::{RewrapEntry, RewrapOutcome, RewrapSummary, SkipReason};
+use super::tree::FileTree;
 use super::walk::Met;
 use super::workers::{Crew, Progress, is_gone};
 use crate::disk::{Disk, NotKept};
 use crate::envelope::{Context, EnvelopeCipher};
-use crate::error::{Error, KeyId, Kind, Malformed, Result, SlotId};
-use crate::files::{ChangeOptions, FileInspection, Head, Rewrapped, reencrypt_file};
+use crate::error::{EnvelopeKind, Error, KeyId, Malformed, Result, SlotId};
+use crate::files::{ChangeOptions, FileInspection, Head, RewrapStatus, reencrypt};
 
 /// Gives the context that a file was sealed with.
 type Contexts = Arc<dyn Fn(&Path, &FileInspection) -> Result<Context> + Send + Sync>;
@@ -24,7 +24,7 @@ type Contexts = Arc<dyn Fn(&Path, &FileInspection) -> Result<Context> + Send + S
 #[must_use]
 pub struct RewrapOptions {
     pub(super) dry_run: bool,
-    most_failures: u64,
+    max_failures: u64,
     reencrypt: Option<(Vec<KeyId>, Contexts)>,
     change: ChangeOptions,
 }
@@ -34,7 +34,7 @@ impl RewrapOptions {
     pub fn new() -> Self {
         Self {
             dry_run: false,
-            most_failures: 1000,
+            max_failures: 1000,
             reencrypt: None,
             change: ChangeOptions::new(),
         }
@@ -52,9 +52,9 @@ impl RewrapOptions {
         self
     }
 
-    /// Stops once more than this have failed. What is being worked on then is finished.
-    pub fn most_failures(mut self, most: u64) -> Self {
-        self.most_failures = most;
+    /// Stops once more than this many files have failed. Default: 1,000. Files that are being worked on then are finished.
+    pub fn max_failures(mut self, most: u64) -> Self {
+        self.max_failures = most;
         self
     }
 
@@ -88,20 +88,20 @@ impl fmt::Debug for RewrapOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RewrapOptions")
             .field("dry_run", &self.dry_run)
-            .field("most_failures", &self.most_failures)
+            .field("max_failures", &self.max_failures)
             .field("reencrypt", &self.reencrypt.as_ref().map(|(keys, _)| keys))
             .finish()
     }
 }
 
-/// Moves every envelope of a tree to the current keys of its recipients, as [`rewrap_file`](crate::rewrap_file) does for one, on all cores and in no order.
+/// Moves every envelope of a tree to the current keys of its recipients, as [`files::rewrap`](crate::files::rewrap) does for one, on all cores and in no order.
 ///
 /// It keeps no journal. Each file's rewrap is atomic, and one that was rewrapped stays as it is: **to run again is to go on**, after a
-/// power cut too, and any number of processes and machines may share the work, by [`Tree::shard`] or without. When a file is
-/// [`Done`](RewrapOutcome::Done) or [`Current`](RewrapOutcome::Current), it was read again, and has no slot left of a key that one of the
+/// power cut too, and any number of processes and machines may share the work, by [`FileTree::shard`] or without. When a file is
+/// [`Done`](RewrapOutcome::Rewrapped) or [`Current`](RewrapOutcome::UpToDate), it was read again, and has no slot left of a key that one of the
 /// cipher's providers has moved off, in either header block.
 ///
-/// A failure ends nothing, up to [`RewrapOptions::most_failures`]: it is an entry like the others, and its file opens as it did.
+/// A failure ends nothing, up to [`RewrapOptions::max_failures`]: it is an entry like the others, and its file opens as it did.
 ///
 /// A record or a detached header is replaced by a new file. Where it has several names in the tree (hard links), they become files of their own.
 /// Records in text form are not rewrapped.
@@ -110,12 +110,12 @@ impl fmt::Debug for RewrapOptions {
 /// [`Error::Misuse`] where the cipher writes for nobody, [`Error::Io`] where no thread can be started.
 ///
 /// ```no_run
-/// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, RewrapOptions, Tree, rewrap_tree};
+/// use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, archive::{self, FileTree, RewrapOptions}};
 ///
 /// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
 /// file.update(|keyring| keyring.rotate("ehr-2027"))?;
 /// let cipher = EnvelopeCipher::new(file.keyring());
-/// let mut pass = rewrap_tree(&cipher, Tree::new(["/archive"]), RewrapOptions::new())?;
+/// let mut pass = archive::rewrap(&cipher, FileTree::new(["/archive"]), RewrapOptions::new())?;
 /// for entry in &mut pass {
 ///     if entry.is_failure() {
 ///         eprintln!("{}", serde_json::to_string(&entry).unwrap_or_default());
@@ -124,33 +124,33 @@ impl fmt::Debug for RewrapOptions {
 /// println!("{}", pass.summary());
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
-pub fn rewrap_tree(
+pub fn rewrap(
     cipher: &EnvelopeCipher,
-    tree: Tree,
+    tree: FileTree,
     options: RewrapOptions,
-) -> Result<RewrapTree> {
+) -> Result<RewrapPass> {
     if !cipher.writes() {
         return Err(Error::Misuse("this cipher has no provider to write for"));
     }
-    let (cipher, most_failures) = (cipher.clone(), options.most_failures);
-    Ok(RewrapTree {
+    let (cipher, max_failures) = (cipher.clone(), options.max_failures);
+    Ok(RewrapPass {
         summary: RewrapSummary::default(),
         began: Instant::now(),
-        most_failures,
+        max_failures,
         // One at a time: a file may be long.
-        crew: Crew::start(tree, 1, move |met| rewrap(&cipher, met, &options))?,
+        crew: Crew::start(tree, 1, move |met| rewrap_one(&cipher, met, &options))?,
     })
 }
 
 /// A tree that is being rewrapped: an iterator over files, and what they add up to. Dropped, it stops after the files that it is at.
-pub struct RewrapTree {
+pub struct RewrapPass {
     crew: Crew<RewrapEntry>,
     summary: RewrapSummary,
-    most_failures: u64,
+    max_failures: u64,
     began: Instant,
 }
 
-impl RewrapTree {
+impl RewrapPass {
     /// What was done so far; once the iterator has ended, all.
     #[must_use]
     pub fn summary(&self) -> &RewrapSummary {
@@ -164,20 +164,20 @@ impl RewrapTree {
         self.summary
     }
 
-    /// How far it is; `total` files, where [`Tree::count`] counted them.
+    /// How far it is; `total` files, where [`FileTree::count`] counted them.
     #[must_use]
     pub fn progress(&self, total: Option<u64>) -> Progress {
         Progress::new(self.summary.seen(), total, self.began)
     }
 }
 
-impl Iterator for RewrapTree {
+impl Iterator for RewrapPass {
     type Item = RewrapEntry;
 
     fn next(&mut self) -> Option<RewrapEntry> {
         let entry = self.crew.next()?;
         self.summary.add(&entry);
-        if self.summary.failed > self.most_failures && !self.summary.stopped {
+        if self.summary.failed > self.max_failures && !self.summary.stopped {
             self.summary.stopped = true;
             self.crew.stop();
         }
@@ -185,15 +185,15 @@ impl Iterator for RewrapTree {
     }
 }
 
-impl fmt::Debug for RewrapTree {
+impl fmt::Debug for RewrapPass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RewrapTree")
+        f.debug_struct("RewrapPass")
             .field("summary", &self.summary)
             .finish_non_exhaustive()
     }
 }
 
-fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapEntry {
+fn rewrap_one(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapEntry {
     let was_named = matches!(met, Met::Unreadable { is_named: true, .. });
     let (entry, head) = look(&Disk::default(), met);
     let plan = head
@@ -202,16 +202,16 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
     let mut not_kept = NotKept::default();
     let outcome = match entry.content {
         // A name with a slip in it is not to look like an archive that is done.
-        Content::Unreadable(error) if was_named => RewrapOutcome::Failed(error),
-        _ if entry.is_temporary => RewrapOutcome::PassedOver(PassedOver::Temporary),
-        Content::NotAnEnvelope => RewrapOutcome::PassedOver(PassedOver::NotAnEnvelope),
-        Content::DetachedPayload => RewrapOutcome::PassedOver(PassedOver::DetachedPayload),
-        Content::Symlink => RewrapOutcome::PassedOver(PassedOver::Symlink),
-        Content::Special => RewrapOutcome::PassedOver(PassedOver::Special),
-        Content::Excluded(_) => RewrapOutcome::PassedOver(PassedOver::Excluded),
-        Content::CompactRecord(_) => RewrapOutcome::PassedOver(PassedOver::CompactRecord),
-        Content::Damaged(error) | Content::Unreadable(error) => failed(&entry.path, error),
-        Content::Envelope(found) => {
+        EntryKind::Unreadable(error) if was_named => RewrapOutcome::Failed(error),
+        _ if entry.is_temporary => RewrapOutcome::Skipped(SkipReason::Temporary),
+        EntryKind::NotAnEnvelope => RewrapOutcome::Skipped(SkipReason::NotAnEnvelope),
+        EntryKind::DetachedPayload => RewrapOutcome::Skipped(SkipReason::DetachedPayload),
+        EntryKind::Symlink => RewrapOutcome::Skipped(SkipReason::Symlink),
+        EntryKind::Special => RewrapOutcome::Skipped(SkipReason::Special),
+        EntryKind::Excluded(_) => RewrapOutcome::Skipped(SkipReason::Excluded),
+        EntryKind::CompactRecord(_) => RewrapOutcome::Skipped(SkipReason::CompactRecord),
+        EntryKind::Damaged(error) | EntryKind::Unreadable(error) => failed(&entry.path, error),
+        EntryKind::Envelope(found) => {
             let outcome = change(cipher, &entry.path, &found, plan, options, &mut not_kept);
             outcome.unwrap_or_else(|error| failed(&entry.path, error))
         }
@@ -227,7 +227,7 @@ fn rewrap(cipher: &EnvelopeCipher, met: Met, options: &RewrapOptions) -> RewrapE
 fn failed(path: &Path, error: Error) -> RewrapOutcome {
     // What is not there may be something else: a provider's file, or one that the caller looks for a context in.
     if is_gone(&error) && Disk::default().refuse_taken(path).is_ok() {
-        RewrapOutcome::PassedOver(PassedOver::Gone)
+        RewrapOutcome::Skipped(SkipReason::Gone)
     } else {
         RewrapOutcome::Failed(error)
     }
@@ -261,11 +261,11 @@ fn change(
         }
         // The cores are at work on other files.
         let options = options.change.as_of_files().threads(NonZeroUsize::MIN);
-        *not_kept = reencrypt_file(cipher, path, &context, options)?.not_kept;
+        *not_kept = reencrypt(cipher, path, &context, options)?.not_kept;
         RewrapOutcome::Reencrypted
     } else if let Some(plan) = plan {
         if !plan? {
-            return Ok(RewrapOutcome::Current);
+            return Ok(RewrapOutcome::UpToDate);
         }
         may_change(&disk, path, found.header.kind)?;
         return Ok(RewrapOutcome::WouldChange);
@@ -273,8 +273,8 @@ fn change(
         let rewrapped = options.change.rewrap(cipher, path)?;
         *not_kept = rewrapped.not_kept();
         match rewrapped {
-            Rewrapped::Done | Rewrapped::DoneWithout(_) => RewrapOutcome::Done,
-            Rewrapped::Current => RewrapOutcome::Current,
+            RewrapStatus::Rewrapped | RewrapStatus::RewrappedWithout(_) => RewrapOutcome::Rewrapped,
+            RewrapStatus::UpToDate => RewrapOutcome::UpToDate,
         }
     };
     head()?.check_rewrapped(cipher)?;
@@ -282,8 +282,8 @@ fn change(
 }
 
 /// Opens a file as a rewrap does, and changes nothing: a forecast is not to promise what this process may not do.
-fn may_change(disk: &Disk, path: &Path, kind: Kind) -> Result<()> {
-    if kind == Kind::StreamInline {
+fn may_change(disk: &Disk, path: &Path, kind: EnvelopeKind) -> Result<()> {
+    if kind == EnvelopeKind::StreamInline {
         disk.open_to_change(path)?;
         return Ok(());
     }

@@ -30,15 +30,15 @@ pub struct RewrapEntry {
 #[non_exhaustive]
 pub enum RewrapOutcome {
     /// It was moved to the current keys.
-    Done,
+    Rewrapped,
     /// It was sealed anew.
     Reencrypted,
     /// It was there already.
-    Current,
+    UpToDate,
     /// It would be moved, or sealed anew, in a run that is no dry one.
     WouldChange,
     /// It is no envelope of its own: what else it is.
-    PassedOver(PassedOver),
+    Skipped(SkipReason),
     /// It is not where it is to be, and why. It opens as it did.
     Failed(Error),
 }
@@ -46,7 +46,7 @@ pub enum RewrapOutcome {
 /// Why a file was passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum PassedOver {
+pub enum SkipReason {
     /// It is not encrypted by this format.
     NotAnEnvelope,
     /// It looks like the payload of a detached header.
@@ -92,20 +92,20 @@ impl Serialize for RewrapEntry {
 impl RewrapOutcome {
     fn word(&self) -> &'static str {
         match self {
-            Self::Done => "done",
+            Self::Rewrapped => "done",
             Self::Reencrypted => "reencrypted",
-            Self::Current => "current",
+            Self::UpToDate => "current",
             Self::WouldChange => "would-change",
             Self::Failed(_) => "failed",
-            Self::PassedOver(why) => match why {
-                PassedOver::NotAnEnvelope => "not-an-envelope",
-                PassedOver::DetachedPayload => "detached-payload",
-                PassedOver::Symlink => "symlink",
-                PassedOver::Special => "special",
-                PassedOver::Temporary => "temporary",
-                PassedOver::Gone => "gone",
-                PassedOver::Excluded => "excluded",
-                PassedOver::CompactRecord => "compact-record",
+            Self::Skipped(why) => match why {
+                SkipReason::NotAnEnvelope => "not-an-envelope",
+                SkipReason::DetachedPayload => "detached-payload",
+                SkipReason::Symlink => "symlink",
+                SkipReason::Special => "special",
+                SkipReason::Temporary => "temporary",
+                SkipReason::Gone => "gone",
+                SkipReason::Excluded => "excluded",
+                SkipReason::CompactRecord => "compact-record",
             },
         }
     }
@@ -145,15 +145,13 @@ impl RewrapSummary {
 
     pub(super) fn add(&mut self, entry: &RewrapEntry) {
         let (count, changes) = match &entry.outcome {
-            RewrapOutcome::Done => (&mut self.done, true),
+            RewrapOutcome::Rewrapped => (&mut self.done, true),
             RewrapOutcome::Reencrypted => (&mut self.reencrypted, true),
             RewrapOutcome::WouldChange => (&mut self.would_change, true),
-            RewrapOutcome::Current => (&mut self.current, false),
+            RewrapOutcome::UpToDate => (&mut self.current, false),
             RewrapOutcome::Failed(_) => (&mut self.failed, false),
-            RewrapOutcome::PassedOver(PassedOver::NotAnEnvelope) => {
-                (&mut self.not_envelopes, false)
-            }
-            RewrapOutcome::PassedOver(_) => (&mut self.passed_over, false),
+            RewrapOutcome::Skipped(SkipReason::NotAnEnvelope) => (&mut self.not_envelopes, false),
+            RewrapOutcome::Skipped(_) => (&mut self.passed_over, false),
         };
         *count += 1;
         self.not_kept += u64::from(!entry.not_kept.is_nothing());

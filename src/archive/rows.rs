@@ -14,11 +14,11 @@ const FAILURE_LIMIT: usize = 1_000;
 
 /// What became of a row that was to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Swap {
+pub enum RowUpdate {
     /// The row was as it had been read, and holds the new bytes.
-    Done,
+    Written,
     /// The row was no longer as it had been read, or was gone: nothing was written.
-    Changed,
+    Conflict,
 }
 
 /// What a pass over rows did. Rows are named by the ids that came with them.
@@ -65,21 +65,21 @@ impl<I> Default for RowsReport<I> {
 ///
 /// ```
 /// # use std::collections::BTreeMap;
-/// # use phi_envelope::{Context, EnvelopeCipher, Keyring, Swap, rewrap_rows};
+/// # use phi_envelope::{Context, EnvelopeCipher, Keyring, archive::{self, RowUpdate}};
 /// let keyring = Keyring::generate("ehr-2026")?;
 /// let cipher = EnvelopeCipher::new(keyring.clone());
 /// let mut table = BTreeMap::from([(7, cipher.encrypt("BP 120/80", &Context::new())?)]);
 ///
 /// keyring.rotate("ehr-2027")?;
 /// let rows: Vec<_> = table.clone().into_iter().map(Ok).collect(); // SELECT id, text FROM notes
-/// let report = rewrap_rows(&cipher, rows, |id, old, new| {
+/// let report = archive::rewrap_rows(&cipher, rows, |id, old, new| {
 ///     // UPDATE notes SET text = :new WHERE id = :id AND text = :old
 ///     Ok::<_, phi_envelope::Error>(match table.get_mut(id) {
 ///         Some(text) if text == old => {
 ///             *text = new.to_vec();
-///             Swap::Done
+///             RowUpdate::Written
 ///         }
-///         _ => Swap::Changed,
+///         _ => RowUpdate::Conflict,
 ///     })
 /// })?;
 /// assert!(report.is_complete());
@@ -89,7 +89,7 @@ impl<I> Default for RowsReport<I> {
 pub fn rewrap_rows<I, E>(
     cipher: &EnvelopeCipher,
     rows: impl IntoIterator<Item = Result<(I, Vec<u8>), E>>,
-    swap: impl FnMut(&I, &[u8], &[u8]) -> Result<Swap, E>,
+    swap: impl FnMut(&I, &[u8], &[u8]) -> Result<RowUpdate, E>,
 ) -> Result<RowsReport<I>, E> {
     let mut pass = RowsPass::new(cipher);
     pass.rewrap(rows, swap)?;
@@ -108,7 +108,7 @@ pub fn rewrap_rows<I, E>(
 /// that does not open, is left as it is.
 ///
 /// ```
-/// # use phi_envelope::{EnvelopeCipher, Keyring, RowsPass, Swap};
+/// # use phi_envelope::{EnvelopeCipher, Keyring, archive::{RowUpdate, RowsPass}};
 /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
 /// # let pages: Vec<Vec<(u64, Vec<u8>)>> = Vec::new();
 /// # let update = |id: &u64, old: &[u8], new: &[u8]| -> phi_envelope::Result<usize> { Ok(1) };
@@ -117,7 +117,7 @@ pub fn rewrap_rows<I, E>(
 ///     pass.rewrap(page.into_iter().map(Ok), |id, old, new| {
 ///         // UPDATE notes SET text = :new WHERE id = :id AND text = :old
 ///         let rows = update(id, old, new)?;
-///         Ok::<_, phi_envelope::Error>(if rows == 1 { Swap::Done } else { Swap::Changed })
+///         Ok::<_, phi_envelope::Error>(if rows == 1 { RowUpdate::Written } else { RowUpdate::Conflict })
 ///     })?;
 /// }
 /// let report = pass.finish();
@@ -127,7 +127,7 @@ pub fn rewrap_rows<I, E>(
 #[must_use]
 pub struct RowsPass<I> {
     cipher: EnvelopeCipher,
-    failure_limit: usize,
+    max_failures: usize,
     report: RowsReport<I>,
 }
 
@@ -136,14 +136,14 @@ impl<I> RowsPass<I> {
     pub fn new(cipher: &EnvelopeCipher) -> Self {
         Self {
             cipher: cipher.clone(),
-            failure_limit: FAILURE_LIMIT,
+            max_failures: FAILURE_LIMIT,
             report: RowsReport::default(),
         }
     }
 
-    /// Stops when this many rows have failed: 1,000 unless said; 0 is as 1. A wrong keyring fails every row.
-    pub fn failure_limit(mut self, rows: usize) -> Self {
-        self.failure_limit = rows;
+    /// Stops once more than this many rows have failed. Default: 1,000. A wrong keyring fails every row.
+    pub fn max_failures(mut self, rows: usize) -> Self {
+        self.max_failures = rows;
         self
     }
 
@@ -160,7 +160,7 @@ impl<I> RowsPass<I> {
     pub fn rewrap<E>(
         &mut self,
         rows: impl IntoIterator<Item = Result<(I, Vec<u8>), E>>,
-        mut swap: impl FnMut(&I, &[u8], &[u8]) -> Result<Swap, E>,
+        mut swap: impl FnMut(&I, &[u8], &[u8]) -> Result<RowUpdate, E>,
     ) -> Result<(), E> {
         let mut rows = rows.into_iter().fuse();
         while !self.report.stopped {
@@ -194,7 +194,7 @@ impl<I> RowsPass<I> {
     fn rewrap_chunk<E>(
         &mut self,
         chunk: Vec<(I, Vec<u8>)>,
-        swap: &mut impl FnMut(&I, &[u8], &[u8]) -> Result<Swap, E>,
+        swap: &mut impl FnMut(&I, &[u8], &[u8]) -> Result<RowUpdate, E>,
     ) -> Result<(), E> {
         // The ids stay on this thread.
         let (ids, rows): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
@@ -208,12 +208,12 @@ impl<I> RowsPass<I> {
             match new {
                 Ok(None) => self.report.current += 1,
                 Ok(Some(new)) => match swap(&id, old, &new)? {
-                    Swap::Done => self.report.done += 1,
-                    Swap::Changed => self.report.changed.push(id),
+                    RowUpdate::Written => self.report.done += 1,
+                    RowUpdate::Conflict => self.report.changed.push(id),
                 },
                 Err(error) => {
                     self.report.failed.push((id, error));
-                    if self.report.failed.len() >= self.failure_limit {
+                    if self.report.failed.len() > self.max_failures {
                         self.report.stopped = true;
                         return Ok(());
                     }
@@ -228,7 +228,7 @@ impl<I> fmt::Debug for RowsPass<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RowsPass")
             .field("cipher", &self.cipher)
-            .field("failure_limit", &self.failure_limit)
+            .field("max_failures", &self.max_failures)
             .finish_non_exhaustive()
     }
 }

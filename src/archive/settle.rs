@@ -12,6 +12,8 @@ use crate::disk::{Disk, folder_of};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clocks {
     scanner: u64,
+    /// The scanner's clock again, once the store's was read: that may have taken a while.
+    after: u64,
     /// None if no file could be made beside the keyring's.
     store: Option<u64>,
     settled: u64,
@@ -30,6 +32,7 @@ impl Clocks {
             settled: seconds(changed).max(written.unwrap_or(scanner)),
             store: disk.clock_of(&folder_of(&path)).ok().map(seconds),
             scanner,
+            after: seconds(SystemTime::now()),
         })
     }
 
@@ -38,6 +41,7 @@ impl Clocks {
         let now = seconds(SystemTime::now());
         Self {
             scanner: now,
+            after: now,
             store: None,
             settled: now,
         }
@@ -58,8 +62,8 @@ impl Clocks {
 
     /// Whether the two clocks differ by more than the allowance.
     pub(super) fn differ(&self, allowance: Duration) -> bool {
-        let store = self.store.unwrap_or(self.scanner);
-        self.scanner.abs_diff(store) > allowance.as_secs()
+        let (store, most) = (self.store.unwrap_or(self.scanner), allowance.as_secs());
+        store.saturating_add(most) < self.scanner || store > self.after.saturating_add(most)
     }
 
     /// Whether the store's clock could be read.
@@ -89,11 +93,26 @@ mod tests {
         ] {
             let clocks = Clocks {
                 scanner,
+                after: scanner,
                 store,
                 settled: 5,
             };
             let read = (clocks.began(), clocks.settled_since(allowance));
             assert_eq!(read, (began, settled), "{scanner} {store:?}");
         }
+    }
+
+    #[test]
+    fn a_store_that_answers_late_is_not_one_whose_clock_differs() {
+        let late = |store| Clocks {
+            scanner: 1000,
+            after: 1400,
+            store: Some(store),
+            settled: 5,
+        };
+        let allowance = Duration::from_secs(300);
+        let differ = [699, 700, 1700, 1701].map(|store| late(store).differ(allowance));
+        assert_eq!(differ, [true, false, false, true]);
+        assert_eq!(late(1400).began(), 1000);
     }
 }

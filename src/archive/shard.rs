@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// a file that was itself named, its name counts.
 ///
 /// ```
-/// use phi_envelope::Shard;
+/// use phi_envelope::archive::Shard;
 /// let shard: Shard = "3/100".parse()?;
 /// assert_eq!(shard, Shard::new(3, 100)?);
 /// assert_eq!(Shard::new(0, 1)?.holds("2026/Patient.ndjson.phi"), true);

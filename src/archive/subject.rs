@@ -2,7 +2,7 @@
 
 use super::evidence::KeyringRevision;
 use super::json::seconds;
-use crate::keys::KeyringEdit;
+use crate::keys::KeyringTransaction;
 
 /// A keyring as its file is now.
 #[derive(Debug, Clone, Copy)]
@@ -13,7 +13,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn of(keys: &KeyringEdit) -> Self {
+    pub(super) fn of(keys: &KeyringTransaction) -> Self {
         let journal = &keys.journal;
         Self {
             revision: KeyringRevision::new(journal.id, journal.revision),

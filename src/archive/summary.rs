@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Content, InventoryEntry};
+use super::entry::{EntryKind, InventoryEntry};
 use super::json;
-use super::key_usage::{KeyUses, Tally};
+use super::key_usage::{KeyUses, Totals};
 use super::table::Table;
-use crate::format::header::Kind;
+use crate::format::header::EnvelopeKind;
 use crate::keys::KeyInfo;
 
 /// What an inventory adds up to, by the files' own account. `Display` makes a table of it; serialized, it is a snapshot to be
@@ -21,19 +21,19 @@ pub struct InventorySummary {
     /// When it was begun, in seconds since 1970.
     pub taken: u64,
     /// All regular files that could be read.
-    pub files: Tally,
+    pub files: Totals,
     /// Records, those in text form included.
-    pub records: Tally,
+    pub records: Totals,
     /// Streams behind header blocks.
-    pub streams: Tally,
+    pub streams: Totals,
     /// Headers of streams that lie elsewhere.
-    pub detached_headers: Tally,
+    pub detached_headers: Totals,
     /// What looks like the payload of such a header.
-    pub detached_payloads: Tally,
+    pub detached_payloads: Totals,
     /// **Not encrypted by this format.**
-    pub not_envelopes: Tally,
+    pub not_envelopes: Totals,
     /// Damaged headers, by the rule that they break.
-    pub damaged: BTreeMap<String, Tally>,
+    pub damaged: BTreeMap<String, Totals>,
     /// Streams whose two header blocks differ, as a rewrap that was cut short leaves them. The next one repairs them.
     pub blocks_differ: u64,
     /// Files and folders that could not be read.
@@ -47,10 +47,10 @@ pub struct InventorySummary {
     pub excluded: u64,
     /// Keyrings, evidence and other files of this crate's own.
     #[serde(default)]
-    pub own_files: Tally,
+    pub own_files: Totals,
     /// Compact records.
     #[serde(default)]
-    pub compact_records: Tally,
+    pub compact_records: Totals,
     /// Files that a process left behind which died while it wrote, or that one is writing now.
     pub temporary: u64,
     /// The keys that open what was found. A file that several keys open is counted for each.
@@ -61,20 +61,20 @@ impl InventorySummary {
     pub(super) fn new() -> Self {
         Self {
             taken: json::seconds(SystemTime::now()),
-            files: Tally::default(),
-            records: Tally::default(),
-            streams: Tally::default(),
-            detached_headers: Tally::default(),
-            detached_payloads: Tally::default(),
-            not_envelopes: Tally::default(),
+            files: Totals::default(),
+            records: Totals::default(),
+            streams: Totals::default(),
+            detached_headers: Totals::default(),
+            detached_payloads: Totals::default(),
+            not_envelopes: Totals::default(),
             damaged: BTreeMap::new(),
             blocks_differ: 0,
             unreadable: 0,
             symlinks: 0,
             special: 0,
             excluded: 0,
-            own_files: Tally::default(),
-            compact_records: Tally::default(),
+            own_files: Totals::default(),
+            compact_records: Totals::default(),
             temporary: 0,
             keys: KeyUses::default(),
         }
@@ -89,7 +89,7 @@ impl InventorySummary {
 
     /// All envelopes.
     #[must_use]
-    pub fn envelopes(&self) -> Tally {
+    pub fn envelopes(&self) -> Totals {
         let all = [
             self.records,
             self.streams,
@@ -97,10 +97,11 @@ impl InventorySummary {
             self.own_files,
             self.compact_records,
         ];
-        all.into_iter().fold(Tally::default(), |sum, tally| Tally {
-            files: sum.files.saturating_add(tally.files),
-            bytes: sum.bytes.saturating_add(tally.bytes),
-        })
+        all.into_iter()
+            .fold(Totals::default(), |sum, tally| Totals {
+                files: sum.files.saturating_add(tally.files),
+                bytes: sum.bytes.saturating_add(tally.bytes),
+            })
     }
 
     /// Everything that was met.
@@ -111,31 +112,31 @@ impl InventorySummary {
     pub(super) fn add(&mut self, entry: &InventoryEntry) {
         self.temporary += u64::from(entry.is_temporary);
         let tally = match &entry.content {
-            Content::Symlink => return self.symlinks += 1,
-            Content::Special => return self.special += 1,
-            Content::Unreadable(_) => return self.unreadable += 1,
-            Content::Excluded(_) => return self.excluded += 1,
-            Content::CompactRecord(key) => {
+            EntryKind::Symlink => return self.symlinks += 1,
+            EntryKind::Special => return self.special += 1,
+            EntryKind::Unreadable(_) => return self.unreadable += 1,
+            EntryKind::Excluded(_) => return self.excluded += 1,
+            EntryKind::CompactRecord(key) => {
                 let modified = entry.modified.map(json::seconds);
                 self.keys.count(key, entry.bytes, modified);
                 &mut self.compact_records
             }
-            Content::Envelope(found) => {
+            EntryKind::Envelope(found) => {
                 self.blocks_differ += u64::from(!found.blocks_alike);
                 let modified = entry.modified.map(json::seconds);
                 for slot in found.all_slots() {
                     self.keys.count(slot, entry.bytes, modified);
                 }
                 match found.header.kind {
-                    Kind::StreamInline => &mut self.streams,
-                    Kind::StreamDetached => &mut self.detached_headers,
+                    EnvelopeKind::StreamInline => &mut self.streams,
+                    EnvelopeKind::StreamDetached => &mut self.detached_headers,
                     kind if kind.is_own() => &mut self.own_files,
                     _ => &mut self.records,
                 }
             }
-            Content::DetachedPayload => &mut self.detached_payloads,
-            Content::NotAnEnvelope => &mut self.not_envelopes,
-            Content::Damaged(error) => {
+            EntryKind::DetachedPayload => &mut self.detached_payloads,
+            EntryKind::NotAnEnvelope => &mut self.not_envelopes,
+            EntryKind::Damaged(error) => {
                 // There are as many rules as there are, and no more.
                 self.damaged.entry(error.to_string()).or_default()
             }

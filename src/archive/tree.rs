@@ -18,14 +18,14 @@ const MOST_THREADS: usize = 1024;
 /// levels deep. What is worked on comes in no order.
 ///
 /// ```no_run
-/// use phi_envelope::{Shard, Tree};
+/// use phi_envelope::archive::{FileTree, Shard};
 ///
-/// let all = Tree::new(["/archive/2025", "/archive/2026"]);
-/// let mine = Tree::new(["/archive"]).shard(Shard::new(3, 100)?); // the fourth of a hundred machines
+/// let all = FileTree::new(["/archive/2025", "/archive/2026"]);
+/// let mine = FileTree::new(["/archive"]).shard(Shard::new(3, 100)?); // the fourth of a hundred machines
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
 #[must_use]
-pub struct Tree {
+pub struct FileTree {
     roots: Box<dyn Iterator<Item = PathBuf> + Send>,
     excluded: Vec<Exclusion>,
     shard: Option<Shard>,
@@ -33,7 +33,7 @@ pub struct Tree {
     files_per_second: Option<NonZeroU32>,
 }
 
-impl Tree {
+impl FileTree {
     /// These folders with all that is below them, and these files. It may be a long list: it is taken as it is needed.
     pub fn new<P: Into<PathBuf> + 'static>(
         roots: impl IntoIterator<Item = P, IntoIter: Send + 'static>,
@@ -110,7 +110,7 @@ impl Tree {
     }
 }
 
-impl fmt::Debug for Tree {
+impl fmt::Debug for FileTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tree")
             .field("shard", &self.shard)

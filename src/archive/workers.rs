@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::vec;
 
-use super::tree::Tree;
+use super::tree::FileTree;
 use super::walk::{Met, Walk};
 use crate::error::Result;
 
@@ -38,7 +38,7 @@ struct Shared {
 impl<T: Send + 'static> Crew<T> {
     /// Starts to work on a tree. `batch` is how many a thread takes and hands over at once.
     pub(super) fn start(
-        tree: Tree,
+        tree: FileTree,
         batch: usize,
         work: impl Fn(Met) -> T + Send + Sync + 'static,
     ) -> Result<Self> {
@@ -47,7 +47,7 @@ impl<T: Send + 'static> Crew<T> {
 
     /// [`start`](Self::start), on a walk with choices of its own.
     pub(super) fn start_on(
-        tree: Tree,
+        tree: FileTree,
         prepare: impl FnOnce(Walk) -> Walk,
         batch: usize,
         work: impl Fn(Met) -> T + Send + Sync + 'static,

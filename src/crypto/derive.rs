@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::mac::{Mac256, Mac384};
-use crate::error::{Error, Kind};
+use crate::error::{EnvelopeKind, Error};
 use crate::secret::Secret;
 
 const RECIPIENT: &[u8] = b"phi-envelope/1 recipient\0";
@@ -23,7 +23,7 @@ const FIRST_BLOCK: &[u8] = &[1];
 // FORMAT §4: wrap aad = "phi-envelope/1 wrap" ‖ 0x00 ‖ data key id ‖ labels length ‖ labels for kinds 0x01 to 0x03, and
 // "phi-envelope/1 wrap file" ‖ 0x00 ‖ kind ‖ data key id ‖ labels length ‖ labels for kinds 0x04 to 0x0A
 /// What a scheme that can authenticate data authenticates beside the data key. `labels` begins with its length.
-pub(crate) fn wrap_aad(kind: Kind, data_key_id: &[u8; 16], labels: &[u8]) -> Vec<u8> {
+pub(crate) fn wrap_aad(kind: EnvelopeKind, data_key_id: &[u8; 16], labels: &[u8]) -> Vec<u8> {
     if kind.is_own() {
         [WRAP_FILE, &[kind.byte()], data_key_id, labels].concat()
     } else {

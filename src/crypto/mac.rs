@@ -35,7 +35,7 @@ macro_rules! mac {
             #[inline]
             pub(crate) fn key(&self, parts: &[&[u8]]) -> Secret<$len> {
                 let mut output = self.compute(parts);
-                Secret::taken_from(output.as_mut())
+                Secret::from_bytes_zeroizing(output.as_mut())
             }
 
             // Not by `Hmac`, which carries a buffer along: filled with zeros, copied and erased for each MAC once more.

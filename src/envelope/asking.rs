@@ -6,11 +6,11 @@ use super::EnvelopeCipher;
 use super::cache::CacheKey;
 use super::unlocked::DataKeyState;
 use crate::crypto::mac::Mac256;
-use crate::error::{Authenticated, Error, Limit, Result};
+use crate::error::{AuthenticatedPart, Error, Limit, Result};
 use crate::format::header::Header;
 use crate::format::limits::MAX_NETWORK_SLOTS;
 use crate::format::slot::{AZURE_KEY_VAULT, EXTERNAL, PASSPHRASE, Slot, SlotList};
-use crate::keys::{KeyProvider, Recognition, UnwrapContext};
+use crate::keys::{KeyProvider, Recognition, UnwrapRequest};
 
 /// Slots of one header for which a provider that asks a network is asked at most.
 const MOST_CALLS: u8 = 4;
@@ -48,7 +48,7 @@ struct Answer {
     slot: Box<[u8]>,
     /// The wrap aad.
     aad: Box<[u8]>,
-    said: Result<Arc<DataKeyState>, Authenticated>,
+    said: Result<Arc<DataKeyState>, AuthenticatedPart>,
 }
 
 impl Answers {
@@ -90,7 +90,7 @@ struct Pair<'s, 'h> {
 struct Asking<'c, 'h> {
     cipher: &'c EnvelopeCipher,
     header: &'c Header<'h>,
-    context: UnwrapContext<'h>,
+    context: UnwrapRequest<'h>,
     answers: Option<&'c mut Answers>,
     /// The first failed authentication, and the first failure that is none.
     unauthentic: Option<Error>,

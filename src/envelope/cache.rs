@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::unlocked::DataKeyState;
 use crate::format::slot::Slot;
-use crate::keys::UnwrapContext;
+use crate::keys::UnwrapRequest;
 
 /// Bounded by entries and by age. Filled only after a header's tag has verified.
 pub(super) struct Cache {
@@ -42,7 +42,7 @@ pub(super) struct CacheKey<'a> {
     /// The provider's number among a cipher's readers.
     pub(super) provider: usize,
     pub(super) slot: &'a Slot<'a>,
-    pub(super) context: &'a UnwrapContext<'a>,
+    pub(super) context: &'a UnwrapRequest<'a>,
 }
 
 impl Entry {
@@ -159,7 +159,7 @@ impl fmt::Debug for Cache {
 mod tests {
     use super::*;
     use crate::crypto::mac::Mac256;
-    use crate::error::Kind;
+    use crate::error::EnvelopeKind;
     use crate::format::slot::{KEYRING, WrappedKey};
     use crate::keys::DataKey;
 
@@ -167,7 +167,7 @@ mod tests {
     const ID: [u8; 16] = [1; 16];
 
     fn state() -> Arc<DataKeyState> {
-        let key = DataKey::taken_from(&mut [7; 32]);
+        let key = DataKey::from_bytes_zeroizing(&mut [7; 32]);
         let mac = Mac256::new(key.as_bytes());
         Arc::new(DataKeyState { key, mac })
     }
@@ -180,10 +180,11 @@ mod tests {
     fn a_key_is_found_for_the_same_provider_slot_and_labels_alone() {
         let cache = Cache::new(4, HOUR);
         let (slot, other_wrap, other_key) = (wrapped(1, 1), wrapped(1, 2), wrapped(2, 1));
-        let context = UnwrapContext::new(Kind::Record, &ID, b"\x00\x00", false);
-        let other_labels = UnwrapContext::new(Kind::Record, &ID, b"\x00\x05\x01k\x00\x01v", false);
-        let other_data_key = UnwrapContext::new(Kind::Record, &[2; 16], b"\x00\x00", false);
-        let key = |provider, slot: &WrappedKey, context: &UnwrapContext<'_>, found: bool| {
+        let context = UnwrapRequest::new(EnvelopeKind::Record, &ID, b"\x00\x00", false);
+        let other_labels =
+            UnwrapRequest::new(EnvelopeKind::Record, &ID, b"\x00\x05\x01k\x00\x01v", false);
+        let other_data_key = UnwrapRequest::new(EnvelopeKind::Record, &[2; 16], b"\x00\x00", false);
+        let key = |provider, slot: &WrappedKey, context: &UnwrapRequest<'_>, found: bool| {
             let slot = slot.as_slot().unwrap();
             let key = CacheKey {
                 provider,
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn forgetting_a_key_drops_all_that_it_wrapped_and_makes_room() {
         let cache = Cache::new(3, HOUR);
-        let context = UnwrapContext::new(Kind::Record, &ID, b"\x00\x00", false);
+        let context = UnwrapRequest::new(EnvelopeKind::Record, &ID, b"\x00\x00", false);
         let [first, again, other] = [wrapped(1, 1), wrapped(1, 2), wrapped(2, 1)];
         let all = [&first, &again, &other].map(|wrapped| wrapped.as_slot().unwrap());
         let key = |slot| CacheKey {
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn what_two_threads_unwrapped_at_once_is_kept_once() {
         let cache = Cache::new(4, HOUR);
-        let context = UnwrapContext::new(Kind::Record, &ID, b"\x00\x00", false);
+        let context = UnwrapRequest::new(EnvelopeKind::Record, &ID, b"\x00\x00", false);
         let [one, other] = [wrapped(1, 1), wrapped(2, 1)];
         let [one, other] = [&one, &other].map(|wrapped| wrapped.as_slot().unwrap());
         let key = |slot| CacheKey {

@@ -46,7 +46,7 @@ impl EnvelopeCipher {
     /// A cipher that writes for one provider and reads with it.
     #[must_use]
     pub fn new(provider: impl KeyProvider + 'static) -> Self {
-        Builder::default().write_for(provider).finish()
+        Builder::default().encrypt_for(provider).finish()
     }
 
     /// A cipher where there is something to choose.
@@ -55,9 +55,9 @@ impl EnvelopeCipher {
     /// use phi_envelope::{EnvelopeCipher, Keyring, Passphrase};
     ///
     /// let cipher = EnvelopeCipher::builder()
-    ///     .write_for(Keyring::generate("ehr-2026")?)
-    ///     .write_for(Passphrase::new("in the safe of the practice")?) // a second recipient
-    ///     .read_with(Keyring::generate("ehr-2019")?)
+    ///     .encrypt_for(Keyring::generate("ehr-2026")?)
+    ///     .encrypt_for(Passphrase::new("in the safe of the practice")?) // a second recipient
+    ///     .decrypt_with(Keyring::generate("ehr-2019")?)
     ///     .build()?;
     /// # Ok::<(), phi_envelope::Error>(())
     /// ```
@@ -98,8 +98,8 @@ impl<P: KeyProvider + 'static> From<P> for EnvelopeCipher {
 impl fmt::Debug for EnvelopeCipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnvelopeCipher")
-            .field("write_for", &self.0.writers.len())
-            .field("read_with", &self.0.readers.len())
+            .field("encrypt_for", &self.0.writers.len())
+            .field("decrypt_with", &self.0.readers.len())
             .field("allow_compromised", &self.0.allow_compromised)
             .finish_non_exhaustive()
     }
@@ -121,13 +121,13 @@ pub struct EnvelopeCipherBuilder {
 
 impl EnvelopeCipherBuilder {
     /// Adds a recipient: everything that is written gets a slot of it, and it is read with.
-    pub fn write_for(mut self, provider: impl KeyProvider + 'static) -> Self {
+    pub fn encrypt_for(mut self, provider: impl KeyProvider + 'static) -> Self {
         self.writers.push(Arc::new(provider));
         self
     }
 
     /// Adds a provider that only reads.
-    pub fn read_with(mut self, provider: impl KeyProvider + 'static) -> Self {
+    pub fn decrypt_with(mut self, provider: impl KeyProvider + 'static) -> Self {
         self.readers.push(Arc::new(provider));
         self
     }
@@ -144,7 +144,7 @@ impl EnvelopeCipherBuilder {
     /// ```
     /// # use phi_envelope::{Context, EnvelopeCipher, Error, Keyring};
     /// let cipher = EnvelopeCipher::builder()
-    ///     .write_for(Keyring::generate("ehr-2026")?)
+    ///     .encrypt_for(Keyring::generate("ehr-2026")?)
     ///     .require_labels(["tenant"])
     ///     .require_bindings(["patient"])
     ///     .build()?;
@@ -245,8 +245,8 @@ impl Default for EnvelopeCipherBuilder {
 impl fmt::Debug for EnvelopeCipherBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnvelopeCipherBuilder")
-            .field("write_for", &self.writers.len())
-            .field("read_with", &self.readers.len())
+            .field("encrypt_for", &self.writers.len())
+            .field("decrypt_with", &self.readers.len())
             .finish_non_exhaustive()
     }
 }

@@ -47,7 +47,7 @@ impl Context {
     /// Adds a public label, which is stored in clear: never PHI.
     ///
     /// # Errors
-    /// [`Limit::Labels`]; [`Malformed::LabelReserved`](crate::Malformed::LabelReserved) if the key begins with `phi-envelope`;
+    /// [`Limit::Labels`]; [`Malformed::LabelReserved`](crate::error::Malformed::LabelReserved) if the key begins with `phi-envelope`;
     /// [`Error::Misuse`] if the key is there already.
     pub fn label(mut self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<Self> {
         context_encoding::check_label_key(key.as_ref())?;

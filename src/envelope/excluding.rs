@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::EnvelopeCipher;
 use crate::error::{Result, SlotId};
 use crate::format::slot::{Slot, WrappedKey};
-use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapContext, WrapContext};
+use crate::keys::{DataKey, KeyProvider, Recognition, UnwrapRequest, WrapRequest};
 
 impl EnvelopeCipher {
     /// A cipher that reads as this one does, but for what only the key of this slot opens, nor, unless `compromised`, what only a
@@ -13,7 +13,7 @@ impl EnvelopeCipher {
     pub(crate) fn without(&self, slot: &SlotId, compromised: bool) -> Self {
         let mut builder = Self::builder();
         for provider in &self.0.readers {
-            builder = builder.read_with(Without {
+            builder = builder.decrypt_with(Without {
                 provider: Arc::clone(provider),
                 slot: slot.clone(),
             });
@@ -40,11 +40,11 @@ impl KeyProvider for Without {
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.provider.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.provider.unwrap_key(slot, context)
     }
 

@@ -8,7 +8,7 @@ use super::unlock::{Opened, Verified};
 use super::{Context, EnvelopeCipher};
 use crate::error::{Error, Malformed, Result};
 use crate::format::blocks::{self, Candidates};
-use crate::format::header::{Header, Kind};
+use crate::format::header::{EnvelopeKind, Header};
 use crate::format::limits::MAX_BLOCK;
 use crate::format::payload_head;
 use crate::secret::on_cleared_stack;
@@ -98,8 +98,8 @@ pub(crate) fn candidates(head: &[u8]) -> Result<Candidates<'_>> {
     match &stated {
         // FORMAT §7: only where the head of the file does not begin with "PHIP" or with "PHIE" ‖ 0x01 ‖ 0x0B, and does not parse as a
         // header of a kind other than 0x02, are blocks sought.
-        Ok((header, _)) if header.kind() != Kind::StreamInline => {
-            return Err(header.other_kind(Kind::StreamInline));
+        Ok((header, _)) if header.kind() != EnvelopeKind::StreamInline => {
+            return Err(header.other_kind(EnvelopeKind::StreamInline));
         }
         Err(_) if head.starts_with(&payload_head::MAGIC) => return Err(Error::NotAnEnvelope),
         Err(_) if head.starts_with(COMPACT_RECORD) => return Err(Malformed::Kind.into()),

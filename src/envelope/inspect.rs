@@ -3,14 +3,14 @@
 use super::inline;
 use crate::error::{Malformed, Result, SlotId};
 use crate::format::context_encoding;
-use crate::format::header::{Header, Kind};
+use crate::format::header::{EnvelopeKind, Header};
 
 /// What a header says. **Nothing of it is verified**: without a key it is a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
     /// The kind of envelope.
-    pub kind: Kind,
+    pub kind: EnvelopeKind,
     /// Bytes of the header, without the padding of blocks.
     pub header_len: usize,
     /// How often the header was changed.
@@ -46,7 +46,7 @@ pub struct Inspection {
 /// ```
 pub fn inspect(envelope: &[u8]) -> Result<Inspection> {
     match Header::parse(envelope) {
-        Ok((header, payload)) if header.kind() == Kind::StreamDetached => {
+        Ok((header, payload)) if header.kind() == EnvelopeKind::StreamDetached => {
             if payload.is_empty() {
                 Ok(Inspection::of(&header))
             } else {

@@ -6,7 +6,7 @@ use super::unlock::Opened;
 use super::wrap::{Identity, seal_header};
 use super::{Context, EnvelopeCipher};
 use crate::crypto::random;
-use crate::error::{Kind, Limit, Malformed, Recipients, Result};
+use crate::error::{EnvelopeKind, Limit, Malformed, RecipientError, Result};
 use crate::format::header::Draft;
 use crate::format::limits::{MAX_COMPARTMENT_ENTRY, MAX_OWN_FILE};
 use crate::format::slot::SlotList;
@@ -15,7 +15,7 @@ use crate::secret::{Plaintext, on_cleared_stack};
 /// What a file of this crate's own is sealed with, beside its content.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewOwnFile<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: EnvelopeKind,
     pub(crate) generation: u32,
     /// The first 8 bytes of the data key id, where the kind has a revision (FORMAT §9.2); random otherwise.
     pub(crate) revision: Option<u64>,
@@ -64,7 +64,7 @@ impl EnvelopeCipher {
     /// Opens a file of this kind with this cipher's providers, which the caller has named for it. `context` has bindings alone.
     pub(crate) fn open_own<'a>(
         &self,
-        kind: Kind,
+        kind: EnvelopeKind,
         bytes: &'a [u8],
         context: &Context,
     ) -> Result<OwnFile<'a>> {
@@ -76,11 +76,11 @@ impl EnvelopeCipher {
     }
 
     // FORMAT §4: a writer of kinds 0x04 to 0x09 refuses slots that are never believed, but 0x03 in a keyring's.
-    fn check_makers(&self, slots: &SlotList, kind: Kind) -> Result<()> {
-        let for_recovery = |scheme| kind == Kind::Keyring && scheme == 0x03;
+    fn check_makers(&self, slots: &SlotList, kind: EnvelopeKind) -> Result<()> {
+        let for_recovery = |scheme| kind == EnvelopeKind::Keyring && scheme == 0x03;
         for (slot, writer) in slots.iter().zip(&self.0.writers) {
             if !shows_maker(&slot, writer.as_ref()) && !for_recovery(slot.scheme()) {
-                return Err(Recipients::NeverBelieved.into());
+                return Err(RecipientError::NeverBelieved.into());
             }
         }
         Ok(())
@@ -107,12 +107,12 @@ impl OwnFile<'_> {
 }
 
 // FORMAT §1: 16 MiB for kinds 0x04 to 0x07 and 0x09, 64 KiB for 0x08; the whole envelope counts.
-pub(crate) fn check_length(bytes: &[u8], kind: Kind) -> Result<()> {
+pub(crate) fn check_length(bytes: &[u8], kind: EnvelopeKind) -> Result<()> {
     let most = match kind {
-        Kind::CompartmentEntry => MAX_COMPARTMENT_ENTRY,
+        EnvelopeKind::CompartmentEntry => MAX_COMPARTMENT_ENTRY,
         kind if kind.is_own() => MAX_OWN_FILE,
         found => {
-            let wanted = Kind::Keyring;
+            let wanted = EnvelopeKind::Keyring;
             return Err(Malformed::OtherKind { found, wanted }.into());
         }
     };

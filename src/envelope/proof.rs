@@ -1,9 +1,9 @@
 //! The first wrap under each key of a network is tried: a service that cannot give a key back is found before anything relies on it.
 
 use super::EnvelopeCipher;
-use crate::error::{Authenticated, Kind, Result};
+use crate::error::{AuthenticatedPart, EnvelopeKind, Result};
 use crate::format::slot::{Slot, WrappedKey};
-use crate::keys::{DataKey, KeyProvider, UnwrapContext};
+use crate::keys::{DataKey, KeyProvider, UnwrapRequest};
 
 impl EnvelopeCipher {
     /// Unwraps what the writer of this number has just wrapped, if it is the first wrap under its key here, and compares the keys.
@@ -12,7 +12,7 @@ impl EnvelopeCipher {
         (number, writer): (usize, &dyn KeyProvider),
         wrapped: &WrappedKey,
         key: &DataKey,
-        (kind, data_key_id, labels): (Kind, &[u8; 16], &[u8]),
+        (kind, data_key_id, labels): (EnvelopeKind, &[u8; 16], &[u8]),
     ) -> Result<()> {
         if !writer.asks_network() || !writer.opens() {
             return Ok(());
@@ -23,7 +23,7 @@ impl EnvelopeCipher {
             return Ok(());
         }
         // Without the lock: a service may take its time.
-        let context = UnwrapContext::new(kind, data_key_id, labels, self.0.allow_compromised);
+        let context = UnwrapRequest::new(kind, data_key_id, labels, self.0.allow_compromised);
         gives(writer, &slot, &context, key)?;
         self.0.proven.add(named);
         Ok(())
@@ -34,13 +34,13 @@ impl EnvelopeCipher {
 pub(super) fn gives(
     provider: &dyn KeyProvider,
     slot: &Slot<'_>,
-    context: &UnwrapContext<'_>,
+    context: &UnwrapRequest<'_>,
     key: &DataKey,
 ) -> Result<()> {
     let unwrapped = provider.unwrap_key(slot, context)?;
     if crate::crypto::equal(unwrapped.as_bytes(), key.as_bytes()) {
         Ok(())
     } else {
-        Err(Authenticated::WrappedKey.into())
+        Err(AuthenticatedPart::WrappedKey.into())
     }
 }

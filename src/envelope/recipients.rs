@@ -5,8 +5,8 @@ use super::rewrap::{opener, wrap};
 use super::unlock::Verified;
 use super::wrap::reseal_header;
 use super::{Context, EnvelopeCipher};
-use crate::error::{Error, Malformed, Recipients, Result};
-use crate::format::header::{Header, Kind};
+use crate::error::{Error, Malformed, RecipientError, Result};
+use crate::format::header::{EnvelopeKind, Header};
 use crate::format::slot::{Slot, SlotList};
 use crate::keys::KeyProvider;
 use crate::secret::on_cleared_stack;
@@ -39,11 +39,11 @@ impl EnvelopeCipher {
     ///
     /// Takes a record, or the detached header of a stream, and needs no bindings. Only providers that this cipher writes for,
     /// **and that have a slot already**, get a new one; all other slots stay byte for byte. Where nothing is to do, the same
-    /// bytes come back. A file with header blocks is rewrapped by [`rewrap_file`](crate::rewrap_file).
+    /// bytes come back. A file with header blocks is rewrapped by [`files::rewrap`](crate::files::rewrap).
     ///
     /// # Errors
-    /// Those of opening the header, [`Limit::Header`](crate::Limit::Header) and
-    /// [`Limit::Generation`](crate::Limit::Generation).
+    /// Those of opening the header, [`Limit::Header`](crate::error::Limit::Header) and
+    /// [`Limit::Generation`](crate::error::Limit::Generation).
     ///
     /// ```
     /// # use phi_envelope::{Context, EnvelopeCipher, Keyring};
@@ -67,7 +67,7 @@ impl EnvelopeCipher {
     /// another's. It has no bindings: a header's change needs none, and would not look at them. Takes a record, or the detached header of a stream.
     ///
     /// # Errors
-    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`Recipients::Present`] where the
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`RecipientError::Present`] where the
     /// recipient has a slot already.
     pub fn add_recipient(
         &self,
@@ -84,8 +84,8 @@ impl EnvelopeCipher {
     /// slot at most, and any [`Passphrase`](crate::Passphrase) names it, whatever it says.
     ///
     /// # Errors
-    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`Recipients::Absent`] or
-    /// [`Recipients::Last`] where the recipient has no slot or the only one.
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`RecipientError::Absent`] or
+    /// [`RecipientError::Last`] where the recipient has no slot or the only one.
     pub fn remove_recipient(
         &self,
         envelope: impl AsRef<[u8]>,
@@ -99,8 +99,8 @@ impl EnvelopeCipher {
     /// [`add_recipient`](Self::add_recipient).
     ///
     /// # Errors
-    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`Recipients::Absent`] where `old`
-    /// has no slot, [`Recipients::Present`] where `new` has one already.
+    /// As [`rewrap`](Self::rewrap), [`Error::ContextMismatch`](crate::Error::ContextMismatch) for other labels, and [`RecipientError::Absent`] where `old`
+    /// has no slot, [`RecipientError::Present`] where `new` has one already.
     pub fn replace_recipient(
         &self,
         envelope: impl AsRef<[u8]>,
@@ -174,7 +174,7 @@ impl EnvelopeCipher {
                     .slots()
                     .any(|slot| recipient.recognize(&slot).is_mine())
                 {
-                    return Err(Recipients::Present.into());
+                    return Err(RecipientError::Present.into());
                 }
                 let mut slots = SlotList::keeping(header.slots())?;
                 slots.push(wrap(verified, recipient)?)?;
@@ -231,7 +231,7 @@ impl EnvelopeCipher {
             return Err(Error::OutdatedSlot { slot });
         }
         if !header.slots().any(|slot| self.is_owned(&slot)) {
-            return Err(Recipients::Absent.into());
+            return Err(RecipientError::Absent.into());
         }
         Ok(())
     }
@@ -248,11 +248,11 @@ pub(crate) fn check_change(header: &Header<'_>, change: Change<'_>) -> Result<()
         }
     }
     let refused = match header.kind() {
-        Kind::Keyring | Kind::Identity => true,
+        EnvelopeKind::Keyring | EnvelopeKind::Identity => true,
         kind => kind.is_own() && !matches!(change, Change::Rewrap),
     };
     if refused {
-        return Err(header.other_kind(Kind::Record));
+        return Err(header.other_kind(EnvelopeKind::Record));
     }
     Ok(())
 }
@@ -263,9 +263,9 @@ fn changeable<'a>(envelope: &'a [u8], change: Change<'_>) -> Result<(Header<'a>,
     check_change(&header, change)?;
     match header.kind() {
         kind if kind.is_record_like() => super::record::check_payload(payload)?,
-        Kind::StreamDetached if payload.is_empty() => {}
-        Kind::StreamDetached => return Err(Malformed::TrailingBytes.into()),
-        _ => return Err(header.other_kind(Kind::Record)),
+        EnvelopeKind::StreamDetached if payload.is_empty() => {}
+        EnvelopeKind::StreamDetached => return Err(Malformed::TrailingBytes.into()),
+        _ => return Err(header.other_kind(EnvelopeKind::Record)),
     }
     Ok((header, payload))
 }
@@ -281,10 +281,10 @@ fn without(header: &Header<'_>, recipient: &dyn KeyProvider) -> Result<SlotList>
         }
     }
     if !found {
-        return Err(Recipients::Absent.into());
+        return Err(RecipientError::Absent.into());
     }
     if slots.count() == 0 {
-        return Err(Recipients::Last.into());
+        return Err(RecipientError::Last.into());
     }
     Ok(slots)
 }
@@ -299,7 +299,7 @@ fn replaced(
     for slot in verified.header().slots() {
         if !old.recognize(&slot).is_mine() {
             if new.recognize(&slot).is_mine() {
-                return Err(Recipients::Present.into());
+                return Err(RecipientError::Present.into());
             }
             slots.keep(&slot)?;
         } else if !std::mem::replace(&mut found, true) {
@@ -309,6 +309,6 @@ fn replaced(
     if found {
         Ok(slots)
     } else {
-        Err(Recipients::Absent.into())
+        Err(RecipientError::Absent.into())
     }
 }

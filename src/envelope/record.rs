@@ -8,8 +8,8 @@ use super::{Context, EnvelopeCipher};
 use crate::crypto::gcm::{self, GcmKey};
 use crate::crypto::mac::Mac256;
 use crate::crypto::random::{self, FreshIv, IV_LEN, RecordDraw};
-use crate::error::{Authenticated, Error, Limit, Result};
-use crate::format::header::{Header, Immutable, Kind};
+use crate::error::{AuthenticatedPart, Error, Limit, Result};
+use crate::format::header::{EnvelopeKind, Header, Immutable};
 use crate::format::slot::SlotList;
 use crate::parallel::map_all;
 use crate::secret::{Plaintext, on_cleared_stack};
@@ -170,7 +170,7 @@ impl EnvelopeCipher {
             .get_mut(range.clone())
             .unwrap_or_default();
         key.open_in_place(&iv, &[], ciphertext, &tag)
-            .map_err(|_| Authenticated::Record)?;
+            .map_err(|_| AuthenticatedPart::Record)?;
         buffer.keep(range);
         Ok(buffer)
     }
@@ -199,7 +199,7 @@ impl EnvelopeCipher {
     ) -> Result<Begun> {
         context.check_demands(&self.0.demands)?;
         let (data, data_key_id, slots, iv) =
-            self.begin(Kind::Record, draw, context.encoded_labels())?;
+            self.begin(EnvelopeKind::Record, draw, context.encoded_labels())?;
         let immutable = seal_header(
             &data,
             &identity(&data_key_id, None, context.encoded_labels(), context),
@@ -262,8 +262,8 @@ pub(super) fn check_payload(payload: &[u8]) -> Result<()> {
 /// The header and payload of a record.
 pub(super) fn parse(envelope: &[u8]) -> Result<(Header<'_>, Payload<'_>)> {
     let (header, payload) = Header::parse(envelope)?;
-    if header.kind() != Kind::Record {
-        return Err(header.other_kind(Kind::Record));
+    if header.kind() != EnvelopeKind::Record {
+        return Err(header.other_kind(EnvelopeKind::Record));
     }
     Ok((header, split_payload(payload)?))
 }
@@ -282,7 +282,7 @@ fn split_payload(payload: &[u8]) -> Result<Payload<'_>> {
 
 // FORMAT §2: files of this crate's own are laid out as a record, each with a kind.
 /// The header and payload of a file of this kind.
-pub(super) fn parse_own(bytes: &[u8], kind: Kind) -> Result<(Header<'_>, Payload<'_>)> {
+pub(super) fn parse_own(bytes: &[u8], kind: EnvelopeKind) -> Result<(Header<'_>, Payload<'_>)> {
     let (header, payload) = Header::parse(bytes)?;
     if header.kind() != kind {
         return Err(header.other_kind(kind));
@@ -296,7 +296,7 @@ pub(super) fn open_payload(opened: &Opened<'_>, payload: &Payload<'_>) -> Result
     // Copied and opened in place: a copy costs what zeroing does, and comes out of the allocator's thread cache.
     let mut plaintext = Plaintext::new(payload.ciphertext.to_vec());
     key.open_in_place(payload.iv, &[], plaintext.as_mut_slice(), payload.tag)
-        .map_err(|_| Authenticated::Record)?;
+        .map_err(|_| AuthenticatedPart::Record)?;
     Ok(plaintext)
 }
 
@@ -307,7 +307,7 @@ fn identity<'a>(
     context: &'a Context,
 ) -> Identity<'a> {
     Identity {
-        kind: Kind::Record,
+        kind: EnvelopeKind::Record,
         generation: 0,
         block_length: 0,
         data_key_id,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Context, EnvelopeCipher};
-use crate::error::{Error, Recipients, Result};
+use crate::error::{Error, RecipientError, Result};
 use crate::format::header::Header;
 use crate::format::slot::{PASSPHRASE, Slot};
 use crate::keys::KeyProvider;
@@ -18,7 +18,7 @@ impl EnvelopeCipher {
     /// # Errors
     /// Those of [`decrypt`](Self::decrypt) and [`encrypt`](Self::encrypt);
     /// [`Error::ContextMismatch`](crate::Error::ContextMismatch) if the labels are not exactly the envelope's;
-    /// [`Recipients::Dropped`] if a slot belongs to no provider that this cipher writes for, see
+    /// [`RecipientError::Dropped`] if a slot belongs to no provider that this cipher writes for, see
     /// [`reencrypt_dropping_recipients`](Self::reencrypt_dropping_recipients).
     pub fn reencrypt(&self, envelope: impl AsRef<[u8]>, context: &Context) -> Result<Vec<u8>> {
         if !self.writes() {
@@ -33,7 +33,7 @@ impl EnvelopeCipher {
     /// this cipher does not write for can no longer open it.**
     ///
     /// # Errors
-    /// Those of [`reencrypt`](Self::reencrypt), but [`Recipients::Dropped`].
+    /// Those of [`reencrypt`](Self::reencrypt), but [`RecipientError::Dropped`].
     pub fn reencrypt_dropping_recipients(
         &self,
         envelope: impl AsRef<[u8]>,
@@ -60,7 +60,7 @@ impl EnvelopeCipher {
     pub(crate) fn check_keeps_recipients(&self, header: &Header<'_>) -> Result<()> {
         for slot in header.slots() {
             if !self.is_owned(&slot) || !self.is_own_passphrase(header, &slot)? {
-                return Err(Recipients::Dropped.into());
+                return Err(RecipientError::Dropped.into());
             }
         }
         Ok(())

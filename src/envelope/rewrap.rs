@@ -9,7 +9,7 @@ use crate::error::{Error, Limit, Result, SlotId};
 use crate::format::header::Header;
 use crate::format::limits::MAX_NETWORK_SLOTS;
 use crate::format::slot::{PASSPHRASE, Slot, SlotList, WrappedKey};
-use crate::keys::{KeyProvider, Recognition, WrapContext};
+use crate::keys::{KeyProvider, Recognition, WrapRequest};
 
 impl EnvelopeCipher {
     /// The first slot that a provider knows as its own and would move off, be it one that only reads. A slot that another provider
@@ -162,7 +162,7 @@ pub(super) fn wrap(
     let header = verified.header();
     let aad = derive::wrap_aad(header.kind(), header.data_key_id(), header.labels());
     let iv = SharedIv::draw()?;
-    let context = WrapContext::new(
+    let context = WrapRequest::new(
         header.kind(),
         header.data_key_id(),
         header.labels(),

@@ -11,7 +11,7 @@ use super::{Context, EnvelopeCipher};
 use crate::crypto::mac::Mac256;
 use crate::crypto::random::{self, MessageDraw};
 use crate::error::{ContextMismatch, Error, Limit, Result};
-use crate::format::header::Kind;
+use crate::format::header::EnvelopeKind;
 use crate::format::limits::MAX_MESSAGES;
 use crate::format::slot::SlotList;
 use crate::keys::{KeyProvider, Recognition};
@@ -22,7 +22,7 @@ use crate::secret::on_cleared_stack;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionLimits {
     /// Records under one data key: 1 to 2^32.
-    pub messages: u64,
+    pub records: u64,
     /// Bytes of plaintext under one data key. A longer record has one of its own.
     pub bytes: u64,
     /// Age of a data key.
@@ -33,7 +33,7 @@ impl Default for SessionLimits {
     /// 2^20 records, 64 GiB, one hour.
     fn default() -> Self {
         Self {
-            messages: 1 << 20,
+            records: 1 << 20,
             bytes: 1 << 36,
             age: Duration::from_secs(3600),
         }
@@ -74,7 +74,7 @@ struct Epoch {
     /// For each slot, whether its provider knew it when it was new.
     known: Vec<bool>,
     started: Instant,
-    messages: AtomicU64,
+    records: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -97,7 +97,7 @@ impl EnvelopeCipher {
                 "a session has labels; bindings come with each record",
             ));
         }
-        if !(1..=MAX_MESSAGES).contains(&limits.messages) {
+        if !(1..=MAX_MESSAGES).contains(&limits.records) {
             return Err(Limit::Messages.into());
         }
         labels.check_demanded_labels(&self.0.demands)?;
@@ -206,7 +206,11 @@ fn in_limits(plaintext: &[u8]) -> Result<u64> {
 impl Epoch {
     fn start(cipher: &EnvelopeCipher, labels: &Context) -> Result<Self> {
         let (data, data_key_id, slots, _) = on_cleared_stack(|| {
-            cipher.begin(Kind::Record, random::record()?, labels.encoded_labels())
+            cipher.begin(
+                EnvelopeKind::Record,
+                random::record()?,
+                labels.encoded_labels(),
+            )
         })?;
         let writers = cipher.0.writers.iter();
         let known = slots
@@ -220,7 +224,7 @@ impl Epoch {
             slots,
             known,
             started: Instant::now(),
-            messages: AtomicU64::new(0),
+            records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })
     }
@@ -246,7 +250,7 @@ impl Epoch {
         let message = |count: u64| {
             count
                 .checked_add(1)
-                .filter(|count| *count <= limits.messages)
+                .filter(|count| *count <= limits.records)
         };
         let room = |bytes: u64| {
             let sum = bytes.checked_add(len)?;
@@ -257,7 +261,7 @@ impl Epoch {
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
                 .is_ok()
         };
-        update(&self.messages, &message) && update(&self.bytes, &room)
+        update(&self.records, &message) && update(&self.bytes, &room)
     }
 }
 
@@ -284,7 +288,7 @@ mod tests {
     fn the_last_message_of_a_data_key_is_the_2_pow_32nd() {
         let cipher = EnvelopeCipher::new(Keyring::generate("test").unwrap());
         let limits = SessionLimits {
-            messages: MAX_MESSAGES,
+            records: MAX_MESSAGES,
             ..SessionLimits::default()
         };
         let context = Context::new();
@@ -294,7 +298,7 @@ mod tests {
             .current
             .read()
             .unwrap()
-            .messages
+            .records
             .store(MAX_MESSAGES - 1, Ordering::Relaxed);
         assert_eq!(first, data_key_id(&session.encrypt("", &context).unwrap()));
         assert_ne!(first, data_key_id(&session.encrypt("", &context).unwrap()));
@@ -313,7 +317,7 @@ mod tests {
         assert!(epoch.admit(1, &limits));
         assert!(!epoch.admit(1, &limits));
         epoch.bytes.store(0, Ordering::Relaxed);
-        epoch.messages.store(u64::MAX, Ordering::Relaxed);
+        epoch.records.store(u64::MAX, Ordering::Relaxed);
         assert!(!epoch.admit(0, &limits));
     }
 }

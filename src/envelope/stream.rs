@@ -9,7 +9,7 @@ use super::{Context, EnvelopeCipher};
 use crate::crypto::random;
 use crate::error::{Error, Malformed, Result};
 use crate::floe;
-use crate::format::header::{Header, Kind};
+use crate::format::header::{EnvelopeKind, Header};
 use crate::format::{blocks, payload_head};
 use crate::secret::on_cleared_stack;
 
@@ -19,7 +19,7 @@ impl EnvelopeCipher {
     /// Call [`EncryptWriter::finish`]: without it nothing opens.
     ///
     /// # Errors
-    /// What a provider or `inner` reports, and [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the header needs longer
+    /// What a provider or `inner` reports, and [`Limit::HeaderBlock`](crate::error::Limit::HeaderBlock) where the header needs longer
     /// blocks.
     ///
     /// ```
@@ -38,7 +38,7 @@ impl EnvelopeCipher {
         context: &Context,
     ) -> Result<EncryptWriter<W>> {
         let length = u32::try_from(self.0.block_length).map_err(|_| Malformed::BlockLength)?;
-        let (header, key, aad) = self.begin_stream(Kind::StreamInline, length, context)?;
+        let (header, key, aad) = self.begin_stream(EnvelopeKind::StreamInline, length, context)?;
         let block = blocks::write(&header, self.0.block_length)?;
         inner.write_all(&block)?;
         inner.write_all(&block)?;
@@ -57,7 +57,7 @@ impl EnvelopeCipher {
         mut inner: W,
         context: &Context,
     ) -> Result<(Vec<u8>, EncryptWriter<W>)> {
-        let (header, key, aad) = self.begin_stream(Kind::StreamDetached, 0, context)?;
+        let (header, key, aad) = self.begin_stream(EnvelopeKind::StreamDetached, 0, context)?;
         let (parsed, _) = Header::parse(&header)?;
         inner.write_all(&payload_head::write(parsed.message_id()))?;
         let writer = self.payload_writer(inner, header.clone(), &key, &aad)?;
@@ -100,7 +100,7 @@ impl EnvelopeCipher {
     /// Opens a detached stream with its header.
     ///
     /// # Errors
-    /// Those of opening a header, and of `inner`; [`Authenticated::PayloadOfAnotherHeader`](crate::Authenticated::PayloadOfAnotherHeader)
+    /// Those of opening a header, and of `inner`; [`AuthenticatedPart::PayloadOfAnotherHeader`](crate::error::AuthenticatedPart::PayloadOfAnotherHeader)
     /// if the payload names another header, before any work with keys.
     pub fn decrypt_reader_detached<R: Read>(
         &self,
@@ -109,8 +109,8 @@ impl EnvelopeCipher {
         context: &Context,
     ) -> Result<DecryptReader<R>> {
         let (header, rest) = Header::parse(header)?;
-        if header.kind() != Kind::StreamDetached {
-            return Err(header.other_kind(Kind::StreamDetached));
+        if header.kind() != EnvelopeKind::StreamDetached {
+            return Err(header.other_kind(EnvelopeKind::StreamDetached));
         }
         if !rest.is_empty() {
             return Err(Malformed::TrailingBytes.into());
@@ -125,7 +125,7 @@ impl EnvelopeCipher {
     /// The header, payload key and AAD of a new stream.
     pub(crate) fn begin_stream(
         &self,
-        kind: Kind,
+        kind: EnvelopeKind,
         block_length: u32,
         context: &Context,
     ) -> Result<(Vec<u8>, floe::Key, Vec<u8>)> {
@@ -215,7 +215,7 @@ impl<W: Write> EncryptWriter<W> {
     /// [`finish_with_header`](Self::finish_with_header) renew the header instead.
     ///
     /// # Errors
-    /// What the inner writer reports; [`Limit::StreamLength`](crate::Limit::StreamLength);
+    /// What the inner writer reports; [`Limit::StreamLength`](crate::error::Limit::StreamLength);
     /// [`Error::OutdatedSlot`](crate::Error::OutdatedSlot) if the header is out of date; what keeps a provider from wrapping.
     pub fn finish(self) -> Result<W> {
         self.cipher.confirm_new(&self.header)?;
@@ -226,7 +226,7 @@ impl<W: Write> EncryptWriter<W> {
     /// in place of the header that the stream began with.
     ///
     /// # Errors
-    /// What the inner writer and the providers report; [`Limit::StreamLength`](crate::Limit::StreamLength);
+    /// What the inner writer and the providers report; [`Limit::StreamLength`](crate::error::Limit::StreamLength);
     /// [`Error::Misuse`](crate::Error::Misuse) for an inline stream.
     ///
     /// ```
@@ -242,7 +242,7 @@ impl<W: Write> EncryptWriter<W> {
     /// ```
     pub fn finish_with_header(mut self) -> Result<(W, Vec<u8>)> {
         let (header, _) = Header::parse(&self.header)?;
-        if header.kind() != Kind::StreamDetached {
+        if header.kind() != EnvelopeKind::StreamDetached {
             return Err(Error::Misuse("an inline stream holds its header itself"));
         }
         self.renew()?;
@@ -265,12 +265,12 @@ impl<W: Write + Seek> EncryptWriter<W> {
     /// the stream began, its header blocks are written again, before the last segment is sealed.
     ///
     /// # Errors
-    /// What the inner writer and the providers report; [`Limit::StreamLength`](crate::Limit::StreamLength);
-    /// [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) if the new slots do not fit the blocks; [`Error::Misuse`](crate::Error::Misuse)
+    /// What the inner writer and the providers report; [`Limit::StreamLength`](crate::error::Limit::StreamLength);
+    /// [`Limit::HeaderBlock`](crate::error::Limit::HeaderBlock) if the new slots do not fit the blocks; [`Error::Misuse`](crate::Error::Misuse)
     /// for a detached stream.
     pub fn finish_up_to_date(mut self) -> Result<W> {
         let (header, _) = Header::parse(&self.header)?;
-        if header.kind() != Kind::StreamInline {
+        if header.kind() != EnvelopeKind::StreamInline {
             return Err(Error::Misuse("a detached stream does not hold its header"));
         }
         if self.renew()? {

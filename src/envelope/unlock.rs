@@ -12,7 +12,7 @@ use crate::error::{ContextMismatch, Malformed, Result};
 use crate::floe;
 use crate::format::header::Header;
 use crate::format::slot::Slot;
-use crate::keys::UnwrapContext;
+use crate::keys::UnwrapRequest;
 use crate::secret::on_cleared_stack;
 
 /// A header whose tag has verified under a data key that a provider unwrapped.
@@ -146,8 +146,8 @@ impl EnvelopeCipher {
         })
     }
 
-    pub(super) fn unwrap_context<'a>(&self, header: &Header<'a>) -> UnwrapContext<'a> {
-        UnwrapContext::new(
+    pub(super) fn unwrap_context<'a>(&self, header: &Header<'a>) -> UnwrapRequest<'a> {
+        UnwrapRequest::new(
             header.kind(),
             header.data_key_id(),
             header.labels(),

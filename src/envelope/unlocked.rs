@@ -2,7 +2,7 @@
 
 use crate::crypto::derive;
 use crate::crypto::mac::Mac256;
-use crate::error::{Authenticated, Result};
+use crate::error::{AuthenticatedPart, Result};
 use crate::format::header::Header;
 use crate::keys::DataKey;
 
@@ -22,7 +22,7 @@ impl DataKeyState {
         if crate::crypto::equal(&computed, header.tag()) {
             Ok(())
         } else {
-            Err(Authenticated::Header.into())
+            Err(AuthenticatedPart::Header.into())
         }
     }
 }

@@ -5,13 +5,13 @@ use crate::crypto::derive;
 use crate::crypto::mac::Mac256;
 use crate::crypto::random::{RecordDraw, SharedIv};
 use crate::error::{Error, Result};
-use crate::format::header::{Draft, Header, Immutable, Kind};
+use crate::format::header::{Draft, EnvelopeKind, Header, Immutable};
 use crate::format::slot::SlotList;
-use crate::keys::{DataKey, KeyProvider, WrapContext};
+use crate::keys::{DataKey, KeyProvider, WrapRequest};
 
 /// What identifies a new envelope, beside its slots.
 pub(super) struct Identity<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: EnvelopeKind,
     pub(super) generation: u32,
     pub(super) block_length: u32,
     pub(super) data_key_id: &'a [u8; 16],
@@ -25,7 +25,7 @@ impl EnvelopeCipher {
     /// The data key of a draw, wrapped for each provider to write for, in their order.
     pub(super) fn wrap_for_all(
         &self,
-        kind: Kind,
+        kind: EnvelopeKind,
         data_key_id: &[u8; 16],
         labels: &[u8],
         key: &DataKey,
@@ -35,7 +35,7 @@ impl EnvelopeCipher {
             return Err(Error::Misuse("this cipher has no provider to write for"));
         }
         let aad = derive::wrap_aad(kind, data_key_id, labels);
-        let context = WrapContext::new(kind, data_key_id, labels, &aad, iv);
+        let context = WrapRequest::new(kind, data_key_id, labels, &aad, iv);
         let mut slots = SlotList::default();
         for (number, provider) in self.0.writers.iter().enumerate() {
             let wrapped = provider.wrap_key(key, &context)?;
@@ -50,7 +50,7 @@ impl EnvelopeCipher {
     /// Wraps a draw's data key and readies its HMAC.
     pub(super) fn begin(
         &self,
-        kind: Kind,
+        kind: EnvelopeKind,
         draw: RecordDraw,
         labels: &[u8],
     ) -> Result<(Mac256, [u8; 16], SlotList, SharedIv)> {

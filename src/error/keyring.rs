@@ -7,7 +7,7 @@ use super::SlotId;
 /// Why a keyring's file is not used for what was asked, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeyringFault {
+pub enum KeyringError {
     /// It was not confirmed within its lease that the keyring is what the file holds, so that nothing is wrapped with it.
     #[error(
         "the keyring was {} and could not be confirmed within its lease of {} s, so that nothing is encrypted with it; make the file available to this process again, or restart it on the right file: {why}",
@@ -96,7 +96,7 @@ pub enum Rollback {
     Keys,
 }
 
-impl KeyringFault {
+impl KeyringError {
     /// The stable word for it.
     pub(super) fn word(&self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
-pub enum Kind {
+pub enum EnvelopeKind {
     /// Header and payload in one piece of memory.
     Record,
     /// A stream behind two header blocks.
@@ -31,7 +31,7 @@ pub enum Kind {
     CompactRecord,
 }
 
-impl Kind {
+impl EnvelopeKind {
     /// The kind of this byte of a header, or none if no kind has it.
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
@@ -80,7 +80,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for EnvelopeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Record => "a record",

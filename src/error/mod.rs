@@ -8,11 +8,12 @@ mod slot_id;
 
 use std::io;
 
-pub use keyring::{KeyringFault, Rollback};
-pub use kind::Kind;
+pub use keyring::{KeyringError, Rollback};
+pub use kind::EnvelopeKind;
 pub use names::{KeyId, KeyState};
 pub use rules::{
-    Authenticated, ContextMismatch, EvidenceFault, KeyringRule, Limit, Malformed, Recipients,
+    AuthenticatedPart, ContextMismatch, EvidenceError, Limit, Malformed, MalformedKeyring,
+    RecipientError,
 };
 use slot_id::Listed;
 pub(crate) use slot_id::{KEM_P384, KEM_X_WING};
@@ -82,7 +83,7 @@ pub enum Error {
     },
     /// A tag did not verify: the bytes were changed, or belong elsewhere.
     #[error("authentication failed: {0}")]
-    AuthenticationFailed(Authenticated),
+    AuthenticationFailed(AuthenticatedPart),
     /// The passphrase does not open this slot.
     #[error("wrong passphrase")]
     WrongPassphrase,
@@ -90,7 +91,7 @@ pub enum Error {
     #[error("{kind}: its maker is unknown, since no slot that shows it can be opened here")]
     MakerUnknown {
         /// The kind of the file.
-        kind: Kind,
+        kind: EnvelopeKind,
     },
     /// A keyring's file is not used for what was asked; nothing was changed.
     #[error("{}: {fault}", path.to_string_lossy().escape_debug())]
@@ -98,14 +99,14 @@ pub enum Error {
         /// The file.
         path: std::path::PathBuf,
         /// Why it is not, and what to do.
-        fault: KeyringFault,
+        fault: KeyringError,
     },
     /// A limit was reached.
     #[error("limit exceeded: {0}")]
     LimitExceeded(Limit),
     /// The envelope's recipients are not as the change presumes; nothing was changed.
     #[error("recipients: {0}")]
-    Recipients(Recipients),
+    Recipients(RecipientError),
     /// After a rewrap, a slot is left under a key that its provider has moved off.
     #[error("a slot is left under a key that is no longer current: {slot}")]
     OutdatedSlot {
@@ -114,7 +115,7 @@ pub enum Error {
     },
     /// The evidence does not show that a key is out of use; the key was not destroyed.
     #[error("evidence: {0}")]
-    Evidence(EvidenceFault),
+    Evidence(EvidenceError),
     /// A bug in the calling code; never caused by input.
     #[error("misuse: {0}")]
     Misuse(&'static str),
@@ -264,20 +265,20 @@ impl From<ContextMismatch> for Error {
     }
 }
 
-impl From<Recipients> for Error {
-    fn from(recipients: Recipients) -> Self {
+impl From<RecipientError> for Error {
+    fn from(recipients: RecipientError) -> Self {
         Self::Recipients(recipients)
     }
 }
 
-impl From<EvidenceFault> for Error {
-    fn from(fault: EvidenceFault) -> Self {
+impl From<EvidenceError> for Error {
+    fn from(fault: EvidenceError) -> Self {
         Self::Evidence(fault)
     }
 }
 
-impl From<Authenticated> for Error {
-    fn from(part: Authenticated) -> Self {
+impl From<AuthenticatedPart> for Error {
+    fn from(part: AuthenticatedPart) -> Self {
         Self::AuthenticationFailed(part)
     }
 }

@@ -1,6 +1,6 @@
 //! What exactly was wrong: one variant for each rule, limit and tag.
 
-use super::Kind;
+use super::EnvelopeKind;
 
 /// The rule of the format that bytes break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -16,9 +16,9 @@ pub enum Malformed {
     #[error("{found}, and this call takes {wanted}")]
     OtherKind {
         /// The kind that the header states.
-        found: Kind,
+        found: EnvelopeKind,
         /// The kind that the call takes, the first of them if there are several.
-        wanted: Kind,
+        wanted: EnvelopeKind,
     },
     /// A flag that the kind does not have is set, or one that it always has is not.
     #[error("the flags are not those of the kind")]
@@ -139,13 +139,13 @@ pub enum Malformed {
     MasterKeyText,
     /// The keyring's file holds something that is not a keyring.
     #[error("the keyring's content is not as the format says: {0}")]
-    Keyring(KeyringRule),
+    Keyring(MalformedKeyring),
 }
 
 /// The rule of the keyring's content that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeyringRule {
+pub enum MalformedKeyring {
     /// The content is not the JSON that the format describes.
     #[error("not the expected JSON")]
     Json,
@@ -184,7 +184,7 @@ pub enum KeyringRule {
 /// What was authenticated and did not verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum Authenticated {
+pub enum AuthenticatedPart {
     /// A slot's wrapped data key.
     #[error("a wrapped data key")]
     WrappedKey,
@@ -226,7 +226,7 @@ pub enum ContextMismatch {
 /// Why a change of recipients does not apply to an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum Recipients {
+pub enum RecipientError {
     /// The recipient has a slot already.
     #[error("the recipient has a slot already")]
     Present,
@@ -306,7 +306,7 @@ pub enum Limit {
 /// Why evidence does not permit the destruction of a key (FORMAT §9.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum EvidenceFault {
+pub enum EvidenceError {
     /// Its content is not as the format says.
     #[error("its content is not as the format says")]
     Content,

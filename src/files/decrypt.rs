@@ -28,13 +28,13 @@ const PIPED: usize = 1 << 18;
 /// is left behind with any of them.
 ///
 /// ```no_run
-/// # use phi_envelope::{Context, EnvelopeCipher, FileOptions, Keyring, decrypt_file};
+/// # use phi_envelope::{Context, EnvelopeCipher, Keyring, files::{self, FileOptions}};
 /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
 /// let context = Context::new().bind("export", "42")?;
-/// decrypt_file(&cipher, "Patient.ndjson.phi", "Patient.ndjson", &context, FileOptions::new())?;
+/// files::decrypt(&cipher, "Patient.ndjson.phi", "Patient.ndjson", &context, FileOptions::new())?;
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
-pub fn decrypt_file(
+pub fn decrypt(
     cipher: &EnvelopeCipher,
     input: impl AsRef<Path>,
     output: impl AsRef<Path>,
@@ -42,29 +42,29 @@ pub fn decrypt_file(
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let (input, output) = (input.as_ref(), output.as_ref());
-    decrypt(&options.disk(), cipher, input, output, context, options)
+    decrypt_on(&options.disk(), cipher, input, output, context, options)
 }
 
 /// Authenticates all of a sealed file and writes nothing.
 ///
 /// # Errors
-/// As [`decrypt_file`], without those of the output.
-pub fn verify_file(
+/// As [`files::decrypt`](crate::files::decrypt), without those of the output.
+pub fn verify(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
     context: &Context,
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
-    verify(&options.disk(), cipher, path.as_ref(), context, options)
+    verify_on(&options.disk(), cipher, path.as_ref(), context, options)
 }
 
-/// Opens what is read from an open file, from where it stands, into another: [`decrypt_file`] for a file, a pipe or a socket that this
+/// Opens what is read from an open file, from where it stands, into another: [`files::decrypt`](crate::files::decrypt) for a file, a pipe or a socket that this
 /// process holds already, and may be unable to open by a name.
 ///
 /// The position of `input` is not what it was afterwards.
 ///
 /// # Errors
-/// As [`decrypt_file`].
+/// As [`files::decrypt`](crate::files::decrypt).
 pub fn decrypt_from(
     cipher: &EnvelopeCipher,
     input: &File,
@@ -77,10 +77,10 @@ pub fn decrypt_from(
     open_into(&disk, cipher, input, output.as_ref(), context, options)
 }
 
-/// Opens what a reader gives into a file: [`decrypt_file`] for bytes that come from anywhere.
+/// Opens what a reader gives into a file: [`files::decrypt`](crate::files::decrypt) for bytes that come from anywhere.
 ///
 /// # Errors
-/// As [`decrypt_file`], and what the reader reports.
+/// As [`files::decrypt`](crate::files::decrypt), and what the reader reports.
 pub fn decrypt_read(
     cipher: &EnvelopeCipher,
     mut input: impl Read,
@@ -94,10 +94,10 @@ pub fn decrypt_read(
 }
 
 /// Opens what a reader gives into a writer, segment by segment. **What was written is authentic and may lack its end**: only where this
-/// returns without an error it is whole. [`decrypt_file`] and its siblings leave nothing otherwise.
+/// returns without an error it is whole. [`files::decrypt`](crate::files::decrypt) and its siblings leave nothing otherwise.
 ///
 /// # Errors
-/// As [`decrypt_file`], and what the writer reports.
+/// As [`files::decrypt`](crate::files::decrypt), and what the writer reports.
 pub fn decrypt_to(
     cipher: &EnvelopeCipher,
     input: impl Read,
@@ -122,7 +122,7 @@ pub fn decrypt_to(
     Ok(report)
 }
 
-pub(super) fn decrypt(
+pub(super) fn decrypt_on(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     input: &Path,
@@ -188,7 +188,7 @@ fn open_into(
     Ok(FileReport { not_kept, ..report })
 }
 
-pub(super) fn verify(
+pub(super) fn verify_on(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     path: &Path,

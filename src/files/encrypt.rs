@@ -37,15 +37,15 @@ pub struct FileReport {
 /// Nothing is left behind with any of them.
 ///
 /// ```no_run
-/// use phi_envelope::{Context, EnvelopeCipher, FileOptions, KeyringFile, Passphrase, encrypt_file};
+/// use phi_envelope::{Context, EnvelopeCipher, KeyringFile, Passphrase, files::{self, FileOptions}};
 ///
 /// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
 /// let cipher = EnvelopeCipher::new(file.keyring());
 /// let context = Context::new().bind("export", "42")?;
-/// encrypt_file(&cipher, "Patient.ndjson", "Patient.ndjson.phi", &context, FileOptions::new())?;
+/// files::encrypt(&cipher, "Patient.ndjson", "Patient.ndjson.phi", &context, FileOptions::new())?;
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
-pub fn encrypt_file(
+pub fn encrypt(
     cipher: &EnvelopeCipher,
     input: impl AsRef<Path>,
     output: impl AsRef<Path>,
@@ -53,16 +53,16 @@ pub fn encrypt_file(
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
     let (input, output) = (input.as_ref(), output.as_ref());
-    encrypt(&options.disk(), cipher, input, output, context, options)
+    encrypt_on(&options.disk(), cipher, input, output, context, options)
 }
 
-/// Seals what is read from an open file into another, from where it stands to its end: [`encrypt_file`] for a file, a pipe or a socket
+/// Seals what is read from an open file into another, from where it stands to its end: [`files::encrypt`](crate::files::encrypt) for a file, a pipe or a socket
 /// that this process holds already, and may be unable to open by a name.
 ///
 /// The position of `input` is not what it was afterwards.
 ///
 /// # Errors
-/// As [`encrypt_file`].
+/// As [`files::encrypt`](crate::files::encrypt).
 pub fn encrypt_from(
     cipher: &EnvelopeCipher,
     input: &File,
@@ -75,10 +75,10 @@ pub fn encrypt_from(
     seal_into(&disk, cipher, input, output.as_ref(), context, options)
 }
 
-/// Seals what a reader gives into a file: [`encrypt_file`] for bytes that come from anywhere.
+/// Seals what a reader gives into a file: [`files::encrypt`](crate::files::encrypt) for bytes that come from anywhere.
 ///
 /// # Errors
-/// As [`encrypt_file`], and what the reader reports.
+/// As [`files::encrypt`](crate::files::encrypt), and what the reader reports.
 pub fn encrypt_read(
     cipher: &EnvelopeCipher,
     mut input: impl Read,
@@ -91,7 +91,7 @@ pub fn encrypt_read(
     seal_into(&disk, cipher, input, output.as_ref(), context, options)
 }
 
-pub(super) fn encrypt(
+pub(super) fn encrypt_on(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     input: &Path,

@@ -11,7 +11,7 @@ use crate::error::Result;
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io), and those of a malformed or truncated envelope.
-pub fn inspect_file(path: impl AsRef<Path>) -> Result<FileInspection> {
+pub fn inspect(path: impl AsRef<Path>) -> Result<FileInspection> {
     let (disk, path) = (Disk::default(), path.as_ref());
     let head = Head::read(&disk, &disk.open_file(path)?);
     head.and_then(|head| head.inspect()).map_err(in_file(path))

@@ -10,7 +10,7 @@ use crate::envelope::{Change, Context, EnvelopeCipher, Inspection};
 use crate::error::{Error, Malformed, Result, SlotId};
 use crate::floe::{HEADER_LEN, Layout, stated_segment_length};
 use crate::format::blocks::{self, Candidates};
-use crate::format::header::{Header, Kind};
+use crate::format::header::{EnvelopeKind, Header};
 use crate::format::limits::MAX_BLOCK;
 use crate::format::text;
 
@@ -207,10 +207,10 @@ impl Head {
     ) -> Result<()> {
         let opened = match self.parse()? {
             // FORMAT §2: files of this crate's own are refused before any key work.
-            Found::Whole(header) if header.kind() == Kind::Record => {
+            Found::Whole(header) if header.kind() == EnvelopeKind::Record => {
                 cipher.open_header(header, context)?
             }
-            Found::Whole(header) => return Err(header.other_kind(Kind::Record)),
+            Found::Whole(header) => return Err(header.other_kind(EnvelopeKind::Record)),
             Found::Blocks(candidates) => cipher.open_inline(&candidates, context)?.0,
         };
         context.check_exact_labels(opened.header())?;
@@ -242,12 +242,12 @@ impl Head {
             return Err(fault.into());
         }
         match Header::parse(&self.bytes) {
-            Ok((header, rest)) if header.kind() != Kind::StreamInline => {
+            Ok((header, rest)) if header.kind() != EnvelopeKind::StreamInline => {
                 match header.kind() {
                     kind if kind.is_record_like() && rest.len() < LEAST_PAYLOAD => {
                         return Err(Error::Truncated);
                     }
-                    Kind::StreamDetached if !rest.is_empty() => {
+                    EnvelopeKind::StreamDetached if !rest.is_empty() => {
                         return Err(Malformed::TrailingBytes.into());
                     }
                     _ => {}
@@ -273,7 +273,7 @@ impl Head {
 
     /// Bytes of a record's plaintext.
     fn record_len(&self, header: &Header<'_>) -> Option<u64> {
-        if header.kind() != Kind::Record {
+        if header.kind() != EnvelopeKind::Record {
             return None;
         }
         let len = match (self.is_text, self.is_whole) {
@@ -315,7 +315,9 @@ fn holds_header(head: &[u8]) -> bool {
         return text::decode_head(head, false).is_ok_and(|head| holds_header(&head));
     }
     match Header::parse(head) {
-        Ok((header, rest)) if header.kind() != Kind::StreamInline => rest.len() >= LEAST_PAYLOAD,
+        Ok((header, rest)) if header.kind() != EnvelopeKind::StreamInline => {
+            rest.len() >= LEAST_PAYLOAD
+        }
         // The blocks that the file states, or what was found where it states none that are whole.
         _ => match blocks::stated_length(head) {
             Some(length) if head.len() < 2 * length + HEADER_LEN => false,

@@ -8,7 +8,7 @@ use crate::disk::NewFile;
 use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::{Malformed, Result};
 use crate::floe::{self, Layout, Sealer, SegmentLength, Threads};
-use crate::format::header::{Header, Kind};
+use crate::format::header::{EnvelopeKind, Header};
 use crate::format::{blocks, payload_head};
 use crate::memory;
 
@@ -36,9 +36,9 @@ pub(super) fn begin<'a>(
     let detached = options.detached_header.is_some();
     let block_length = options.block_length.unwrap_or(cipher.block_length());
     let (kind, stated) = if detached {
-        (Kind::StreamDetached, 0)
+        (EnvelopeKind::StreamDetached, 0)
     } else {
-        (Kind::StreamInline, block_length)
+        (EnvelopeKind::StreamInline, block_length)
     };
     let stated = u32::try_from(stated).map_err(|_| Malformed::BlockLength)?;
     let (header, key, aad) = cipher.begin_stream(kind, stated, context)?;

@@ -21,18 +21,18 @@ mod rewrite;
 mod tests;
 
 pub use crate::disk::{NotKept, ask_while_locked, on_lock_wait, set_lock_wait};
-pub use decrypt::{decrypt_file, decrypt_from, decrypt_read, decrypt_to, verify_file};
-pub use encrypt::{FileReport, encrypt_file, encrypt_from, encrypt_read};
-pub use inspect::inspect_file;
+pub use crate::envelope::{KeyringFile, KeyringFileOptions, KeyringPin, SlotChange, Updated};
+pub use decrypt::{decrypt, decrypt_from, decrypt_read, decrypt_to, verify};
+pub use encrypt::{FileReport, encrypt, encrypt_from, encrypt_read};
+pub use inspect::inspect;
 pub use inspection::FileInspection;
 pub(crate) use inspection::Head;
 pub use options::FileOptions;
 pub(crate) use options::threads_or_cores;
 pub(crate) use payload_scan::{PayloadHead, StreamProof};
-pub use range::{RangeReader, open_range};
-pub use reencrypt::reencrypt_file;
-pub use repack::repack_file;
+pub use range::{SealedFile, open};
+pub use reencrypt::reencrypt;
+pub use repack::repack;
 pub use rewrap::{
-    ChangeOptions, Rewrapped, add_recipient_file, remove_recipient_file, replace_recipient_file,
-    rewrap_file,
+    ChangeOptions, RewrapStatus, add_recipient, remove_recipient, replace_recipient, rewrap,
 };

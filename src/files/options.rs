@@ -22,14 +22,14 @@ type Progress<'a> = Box<dyn FnMut(u64, u64) -> ControlFlow<()> + 'a>;
 /// ```no_run
 /// use std::ops::ControlFlow;
 ///
-/// use phi_envelope::{Context, EnvelopeCipher, FileOptions, Keyring, encrypt_file};
+/// use phi_envelope::{Context, EnvelopeCipher, Keyring, files::{self, FileOptions}};
 ///
 /// let cipher = EnvelopeCipher::new(Keyring::generate("ehr-2026")?);
 /// let options = FileOptions::new().overwrite().progress(|done, total| {
 ///     eprint!("\r{done} of {total} bytes");
 ///     ControlFlow::Continue(())
 /// });
-/// encrypt_file(&cipher, "Patient.ndjson", "Patient.ndjson.phi", &Context::new(), options)?;
+/// files::encrypt(&cipher, "Patient.ndjson", "Patient.ndjson.phi", &Context::new(), options)?;
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
 #[must_use]
@@ -113,7 +113,7 @@ impl<'a> FileOptions<'a> {
 
     /// Seals a file anew although one of its recipients is none that the cipher writes for, and so loses its slot.
     ///
-    /// Only [`reencrypt_file`](crate::reencrypt_file) looks at it, and refuses without.
+    /// Only [`files::reencrypt`](crate::files::reencrypt) looks at it, and refuses without.
     pub fn dropping_recipients(mut self) -> Self {
         self.drops_recipients = true;
         self
@@ -126,7 +126,7 @@ impl<'a> FileOptions<'a> {
     }
 
     /// Waits so long for a file that another program has locked, or without an end, in place of what
-    /// [`set_lock_wait`](crate::set_lock_wait) says for the process.
+    /// [`set_lock_wait`](crate::files::set_lock_wait) says for the process.
     pub fn lock_wait(mut self, limit: Option<Duration>) -> Self {
         self.disk.locking.wait = Some(limit);
         self
@@ -139,7 +139,7 @@ impl<'a> FileOptions<'a> {
         self
     }
 
-    /// Replaces a file although its access control list or its extended attributes get lost. [`FileReport`](crate::FileReport) says
+    /// Replaces a file although its access control list or its extended attributes get lost. [`FileReport`](crate::files::FileReport) says
     /// what was.
     pub fn allow_loss_of_attributes(mut self) -> Self {
         self.disk.loses_attributes = true;

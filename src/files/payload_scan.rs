@@ -2,7 +2,7 @@
 
 use super::inspection::{Found, Head};
 use crate::envelope::EnvelopeCipher;
-use crate::error::{Error, Kind, Malformed, Result, SlotId};
+use crate::error::{EnvelopeKind, Error, Malformed, Result, SlotId};
 use crate::floe::{self, HEADER_LEN, Layout, Opener, stated_segment_length};
 use crate::format::payload_head;
 
@@ -17,7 +17,7 @@ impl Head {
     /// [`verify`](Self::verify), and of a detached header what tells its payload.
     pub(crate) fn verify_for_scan(&self, cipher: &EnvelopeCipher) -> Result<Option<StreamProof>> {
         match self.parse()? {
-            Found::Whole(header) if header.kind() == Kind::StreamDetached => {
+            Found::Whole(header) if header.kind() == EnvelopeKind::StreamDetached => {
                 let message_id = *header.message_id();
                 let (key, aad) = cipher.verify_header(header)?.stream_key_of_scan();
                 Ok(Some(StreamProof {

@@ -19,43 +19,43 @@ use crate::error::{Error, Result};
 /// Those of opening a header and of authenticating the last segment, and [`Error::Io`].
 ///
 /// ```no_run
-/// # use phi_envelope::{Context, EnvelopeCipher, FileOptions, Keyring, open_range};
+/// # use phi_envelope::{Context, EnvelopeCipher, Keyring, files::{self, FileOptions}};
 /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
 /// let context = Context::new().bind("export", "42")?;
-/// let file = open_range(&cipher, "Patient.ndjson.phi", &context, FileOptions::new())?;
+/// let file = files::open(&cipher, "Patient.ndjson.phi", &context, FileOptions::new())?;
 /// let mut line = [0; 200];
 /// let read = file.read_at(&mut line, 1000)?;
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
-pub fn open_range(
+pub fn open(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
     context: &Context,
     options: FileOptions<'_>,
-) -> Result<RangeReader> {
+) -> Result<SealedFile> {
     let header = options.detached_header.as_deref();
     let path = path.as_ref();
     let sealed = Sealed::open(&options.disk(), cipher, path, header, context);
     let sealed = sealed.map_err(in_file(path))?;
-    Ok(RangeReader {
+    Ok(SealedFile {
         sealed,
         position: 0,
         spare: Mutex::default(),
     })
 }
 
-/// A sealed file, read at any place; made by [`open_range`].
+/// A sealed file, read at any place; made by [`files::open`](crate::files::open).
 ///
 /// [`read_at`](Self::read_at) serves many threads at once. It is also a [`Read`] and a [`Seek`] with a position of its own.
 #[derive(Debug)]
-pub struct RangeReader {
+pub struct SealedFile {
     sealed: Sealed,
     position: u64,
     /// Buffers that no thread uses now.
     spare: Mutex<Vec<Buffers>>,
 }
 
-impl RangeReader {
+impl SealedFile {
     /// Bytes of the plaintext; its end was authenticated.
     #[must_use]
     #[allow(clippy::len_without_is_empty)] // a file's length, as in std::fs::Metadata
@@ -84,7 +84,7 @@ impl RangeReader {
     }
 }
 
-impl Read for RangeReader {
+impl Read for SealedFile {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.read_at(out, self.position)?;
         self.position = self.position.saturating_add(read as u64);
@@ -92,7 +92,7 @@ impl Read for RangeReader {
     }
 }
 
-impl Seek for RangeReader {
+impl Seek for SealedFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let target = match to {
             SeekFrom::Start(at) => Some(at),

@@ -13,7 +13,7 @@ use crate::envelope::inline;
 use crate::envelope::{Context, EnvelopeCipher, HeaderDamage, checked_segment_length, stream_key};
 use crate::error::{Error, Malformed, Result};
 use crate::floe::{self, HEADER_LEN, Layout, Opener, SegmentLength, Threads};
-use crate::format::header::{Header, Kind};
+use crate::format::header::{EnvelopeKind, Header};
 use crate::format::limits::MAX_HEADER;
 use crate::format::payload_head;
 use crate::memory;
@@ -261,8 +261,8 @@ fn detached_key(
 ) -> Result<StreamKey> {
     let bytes = read_detached_header(disk, path)?;
     let (header, rest) = Header::parse(&bytes)?;
-    if header.kind() != Kind::StreamDetached {
-        return Err(header.other_kind(Kind::StreamDetached));
+    if header.kind() != EnvelopeKind::StreamDetached {
+        return Err(header.other_kind(EnvelopeKind::StreamDetached));
     }
     if !rest.is_empty() {
         return Err(Malformed::TrailingBytes.into());

@@ -24,20 +24,20 @@ use crate::format::header::Header;
 /// [`FileOptions::largest_record`] allows more.
 ///
 /// # Errors
-/// As [`decrypt_file`](crate::decrypt_file) and [`encrypt_file`](crate::encrypt_file). [`Error::ContextMismatch`] where the labels are
-/// not exactly the file's. [`Recipients::Dropped`](crate::Recipients::Dropped) where a recipient of the file is none that the cipher
+/// As [`files::decrypt`](crate::files::decrypt) and [`files::encrypt`](crate::files::encrypt). [`Error::ContextMismatch`] where the labels are
+/// not exactly the file's. [`RecipientError::Dropped`](crate::error::RecipientError::Dropped) where a recipient of the file is none that the cipher
 /// writes for, unless [`FileOptions::dropping_recipients`] says so. [`Limit::RecordFile`] for a longer record.
 /// [`Error::TookEffect`] where it was done and may not be durable.
-pub fn reencrypt_file(
+pub fn reencrypt(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
     context: &Context,
     options: FileOptions<'_>,
 ) -> Result<FileReport> {
-    reencrypt(&options.disk(), cipher, path.as_ref(), context, options)
+    reencrypt_on(&options.disk(), cipher, path.as_ref(), context, options)
 }
 
-pub(super) fn reencrypt(
+pub(super) fn reencrypt_on(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     path: &Path,

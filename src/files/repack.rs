@@ -16,17 +16,17 @@ use crate::format::blocks;
 /// The old file stays until the new one is whole and durable. It costs a copy of the file. Returns what the new file did not take over.
 ///
 /// # Errors
-/// Those of opening a header; [`Error::Io`](crate::Error::Io); [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the header does not fit;
+/// Those of opening a header; [`Error::Io`](crate::Error::Io); [`Limit::HeaderBlock`](crate::error::Limit::HeaderBlock) where the header does not fit;
 /// [`Error::Cancelled`](crate::Error::Cancelled).
-pub fn repack_file(
+pub fn repack(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
     options: FileOptions<'_>,
 ) -> Result<NotKept> {
-    repack(&options.disk(), cipher, path.as_ref(), options)
+    repack_on(&options.disk(), cipher, path.as_ref(), options)
 }
 
-pub(super) fn repack(
+pub(super) fn repack_on(
     disk: &Disk,
     cipher: &EnvelopeCipher,
     path: &Path,

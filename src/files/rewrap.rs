@@ -15,7 +15,7 @@ use crate::envelope::inline::{self, Current};
 use crate::envelope::{Change, Context, EnvelopeCipher, check_change};
 use crate::error::{Error, Malformed, Result};
 use crate::format::blocks;
-use crate::format::header::{Header, Kind};
+use crate::format::header::{EnvelopeKind, Header};
 use crate::format::limits::MAX_HEADER;
 use crate::keys::KeyProvider;
 
@@ -26,30 +26,30 @@ const ATTEMPTS: usize = 8;
 
 /// What a rewrap did to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Rewrapped {
+pub enum RewrapStatus {
     /// The header was written anew.
-    Done,
+    Rewrapped,
     /// The header was written anew, in a file that replaces the old one and could not take all of its access over.
-    DoneWithout(NotKept),
+    RewrappedWithout(NotKept),
     /// There was nothing to do: not a byte was written.
-    Current,
+    UpToDate,
 }
 
-impl Rewrapped {
+impl RewrapStatus {
     /// What a new file did not take over from the one that it replaces.
     #[must_use]
     pub fn not_kept(self) -> NotKept {
         match self {
-            Self::DoneWithout(not_kept) => not_kept,
-            Self::Done | Self::Current => NotKept::default(),
+            Self::RewrappedWithout(not_kept) => not_kept,
+            Self::Rewrapped | Self::UpToDate => NotKept::default(),
         }
     }
 
     fn done(not_kept: NotKept) -> Self {
         if not_kept.is_nothing() {
-            Self::Done
+            Self::Rewrapped
         } else {
-            Self::DoneWithout(not_kept)
+            Self::RewrappedWithout(not_kept)
         }
     }
 }
@@ -59,7 +59,7 @@ impl Rewrapped {
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// # use phi_envelope::{ChangeOptions, EnvelopeCipher, Keyring};
+/// # use phi_envelope::{EnvelopeCipher, Keyring, files::ChangeOptions};
 /// # let cipher = EnvelopeCipher::new(Keyring::generate("doc")?);
 /// let options = ChangeOptions::new().lock_wait(Some(Duration::from_secs(5)));
 /// options.rewrap(&cipher, "Patient.ndjson.phi")?;
@@ -72,13 +72,13 @@ pub struct ChangeOptions {
 }
 
 impl ChangeOptions {
-    /// The defaults: those of [`rewrap_file`] and its siblings.
+    /// The defaults: those of [`files::rewrap`](crate::files::rewrap) and its siblings.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Waits so long for a file that another program has locked, or without an end, in place of what
-    /// [`set_lock_wait`](crate::set_lock_wait) says for the process.
+    /// [`set_lock_wait`](crate::files::set_lock_wait) says for the process.
     pub fn lock_wait(mut self, limit: Option<Duration>) -> Self {
         self.disk.locking.wait = Some(limit);
         self
@@ -102,15 +102,15 @@ impl ChangeOptions {
         FileOptions::new().on(self.disk.clone())
     }
 
-    /// [`rewrap_file`] with these options.
+    /// [`files::rewrap`](crate::files::rewrap) with these options.
     ///
     /// # Errors
     /// As there.
-    pub fn rewrap(&self, cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<Rewrapped> {
+    pub fn rewrap(&self, cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<RewrapStatus> {
         change_file(&self.disk, cipher, path.as_ref(), Change::Rewrap)
     }
 
-    /// [`add_recipient_file`] with these options.
+    /// [`files::add_recipient`](crate::files::add_recipient) with these options.
     ///
     /// # Errors
     /// As there.
@@ -122,10 +122,10 @@ impl ChangeOptions {
         labels: &Context,
     ) -> Result<NotKept> {
         let change = Change::Add(recipient, labels);
-        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
+        change_file(&self.disk, cipher, path.as_ref(), change).map(RewrapStatus::not_kept)
     }
 
-    /// [`remove_recipient_file`] with these options.
+    /// [`files::remove_recipient`](crate::files::remove_recipient) with these options.
     ///
     /// # Errors
     /// As there.
@@ -137,10 +137,10 @@ impl ChangeOptions {
         labels: &Context,
     ) -> Result<NotKept> {
         let change = Change::Remove(recipient, labels);
-        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
+        change_file(&self.disk, cipher, path.as_ref(), change).map(RewrapStatus::not_kept)
     }
 
-    /// [`replace_recipient_file`] with these options.
+    /// [`files::replace_recipient`](crate::files::replace_recipient) with these options.
     ///
     /// # Errors
     /// As there.
@@ -153,7 +153,7 @@ impl ChangeOptions {
         labels: &Context,
     ) -> Result<NotKept> {
         let change = Change::Replace(old, new, labels);
-        change_file(&self.disk, cipher, path.as_ref(), change).map(Rewrapped::not_kept)
+        change_file(&self.disk, cipher, path.as_ref(), change).map(RewrapStatus::not_kept)
     }
 }
 
@@ -169,25 +169,25 @@ impl ChangeOptions {
 ///
 /// # Errors
 /// Those of opening a header; [`Error::Io`], of the kind [`ResourceBusy`](io::ErrorKind::ResourceBusy) where another program has
-/// the file locked, replaced it or wrote to it meanwhile; [`Error::TookEffect`] where it was done and may not be durable; [`Limit::HeaderBlock`](crate::Limit::HeaderBlock) where the new slots no longer fit the
+/// the file locked, replaced it or wrote to it meanwhile; [`Error::TookEffect`] where it was done and may not be durable; [`Limit::HeaderBlock`](crate::error::Limit::HeaderBlock) where the new slots no longer fit the
 /// blocks, and nothing changed.
 ///
 /// ```no_run
-/// # use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, rewrap_file};
+/// # use phi_envelope::{EnvelopeCipher, KeyringFile, Passphrase, files};
 /// let file = KeyringFile::open("ehr.keyring", Passphrase::new("correct horse")?)?;
 /// file.update(|keyring| keyring.rotate("ehr-2027"))?;
-/// rewrap_file(&EnvelopeCipher::new(file.keyring()), "Patient.ndjson.phi")?;
+/// files::rewrap(&EnvelopeCipher::new(file.keyring()), "Patient.ndjson.phi")?;
 /// # Ok::<(), phi_envelope::Error>(())
 /// ```
-pub fn rewrap_file(cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<Rewrapped> {
+pub fn rewrap(cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<RewrapStatus> {
     ChangeOptions::new().rewrap(cipher, path)
 }
 
 /// Gives a recipient a slot in a file's header, as [`EnvelopeCipher::add_recipient`] does for bytes in memory.
 ///
 /// # Errors
-/// As there and as [`rewrap_file`].
-pub fn add_recipient_file(
+/// As there and as [`files::rewrap`](crate::files::rewrap).
+pub fn add_recipient(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
     recipient: &dyn KeyProvider,
@@ -199,8 +199,8 @@ pub fn add_recipient_file(
 /// Takes a recipient's slots out of a file's header, as [`EnvelopeCipher::remove_recipient`] does for bytes in memory.
 ///
 /// # Errors
-/// As there and as [`rewrap_file`].
-pub fn remove_recipient_file(
+/// As there and as [`files::rewrap`](crate::files::rewrap).
+pub fn remove_recipient(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
     recipient: &dyn KeyProvider,
@@ -213,8 +213,8 @@ pub fn remove_recipient_file(
 /// memory.
 ///
 /// # Errors
-/// As there and as [`rewrap_file`].
-pub fn replace_recipient_file(
+/// As there and as [`files::rewrap`](crate::files::rewrap).
+pub fn replace_recipient(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
     old: &dyn KeyProvider,
@@ -229,7 +229,7 @@ pub(super) fn change_file(
     cipher: &EnvelopeCipher,
     path: &Path,
     change: Change<'_>,
-) -> Result<Rewrapped> {
+) -> Result<RewrapStatus> {
     // A rename would replace a symbolic link and leave what it leads to as it was.
     let path = disk.resolve(path)?;
     let mut attempts = 0;
@@ -250,7 +250,7 @@ fn change_once(
     path: &Path,
     change: Change<'_>,
     moved: &Cell<bool>,
-) -> Result<Rewrapped> {
+) -> Result<RewrapStatus> {
     let mut head = vec![0; MAX_HEADER];
     // Who can write the storage could put a pipe here, and have this wait for its other end.
     let file = disk.open_here(path)?;
@@ -264,7 +264,7 @@ fn change_once(
         confirmed
     };
     match Header::parse(&head) {
-        Ok((header, _)) if header.kind() != Kind::StreamInline => {
+        Ok((header, _)) if header.kind() != EnvelopeKind::StreamInline => {
             replace(disk, cipher, path, change, may)
         }
         _ => change_stream(disk, cipher, path, change, may),
@@ -278,7 +278,7 @@ fn change_stream(
     path: &Path,
     change: Change<'_>,
     may: impl Fn(&Header<'_>, &[u8]) -> Result<()>,
-) -> Result<Rewrapped> {
+) -> Result<RewrapStatus> {
     let (file, metadata, may_write) = open_to_change(disk, path)?;
     let StreamHead {
         blocks: head,
@@ -305,7 +305,7 @@ fn change_stream(
             // Who changed it before may have died before the old file was gone.
             disk.remove_leftover(path)?;
         }
-        return Ok(Rewrapped::Current);
+        return Ok(RewrapStatus::UpToDate);
     }
     let (good, other) = if is_second { (length, 0) } else { (0, length) };
     let current = head.get(good..good + length).unwrap_or_default();
@@ -313,14 +313,14 @@ fn change_stream(
         // Also where the change is refused, as below.
         let block = match &changed {
             Ok(Some(block)) => block,
-            Err(_) if candidates.identical => return changed.map(|_| Rewrapped::Current),
+            Err(_) if candidates.identical => return changed.map(|_| RewrapStatus::UpToDate),
             _ => current,
         };
         let old = (path, &file, &metadata);
         let not_kept = with_header(disk, old, (length, length), block, &mut |_| Ok(()), || {
             may(block)
         })?;
-        return changed.map(|_| Rewrapped::done(not_kept));
+        return changed.map(|_| RewrapStatus::done(not_kept));
     }
     let mut blocks = InPlace::new(disk, (path, &file, &metadata), (first, &head), length)?;
     // Also where the change is refused, as one is that was half done when its process died: a slot that it took away may
@@ -329,10 +329,10 @@ fn change_stream(
         blocks.repair(current, other)?;
     }
     let Some(block) = changed? else {
-        return Ok(Rewrapped::Done);
+        return Ok(RewrapStatus::Rewrapped);
     };
     blocks.write_both(&block, (0, length), || may(&block))?;
-    Ok(Rewrapped::Done)
+    Ok(RewrapStatus::Rewrapped)
 }
 
 /// Replaces a record or a detached header by one with another header and the same payload bytes.
@@ -342,7 +342,7 @@ fn replace(
     path: &Path,
     change: Change<'_>,
     may: impl Fn(&Header<'_>, &[u8]) -> Result<()>,
-) -> Result<Rewrapped> {
+) -> Result<RewrapStatus> {
     // As it was before anything was read of it: what is written to it from here on is noticed.
     let (file, old) = disk.open_locked_as(path, Lock::Exclusive)?;
     let mut head = vec![0; MAX_HEADER];
@@ -357,9 +357,11 @@ fn replace(
                 return Err(Error::Truncated);
             }
         }
-        Kind::StreamDetached if !rest.is_empty() => return Err(Malformed::TrailingBytes.into()),
+        EnvelopeKind::StreamDetached if !rest.is_empty() => {
+            return Err(Malformed::TrailingBytes.into());
+        }
         // It was replaced by one since its kind was looked at.
-        Kind::StreamInline => return Err(header.other_kind(Kind::Record)),
+        EnvelopeKind::StreamInline => return Err(header.other_kind(EnvelopeKind::Record)),
         _ => {}
     }
     check_change(&header, change)?;
@@ -369,7 +371,7 @@ fn replace(
         nothing => {
             // Who changed it before may have died before the old file was gone.
             disk.remove_leftover(path)?;
-            return nothing.map(|_| Rewrapped::Current);
+            return nothing.map(|_| RewrapStatus::UpToDate);
         }
     };
     let (written, _) = Header::parse(&changed)?;
@@ -385,5 +387,5 @@ fn replace(
         copy(disk, (&file, header_len), to, &mut |_| Ok(()))?;
     }
     let replaced = new.replace_after(&old, || Ok(may(verified.header(), &changed)?))?;
-    Ok(Rewrapped::done(replaced.not_kept))
+    Ok(RewrapStatus::done(replaced.not_kept))
 }

@@ -9,7 +9,7 @@ use super::length::SegmentLength;
 use crate::crypto::gcm::GcmKey;
 use crate::crypto::mac::Mac384;
 use crate::crypto::{derive, equal, random};
-use crate::error::{Authenticated, Malformed, Result};
+use crate::error::{AuthenticatedPart, Malformed, Result};
 use crate::secret::on_cleared_stack;
 
 const PARAMS_LEN: usize = 10;
@@ -53,7 +53,7 @@ impl Message {
         let (prefix, tag) = split(&mut header);
         let computed = on_cleared_stack(|| derive::floe_header_tag(key.mac(), prefix, aad));
         if !equal(tag, &computed) {
-            return Err(Authenticated::StreamHeader.into());
+            return Err(AuthenticatedPart::StreamHeader.into());
         }
         Ok(Self::keyed(key, aad, length, header))
     }

@@ -12,7 +12,7 @@ use super::length::SegmentLength;
 use super::message::{HEADER_LEN, Message};
 use super::segment::{aad, check_word, parts, parts_mut};
 use crate::crypto::gcm::GcmKey;
-use crate::error::{Authenticated, Error, Result};
+use crate::error::{AuthenticatedPart, Error, Result};
 
 /// Opens the segments of one message whose header has verified, at any position and from many threads.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl Job {
         let aad = aad(self.position, self.last);
         self.key
             .open_into(iv, &aad, content, tag, out)
-            .map_err(|_| Authenticated::Segment(self.position).into())
+            .map_err(|_| AuthenticatedPart::Segment(self.position).into())
     }
 
     // Under a name of its own: a test finds by it the branches that depend on a key.
@@ -161,7 +161,7 @@ impl Job {
         let aad = aad(self.position, self.last);
         self.key
             .open_in_place(iv, &aad, content, tag)
-            .map_err(|_| Authenticated::Segment(self.position).into())
+            .map_err(|_| AuthenticatedPart::Segment(self.position).into())
     }
 
     fn stopped(&self, error: Error) -> Stopped {

@@ -8,7 +8,7 @@ use super::layout::{Layout, MAX_BYTES, MAX_SEGMENTS, check_run};
 use super::open::Opener;
 use super::seal::Sealer;
 use super::{Key, SegmentLength, Writer};
-use crate::error::{Authenticated, Error, Limit, Malformed};
+use crate::error::{AuthenticatedPart, Error, Limit, Malformed};
 
 fn key() -> Key {
     Key::from_bytes([7; 32])
@@ -168,7 +168,7 @@ fn runs_seal_and_open_at_any_position_in_place_and_not() {
             assert_eq!(stopped.opened, 0);
             assert!(matches!(
                 stopped.error,
-                Error::AuthenticationFailed(Authenticated::Segment(at)) if at == position + 1
+                Error::AuthenticationFailed(AuthenticatedPart::Segment(at)) if at == position + 1
             ));
         }
     }

@@ -73,7 +73,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     ///
     /// [`Error::Io`] where writing fails, now or before, and
-    /// [`Limit::StreamLength`](crate::Limit::StreamLength) where the message grew too long. It does not open then.
+    /// [`Limit::StreamLength`](crate::error::Limit::StreamLength) where the message grew too long. It does not open then.
     pub fn finish(mut self) -> Result<W> {
         self.guarded(|writer| {
             let segments = writer.pending_segments().max(1);

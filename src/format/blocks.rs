@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::header::{Header, Kind, MAGIC, is_block_length};
+use super::header::{EnvelopeKind, Header, MAGIC, is_block_length};
 use super::limits::{BLOCK_STEP, MAX_BLOCK};
 use crate::error::{Limit, Result};
 
@@ -126,7 +126,7 @@ fn stated_later_version(bytes: &[u8]) -> Option<u8> {
 fn candidate(block: &[u8]) -> Option<Header<'_>> {
     let (content, stated) = block.split_last_chunk::<DIGEST_LEN>()?;
     let (header, padding) = Header::parse(content).ok()?;
-    let whole = header.kind() == Kind::StreamInline
+    let whole = header.kind() == EnvelopeKind::StreamInline
         && usize::try_from(header.block_length()) == Ok(block.len())
         && padding.iter().all(|byte| *byte == 0)
         && digest(content) == *stated;

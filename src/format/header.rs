@@ -6,7 +6,7 @@ use super::codec::{Input, before};
 use super::context_encoding;
 use super::limits::{BLOCK_STEP, MAX_BLOCK, MAX_HEADER, MAX_LABELS, MAX_SLOTS};
 use super::slot::{COMPARTMENT, Slot, SlotList, refuse_pair, slots_in};
-pub(crate) use crate::error::Kind;
+pub(crate) use crate::error::EnvelopeKind;
 use crate::error::{Error, Limit, Malformed, Result};
 
 /// "PHIE".
@@ -20,9 +20,9 @@ const FLAG_BINDINGS: u8 = 0b01;
 const FLAG_MESSAGE_ID: u8 = 0b10;
 
 // FORMAT §3: payload type is 0x02 for both stream kinds and the kind itself for all others.
-fn payload_type(kind: Kind) -> u8 {
+fn payload_type(kind: EnvelopeKind) -> u8 {
     match kind {
-        Kind::StreamInline | Kind::StreamDetached => 2,
+        EnvelopeKind::StreamInline | EnvelopeKind::StreamDetached => 2,
         other => other.byte(),
     }
 }
@@ -31,7 +31,7 @@ fn payload_type(kind: Kind) -> u8 {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Header<'a> {
     bytes: &'a [u8],
-    kind: Kind,
+    kind: EnvelopeKind,
     flags: u8,
     generation: u32,
     block_length: u32,
@@ -49,8 +49,8 @@ impl<'a> Header<'a> {
         let mut input = Input::new(bytes);
         check_magic(&mut input)?;
         // FORMAT §2: 0x0B has no header, and a header parser refuses it at the kind byte.
-        let kind = Kind::from_byte(input.u8()?)
-            .filter(|kind| *kind != Kind::CompactRecord)
+        let kind = EnvelopeKind::from_byte(input.u8()?)
+            .filter(|kind| *kind != EnvelopeKind::CompactRecord)
             .ok_or(Malformed::Kind)?;
         let flags = input.u8()?;
         check_flags(kind, flags)?;
@@ -100,12 +100,12 @@ impl<'a> Header<'a> {
         self.bytes
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> EnvelopeKind {
         self.kind
     }
 
     /// The error of a call that takes `wanted`, for a header of another kind.
-    pub(crate) fn other_kind(&self, wanted: Kind) -> Error {
+    pub(crate) fn other_kind(&self, wanted: EnvelopeKind) -> Error {
         let found = self.kind;
         Malformed::OtherKind { found, wanted }.into()
     }
@@ -176,7 +176,7 @@ impl<'a> Header<'a> {
 /// What a header is written from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draft<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: EnvelopeKind,
     pub(crate) generation: u32,
     pub(crate) block_length: u32,
     pub(crate) data_key_id: &'a [u8; 16],
@@ -245,9 +245,9 @@ pub(crate) struct Immutable {
 }
 
 // FORMAT §2: kinds 0x04 to 0x0A have no message id; flag bit 0 is set in 0x08 and 0x0A and in no other of them.
-fn check_flags(kind: Kind, flags: u8) -> Result<()> {
+fn check_flags(kind: EnvelopeKind, flags: u8) -> Result<()> {
     let allowed = match kind {
-        Kind::CompartmentEntry | Kind::AuditSegmentHead => flags == FLAG_BINDINGS,
+        EnvelopeKind::CompartmentEntry | EnvelopeKind::AuditSegmentHead => flags == FLAG_BINDINGS,
         kind if kind.is_own() => flags == 0,
         _ => flags & !(FLAG_BINDINGS | FLAG_MESSAGE_ID) == 0,
     };
@@ -273,9 +273,9 @@ fn check_magic(input: &mut Input<'_>) -> Result<()> {
 }
 
 // FORMAT §7: a multiple of 4,096 from 4,096 to 65,536 where inline; FORMAT §3: otherwise 0.
-fn check_block_length(kind: Kind, block_length: u32) -> Result<()> {
+fn check_block_length(kind: EnvelopeKind, block_length: u32) -> Result<()> {
     let allowed = match (kind, usize::try_from(block_length)) {
-        (Kind::StreamInline, Ok(length)) => is_block_length(length),
+        (EnvelopeKind::StreamInline, Ok(length)) => is_block_length(length),
         _ => block_length == 0,
     };
     if allowed {
@@ -307,7 +307,12 @@ fn parse_labels<'a>(input: &mut Input<'a>) -> Result<&'a [u8]> {
     Ok(before(whole, input.rest()))
 }
 
-fn parse_slots(input: &mut Input<'_>, kind: Kind, count: u8, available: usize) -> Result<()> {
+fn parse_slots(
+    input: &mut Input<'_>,
+    kind: EnvelopeKind,
+    count: u8,
+    available: usize,
+) -> Result<()> {
     let first = input.rest();
     for index in 0..count {
         let slot = Slot::parse(input)?;

@@ -1,7 +1,7 @@
 //! FORMAT §2: the head of a detached payload, `"PHIP" ‖ 0x01 ‖ 0x03 ‖ 0x00 ‖ 0x00 ‖ message id[16]`.
 
 use super::codec::Input;
-use crate::error::{Authenticated, Error, Malformed, Result};
+use crate::error::{AuthenticatedPart, Error, Malformed, Result};
 
 /// "PHIP".
 pub(crate) const MAGIC: [u8; 4] = *b"PHIP";
@@ -46,6 +46,6 @@ pub(crate) fn check(bytes: &[u8], message_id: &[u8; 16]) -> Result<()> {
     if parse(bytes)? == message_id {
         Ok(())
     } else {
-        Err(Authenticated::PayloadOfAnotherHeader.into())
+        Err(AuthenticatedPart::PayloadOfAnotherHeader.into())
     }
 }

@@ -1,6 +1,6 @@
 //! The lengths of a header, at their bounds.
 
-use super::header::{Draft, Header, Kind, TAG_LEN};
+use super::header::{Draft, EnvelopeKind, Header, TAG_LEN};
 use super::limits::MAX_HEADER;
 use super::slot::{EXTERNAL, KEYRING, SlotList, WrappedKey};
 use super::text;
@@ -27,7 +27,7 @@ fn slots(mut len: usize) -> SlotList {
 
 fn draft(message_id: bool, bindings_tag: bool, labels: &[u8]) -> Draft<'_> {
     Draft {
-        kind: Kind::Record,
+        kind: EnvelopeKind::Record,
         generation: 0,
         block_length: 0,
         data_key_id: &ID,

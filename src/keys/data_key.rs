@@ -13,11 +13,11 @@ impl DataKey {
     ///
     /// ```
     /// let mut unwrapped = [7; 32];
-    /// let key = phi_envelope::DataKey::taken_from(&mut unwrapped);
+    /// let key = phi_envelope::keys::DataKey::from_bytes_zeroizing(&mut unwrapped);
     /// assert_eq!((unwrapped, key.as_bytes()), ([0; 32], &[7; 32]));
     /// ```
-    pub fn taken_from(bytes: &mut [u8; 32]) -> Self {
-        Self(Secret::taken_from(bytes))
+    pub fn from_bytes_zeroizing(bytes: &mut [u8; 32]) -> Self {
+        Self(Secret::from_bytes_zeroizing(bytes))
     }
 
     /// The bytes, for a provider to wrap. They must not be kept, logged or sent in clear.

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use super::lease::{Busy, Clock, Home, Lease, Leased, Moment};
-use super::transaction::{Entry, KeyInfo, KeyringEdit};
-use super::{DataKey, KeyProvider, MasterKey, Recognition, UnwrapContext, WrapContext};
+use super::transaction::{Entry, KeyInfo, KeyringTransaction};
+use super::{DataKey, KeyProvider, MasterKey, Recognition, UnwrapRequest, WrapRequest};
 use crate::error::{Error, KeyId, KeyState, Malformed, Result};
 use crate::format::slot::{KEYRING, Slot, WrappedKey};
 
@@ -17,7 +17,7 @@ use crate::format::slot::{KEYRING, Slot, WrappedKey};
 /// within that time to be what the file holds, it confirms by itself, and if it cannot, it wraps nothing.
 ///
 /// ```
-/// use phi_envelope::{Context, EnvelopeCipher, KeyState, Keyring};
+/// use phi_envelope::{Context, EnvelopeCipher, Keyring, keys::KeyState};
 ///
 /// let keyring = Keyring::generate("ehr-2026")?;
 /// let cipher = EnvelopeCipher::new(keyring.clone());
@@ -33,7 +33,7 @@ use crate::format::slot::{KEYRING, Slot, WrappedKey};
 pub struct Keyring(Arc<Shared>);
 
 struct Shared {
-    keys: RwLock<KeyringEdit>,
+    keys: RwLock<KeyringTransaction>,
     /// Of a keyring that a file holds.
     lease: Option<Lease<Keyring>>,
 }
@@ -50,7 +50,7 @@ impl Keyring {
     /// A keyring of one active key from elsewhere, in memory alone.
     #[must_use]
     pub fn from_master_key(key: MasterKey, label: &str) -> Self {
-        Self::new(KeyringEdit::of(key, label), None)
+        Self::new(KeyringTransaction::of(key, label), None)
     }
 
     /// What the keyring knows about its keys, oldest first.
@@ -97,7 +97,7 @@ impl Keyring {
         self.0.lease.as_ref()?.last_confirmed()
     }
 
-    /// [`KeyringEdit::rotate`], at once.
+    /// [`KeyringTransaction::rotate`], at once.
     ///
     /// # Errors
     /// As there, and [`Error::Misuse`] for a file's keyring.
@@ -105,7 +105,7 @@ impl Keyring {
         self.edit(|keys| keys.rotate(label))
     }
 
-    /// [`KeyringEdit::rotate_to`], at once.
+    /// [`KeyringTransaction::rotate_to`], at once.
     ///
     /// # Errors
     /// As there, and [`Error::Misuse`] for a file's keyring.
@@ -113,7 +113,7 @@ impl Keyring {
         self.edit(|keys| keys.rotate_to(key, label))
     }
 
-    /// [`KeyringEdit::deactivate`], at once.
+    /// [`KeyringTransaction::deactivate`], at once.
     ///
     /// # Errors
     /// As there, and [`Error::Misuse`] for a file's keyring.
@@ -121,7 +121,7 @@ impl Keyring {
         self.edit(|keys| keys.deactivate(id))
     }
 
-    /// [`KeyringEdit::suspend`], at once.
+    /// [`KeyringTransaction::suspend`], at once.
     ///
     /// # Errors
     /// As there, and [`Error::Misuse`] for a file's keyring.
@@ -129,7 +129,7 @@ impl Keyring {
         self.edit(|keys| keys.suspend(id))
     }
 
-    /// [`KeyringEdit::resume`], at once.
+    /// [`KeyringTransaction::resume`], at once.
     ///
     /// # Errors
     /// As there, and [`Error::Misuse`] for a file's keyring.
@@ -137,7 +137,7 @@ impl Keyring {
         self.edit(|keys| keys.resume(id))
     }
 
-    /// [`KeyringEdit::mark_compromised`], at once.
+    /// [`KeyringTransaction::mark_compromised`], at once.
     ///
     /// # Errors
     /// As there, and [`Error::Misuse`] for a file's keyring.
@@ -145,7 +145,7 @@ impl Keyring {
         self.edit(|keys| keys.mark_compromised(id))
     }
 
-    /// [`KeyringEdit::destroy_without_evidence`], at once.
+    /// [`KeyringTransaction::destroy_without_evidence`], at once.
     ///
     /// # Errors
     /// As there, and [`Error::Misuse`] for a file's keyring.
@@ -154,13 +154,17 @@ impl Keyring {
     }
 
     /// A keyring that a file holds, and that only the file changes.
-    pub(crate) fn in_file(keys: KeyringEdit, home: Arc<dyn Home<Self>>, clock: Clock) -> Self {
+    pub(crate) fn in_file(
+        keys: KeyringTransaction,
+        home: Arc<dyn Home<Self>>,
+        clock: Clock,
+    ) -> Self {
         Self::new(keys, Some(Lease::new(home, clock)))
     }
 
     /// Replaces the keys by what a file durably holds, unless they are those of a later revision. The lease begins at `before`, a
     /// moment from before the file was looked at, or is over where that is none.
-    pub(crate) fn publish(&self, keys: KeyringEdit, before: Option<Moment>) {
+    pub(crate) fn publish(&self, keys: KeyringTransaction, before: Option<Moment>) {
         let mut held = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
         if keys.journal.revision >= held.journal.revision {
             *held = keys;
@@ -181,17 +185,17 @@ impl Keyring {
     }
 
     /// The keys as they are now, to be changed and stored.
-    pub(crate) fn snapshot(&self) -> KeyringEdit {
-        self.read(KeyringEdit::copied)
+    pub(crate) fn snapshot(&self) -> KeyringTransaction {
+        self.read(KeyringTransaction::copied)
     }
 
     /// Looks at what the keyring is, without the keys.
-    pub(crate) fn read<T>(&self, look: impl FnOnce(&KeyringEdit) -> T) -> T {
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&KeyringTransaction) -> T) -> T {
         // A panic elsewhere cannot leave the keys half changed: `edit` and `publish` replace them whole.
         look(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn new(keys: KeyringEdit, lease: Option<Lease<Keyring>>) -> Self {
+    fn new(keys: KeyringTransaction, lease: Option<Lease<Keyring>>) -> Self {
         Self(Arc::new(Shared {
             keys: RwLock::new(keys),
             lease,
@@ -204,11 +208,11 @@ impl Keyring {
         Self::new(self.snapshot(), None)
     }
 
-    fn in_home<T>(&self, look: impl FnOnce(&KeyringEdit) -> T) -> Option<T> {
+    fn in_home<T>(&self, look: impl FnOnce(&KeyringTransaction) -> T) -> Option<T> {
         self.0.lease.as_ref().map(|_| self.read(look))
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
+    fn edit<T>(&self, change: impl FnOnce(&mut KeyringTransaction) -> Result<T>) -> Result<T> {
         if self.0.lease.is_some() {
             return Err(Error::Misuse(
                 "this keyring belongs to a file and is changed by KeyringFile::update",
@@ -251,7 +255,7 @@ impl KeyProvider for Keyring {
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.confirm()?;
         let active = self.read(|keys| keys.active().cloned())?;
         active.wrap(key, context)
@@ -265,7 +269,7 @@ impl KeyProvider for Keyring {
         }
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         let id = slot_key(slot).ok_or(Malformed::KeyIdLength)?;
         let key = self.read(|keys| match keys.entry(id) {
             Some(entry) => usable(entry, context.allow_compromised()),

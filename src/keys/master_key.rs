@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::{DataKey, UnwrapContext, WrapContext};
+use super::{DataKey, UnwrapRequest, WrapRequest};
 use crate::crypto::gcm::GcmKey;
 use crate::crypto::mac::Mac256;
 use crate::crypto::{derive, random};
-use crate::error::{Authenticated, KeyId, Malformed, Result};
+use crate::error::{AuthenticatedPart, KeyId, Malformed, Result};
 use crate::format::slot::{KEYRING, Slot, WrappedKey};
 use crate::secret::{Secret, on_cleared_stack};
 
@@ -46,14 +46,14 @@ impl MasterKey {
     /// The key of 32 uniformly random bytes from elsewhere. Its id is derived from it, so that all who import the key agree
     /// on the id: the first 16 bytes of `HMAC-SHA-256(key, "phi-envelope/1 key id" ‖ 0x00 ‖ 0x01)`. The caller's bytes are
     /// erased.
-    pub fn taken_from(bytes: &mut [u8; 32]) -> Self {
-        let secret = Secret::taken_from(bytes);
+    pub fn from_bytes_zeroizing(bytes: &mut [u8; 32]) -> Self {
+        let secret = Secret::from_bytes_zeroizing(bytes);
         let id = on_cleared_stack(|| derive::key_id(&Mac256::new(secret.as_bytes())));
         Self::new(KeyId::from_bytes(id), secret)
     }
 
     /// The key of a base64 text of 32 uniformly random bytes (RFC 4648 §4), white space around it ignored. Its id is
-    /// derived from it, as by [`taken_from`](Self::taken_from).
+    /// derived from it, as by [`from_bytes_zeroizing`](Self::from_bytes_zeroizing).
     ///
     /// # Errors
     /// [`Malformed::MasterKeyText`] where the text is anything else.
@@ -69,7 +69,7 @@ impl MasterKey {
         else {
             return Err(Malformed::MasterKeyText.into());
         };
-        Ok(Self::taken_from(key))
+        Ok(Self::from_bytes_zeroizing(key))
     }
 
     /// The key of a base64 text, with nothing around it.
@@ -103,7 +103,7 @@ impl MasterKey {
     }
 
     // FORMAT §4, scheme 0x01: wrapped = iv[12] ‖ ct[32] ‖ tag[16]
-    pub(super) fn wrap(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    pub(super) fn wrap(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         let mut ciphertext = [0; 32];
         let sealed = self.gcm(context.data_key_id()).seal_into(
             context.iv()?,
@@ -116,7 +116,7 @@ impl MasterKey {
         WrappedKey::of(KEYRING, &[self.id.as_bytes()], &wrapped)
     }
 
-    pub(super) fn unwrap(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    pub(super) fn unwrap(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         let (iv, rest) = slot
             .wrapped()
             .split_first_chunk()
@@ -144,7 +144,7 @@ pub(super) fn open_key(
         return Err(Malformed::WrappedKeyLength.into());
     }
     let key = Secret::try_filled(|key| gcm.open_into(iv, aad, ciphertext, tag, key))
-        .map_err(|_| Authenticated::WrappedKey)?;
+        .map_err(|_| AuthenticatedPart::WrappedKey)?;
     Ok(DataKey::from(key))
 }
 

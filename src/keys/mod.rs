@@ -9,12 +9,14 @@ mod passphrase;
 mod provider;
 mod transaction;
 
+pub use crate::error::{KeyId, KeyState};
+pub use crate::format::slot::{Slot, WrappedKey};
 pub use data_key::DataKey;
 pub(crate) use journal::{CHAIN, Journal, LEASES};
 pub use keyring::Keyring;
 pub(crate) use lease::{Clock, Home, Moment};
 pub use master_key::MasterKey;
 pub use passphrase::{Argon2Costs, Passphrase};
-pub use provider::{KeyProvider, Recognition, UnwrapContext, WrapContext};
+pub use provider::{KeyProvider, Recognition, UnwrapRequest, WrapRequest};
 pub(crate) use transaction::Entry;
-pub use transaction::{KeyInfo, KeyringEdit};
+pub use transaction::{KeyInfo, KeyringTransaction};

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 use super::master_key::{join, open_key};
-use super::{DataKey, KeyProvider, Recognition, UnwrapContext, WrapContext};
+use super::{DataKey, KeyProvider, Recognition, UnwrapRequest, WrapRequest};
 use crate::crypto::derive;
 use crate::crypto::gcm::GcmKey;
 use crate::error::{Error, Limit, Malformed, Result};
@@ -191,7 +191,7 @@ impl KeyProvider for Passphrase {
     }
 
     // wrapped = u32 m KiB ‖ u32 t ‖ u32 p ‖ check[32] ‖ iv[12] ‖ ct[32] ‖ tag[16]
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         let salt = context.random()?;
         let Argon2Costs {
             memory_kib,
@@ -218,7 +218,7 @@ impl KeyProvider for Passphrase {
         })
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         let costs = passphrase_costs(slot.wrapped())?;
         check_passphrase_costs(costs)?;
         self.check_ceilings(costs)?;

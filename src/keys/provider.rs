@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::DataKey;
 use crate::crypto::derive;
 use crate::crypto::random::{self, FreshIv, SharedIv};
-use crate::error::{Kind, Result};
+use crate::error::{EnvelopeKind, Result};
 use crate::format::context_encoding;
 use crate::format::slot::{Slot, WrappedKey};
 
@@ -21,11 +21,11 @@ pub trait KeyProvider: Send + Sync {
 
     /// Wraps a data key under the provider's current key.
     ///
-    /// Where the scheme can authenticate data, it authenticates [`WrapContext::aad`].
+    /// Where the scheme can authenticate data, it authenticates [`WrapRequest::aad`].
     ///
     /// # Errors
     /// [`Error::Provider`](crate::Error::Provider) where the provider fails, or what its own keys say.
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey>;
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey>;
 
     /// Unwraps a slot that [`recognize`](Self::recognize) called the provider's own.
     ///
@@ -33,7 +33,7 @@ pub trait KeyProvider: Send + Sync {
     /// [`Error::AuthenticationFailed`](crate::Error::AuthenticationFailed) where the slot was changed,
     /// [`Error::KeyNotUsable`](crate::Error::KeyNotUsable) where the key's state forbids it,
     /// [`Error::Provider`](crate::Error::Provider) where the provider fails.
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey>;
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey>;
 
     /// Says whether the provider can unwrap at all. A public key, or a token that may only encrypt, says false.
     fn opens(&self) -> bool {
@@ -46,7 +46,7 @@ pub trait KeyProvider: Send + Sync {
         false
     }
 
-    /// Says whether a provider of scheme 0xF0 authenticates [`WrapContext::aad`]. Only slots of such providers show who made
+    /// Says whether a provider of scheme 0xF0 authenticates [`WrapRequest::aad`]. Only slots of such providers show who made
     /// a keyring's file or evidence (FORMAT §4).
     fn authenticates(&self) -> bool {
         false
@@ -66,11 +66,11 @@ impl<P: KeyProvider + ?Sized> KeyProvider for Arc<P> {
         (**self).recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         (**self).wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         (**self).unwrap_key(slot, context)
     }
 
@@ -115,8 +115,8 @@ impl Recognition {
 }
 
 /// What a data key is wrapped for.
-pub struct WrapContext<'a> {
-    kind: Kind,
+pub struct WrapRequest<'a> {
+    kind: EnvelopeKind,
     data_key_id: &'a [u8; 16],
     labels: &'a [u8],
     aad: &'a [u8],
@@ -124,10 +124,10 @@ pub struct WrapContext<'a> {
     iv_taken: AtomicBool,
 }
 
-impl<'a> WrapContext<'a> {
+impl<'a> WrapRequest<'a> {
     /// `labels` and `aad` as FORMAT §§3, 4 write them.
     pub(crate) fn new(
-        kind: Kind,
+        kind: EnvelopeKind,
         data_key_id: &'a [u8; 16],
         labels: &'a [u8],
         aad: &'a [u8],
@@ -145,7 +145,7 @@ impl<'a> WrapContext<'a> {
 
     /// The kind of the envelope.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> EnvelopeKind {
         self.kind
     }
 
@@ -189,24 +189,24 @@ impl<'a> WrapContext<'a> {
     }
 }
 
-impl fmt::Debug for WrapContext<'_> {
+impl fmt::Debug for WrapRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WrapContext").finish_non_exhaustive()
+        f.debug_struct("WrapRequest").finish_non_exhaustive()
     }
 }
 
 /// What a slot is unwrapped for.
-pub struct UnwrapContext<'a> {
-    kind: Kind,
+pub struct UnwrapRequest<'a> {
+    kind: EnvelopeKind,
     data_key_id: &'a [u8; 16],
     labels: &'a [u8],
     aad: Vec<u8>,
     allow_compromised: bool,
 }
 
-impl<'a> UnwrapContext<'a> {
+impl<'a> UnwrapRequest<'a> {
     pub(crate) fn new(
-        kind: Kind,
+        kind: EnvelopeKind,
         data_key_id: &'a [u8; 16],
         labels: &'a [u8],
         allow_compromised: bool,
@@ -222,7 +222,7 @@ impl<'a> UnwrapContext<'a> {
 
     /// The kind that the header states.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> EnvelopeKind {
         self.kind
     }
 
@@ -256,8 +256,8 @@ impl<'a> UnwrapContext<'a> {
     }
 }
 
-impl fmt::Debug for UnwrapContext<'_> {
+impl fmt::Debug for UnwrapRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnwrapContext").finish_non_exhaustive()
+        f.debug_struct("UnwrapRequest").finish_non_exhaustive()
     }
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use super::MasterKey;
 use super::journal::{Journal, whole_seconds};
-use crate::error::{Error, KeyId, KeyState, KeyringRule, Malformed, Result};
+use crate::error::{Error, KeyId, KeyState, Malformed, MalformedKeyring, Result};
 use crate::format::json::Object;
 
 /// The keys of a keyring while they are changed: what [`KeyringFile::update`](crate::KeyringFile::update) hands to its closure.
 ///
 /// Nothing can be sealed with it, so that no envelope is ever under a key that is not stored yet.
-pub struct KeyringEdit {
+pub struct KeyringTransaction {
     entries: Vec<Entry>,
     pub(crate) journal: Journal,
 }
@@ -45,7 +45,7 @@ pub struct KeyInfo {
     pub evidence: Option<[u8; 32]>,
 }
 
-impl KeyringEdit {
+impl KeyringTransaction {
     /// A keyring of one active key.
     pub(super) fn of(key: MasterKey, label: &str) -> Self {
         let mut edit = Self {
@@ -61,11 +61,11 @@ impl KeyringEdit {
         let rule = |rule| Err(Malformed::Keyring(rule).into());
         let is_active = |entry: &&Entry| entry.info.state == KeyState::Active;
         if entries.iter().filter(is_active).count() != 1 {
-            return rule(KeyringRule::ActiveKeys);
+            return rule(MalformedKeyring::ActiveKeys);
         }
         for (index, entry) in entries.iter().enumerate() {
             if (entry.info.state == KeyState::Destroyed) != entry.key.is_none() {
-                return rule(KeyringRule::Material);
+                return rule(MalformedKeyring::Material);
             }
             let id = entry.info.id;
             if entries
@@ -73,7 +73,7 @@ impl KeyringEdit {
                 .skip(index + 1)
                 .any(|other| other.info.id == id)
             {
-                return rule(KeyringRule::DuplicateId);
+                return rule(MalformedKeyring::DuplicateId);
             }
         }
         Ok(Self { entries, journal })
@@ -177,7 +177,7 @@ impl KeyringEdit {
     }
 
     /// Destroys a key's material for ever, with nothing to show that it is out of use; its id and label stay. **Whatever only this
-    /// key can open is lost.** [`destroy_key`](crate::destroy_key) asks for evidence first.
+    /// key can open is lost.** [`archive::destroy_key`](crate::archive::destroy_key) asks for evidence first.
     ///
     /// # Errors
     /// [`Error::KeyNotUsable`] where the key is active, [`Error::NoMatchingKey`] where there is no such key.
@@ -321,7 +321,7 @@ impl KeyringEdit {
     }
 }
 
-impl fmt::Debug for KeyringEdit {
+impl fmt::Debug for KeyringTransaction {
     /// Not the fields that this version does not know: they may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.keys()).finish()

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use phi_envelope::{
-    ClassCount, EnvelopeCipher, Error, Evidence, EvidenceScan, FindingClass, Keyring, Looked,
-    PlaceKind, rewrap_file,
+    EnvelopeCipher, Error, Keyring,
+    archive::{ClassCount, Evidence, EvidenceScan, FindingClass, Looked, PlaceKind},
+    files,
 };
 
 use crate::common::BLOCK;
@@ -77,7 +78,7 @@ fn an_old_block_beside_a_new_one_is_in_use() {
     let path = place.stream("stream");
     let before = fs::read(&path).unwrap();
     let old = place.rotate();
-    rewrap_file(&place.cipher, &path).unwrap();
+    files::rewrap(&place.cipher, &path).unwrap();
     let after = fs::read(&path).unwrap();
     let blocks = [&before, &after];
     for (first, second) in [(0, 1), (1, 0)] {
@@ -186,8 +187,8 @@ fn a_second_recipient_does_not_hide_that_the_key_is_in_use() {
     let place = Place::new();
     let archive = Keyring::generate("archive").unwrap();
     let both = EnvelopeCipher::builder()
-        .write_for(archive)
-        .write_for(place.keyring.clone())
+        .encrypt_for(archive)
+        .encrypt_for(place.keyring.clone())
         .build()
         .unwrap();
     place.put("both", record(&both));
@@ -320,7 +321,7 @@ fn a_share_of_a_tree_is_no_evidence() {
     let place = Place::new();
     place.record("record");
     let mut scan = EvidenceScan::of_slot(&place.cipher, place.rotate().into());
-    let shard = phi_envelope::Shard::new(0, 1).unwrap();
+    let shard = phi_envelope::archive::Shard::new(0, 1).unwrap();
     let outcome = scan.tree("/archive", place.tree().shard(shard));
     assert!(matches!(outcome, Err(phi_envelope::Error::Misuse(_))));
     assert!(!scan.finish().is_clean());
@@ -386,7 +387,7 @@ fn links_are_found_if_they_lead_out_of_all_places() {
     let mut scan = EvidenceScan::of_slot(&place.cipher, old.into());
     scan.tree("here", place.tree()).unwrap();
     // The place that it leads into may come later.
-    scan.tree("there", phi_envelope::Tree::new([there]))
+    scan.tree("there", phi_envelope::archive::FileTree::new([there]))
         .unwrap();
     is_clean(&scan.finish());
 }

@@ -3,15 +3,18 @@
 use std::fs;
 
 use phi_envelope::{
-    Argon2Costs, EnvelopeCipher, Exposed, ExposureEntry, ExposureSummary, Keyring, Passphrase,
-    SlotId, exposure, rewrap_file,
+    EnvelopeCipher, Keyring, Passphrase,
+    archive::{self, ExposureEntry, ExposureSummary, Readability},
+    files,
+    header::SlotId,
+    keys::Argon2Costs,
 };
 
 use crate::common::BLOCK;
 use crate::place::{Place, json, record, stream, text};
 
 fn sorted(place: &Place, keys: &[SlotId]) -> (Vec<(String, ExposureEntry)>, ExposureSummary) {
-    let mut exposure = exposure(place.tree(), keys.to_vec()).unwrap();
+    let mut exposure = archive::exposure(place.tree(), keys.to_vec()).unwrap();
     let mut entries: Vec<_> = exposure
         .by_ref()
         .map(|entry| {
@@ -36,7 +39,7 @@ fn every_category() {
     place.detached("readable_header");
     place.stream("changed");
     let old = place.rotate();
-    rewrap_file(&place.cipher, place.path("changed")).unwrap();
+    files::rewrap(&place.cipher, place.path("changed")).unwrap();
     place.record("new");
     place.put("plain", "MRN");
     place.put("damaged", b"PHIE\x01\x09\0\0");
@@ -108,8 +111,8 @@ fn each_key_is_counted_for_itself() {
     let place = Place::new();
     let archive = Keyring::generate("archive").unwrap();
     let both = EnvelopeCipher::builder()
-        .write_for(place.keyring.clone())
-        .write_for(archive.clone())
+        .encrypt_for(place.keyring.clone())
+        .encrypt_for(archive.clone())
         .build()
         .unwrap();
     place.put("both", record(&both));
@@ -125,14 +128,14 @@ fn each_key_is_counted_for_itself() {
         .map(|key| key.tally.files)
         .collect();
     assert_eq!(files, [2, 2]);
-    let Exposed::Readable(slots) = &entries[1].1.exposed else {
+    let Readability::Readable(slots) = &entries[1].1.exposed else {
         panic!("{entries:?}");
     };
     assert_eq!(slots, &[mine.into(), theirs.into()]);
 
     let (entries, summary) = sorted(&place, &[theirs.into()]);
     assert_eq!((summary.readable.files, summary.not_readable.files), (2, 1));
-    let Exposed::Readable(slots) = &entries[1].1.exposed else {
+    let Readability::Readable(slots) = &entries[1].1.exposed else {
         panic!("{entries:?}");
     };
     assert_eq!(slots, &[theirs.into()]);
@@ -164,8 +167,8 @@ fn a_passphrase_is_named_by_its_scheme() {
             .with_costs(costs)
             .unwrap();
         let cipher = EnvelopeCipher::builder()
-            .write_for(place.keyring.clone())
-            .write_for(passphrase)
+            .encrypt_for(place.keyring.clone())
+            .encrypt_for(passphrase)
             .build()
             .unwrap();
         place.put(number.to_string(), record(&cipher));
@@ -178,7 +181,7 @@ fn a_passphrase_is_named_by_its_scheme() {
     let (entries, summary) = sorted(&place, &[any]);
     assert_eq!((summary.readable.files, summary.not_readable.files), (3, 1));
     assert_eq!(summary.readable_by.listed.len(), 1);
-    let Exposed::Readable(slots) = &entries[0].1.exposed else {
+    let Readability::Readable(slots) = &entries[0].1.exposed else {
         panic!("{entries:?}");
     };
     // One of its slots alone can be named as well.
@@ -192,7 +195,7 @@ fn a_slot_in_the_other_header_block_is_readable() {
     let path = place.stream("stream");
     let before = fs::read(&path).unwrap();
     let old = place.rotate();
-    rewrap_file(&place.cipher, &path).unwrap();
+    files::rewrap(&place.cipher, &path).unwrap();
     let after = fs::read(&path).unwrap();
     let blocks = [&before, &after];
     for (first, second) in [(0, 1), (1, 0)] {
@@ -218,16 +221,21 @@ fn a_readable_keyring_is_named_and_opens_more_in_turn() {
     let file = phi_envelope::KeyringFile::create(&path, "ehr", outer.clone()).unwrap();
     let sealed = phi_envelope::EnvelopeCipher::new(file.keyring());
     place.put("record", crate::place::record(&sealed));
-    let stolen = phi_envelope::SlotId::from(outer.active().unwrap());
-    let summary = phi_envelope::exposure(place.tree(), [stolen.clone()])
+    let stolen = phi_envelope::header::SlotId::from(outer.active().unwrap());
+    let summary = phi_envelope::archive::exposure(place.tree(), [stolen.clone()])
         .unwrap()
         .finish();
     assert_eq!((summary.readable.files, summary.not_readable.files), (1, 1));
     assert_eq!(summary.readable_keyrings, [path.to_str().unwrap()]);
     assert!(summary.to_string().contains("READABLE KEYRING"));
-    let all = phi_envelope::exposure_through([stolen], [&file]);
-    let summary = phi_envelope::exposure(place.tree(), all).unwrap().finish();
+    let all = phi_envelope::archive::exposure_through([stolen], [&file]);
+    let summary = phi_envelope::archive::exposure(place.tree(), all)
+        .unwrap()
+        .finish();
     assert_eq!(summary.readable.files, 2);
     let other = phi_envelope::KeyId::from_bytes([3; 16]).into();
-    assert_eq!(phi_envelope::exposure_through([other], [&file]).len(), 1);
+    assert_eq!(
+        phi_envelope::archive::exposure_through([other], [&file]).len(),
+        1
+    );
 }

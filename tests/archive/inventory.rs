@@ -8,8 +8,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use phi_envelope::{
-    Argon2Costs, Content, EnvelopeCipher, Error, InventorySummary, KeyState, Keyring, Malformed,
-    Passphrase, Tree, inventory, rewrap_file,
+    EnvelopeCipher, Error, Keyring, Passphrase,
+    archive::{self, EntryKind, FileTree, InventorySummary},
+    error::Malformed,
+    files,
+    keys::{Argon2Costs, KeyState},
 };
 
 use crate::common::{BLOCK, RawHeader, RawSlot};
@@ -64,7 +67,7 @@ fn each_kind_is_told_and_the_summary_adds_up() {
     ];
     assert_eq!(told, expected.map(|(name, word)| (name, word.to_owned())));
     for entry in entries.values() {
-        let is_link = matches!(entry.content, Content::Symlink);
+        let is_link = matches!(entry.content, EntryKind::Symlink);
         let len = fs::metadata(&entry.path).unwrap().len();
         assert_eq!(entry.bytes, if is_link { 0 } else { len });
     }
@@ -166,7 +169,7 @@ fn the_slots_of_both_header_blocks_are_listed_where_they_differ() {
     let path = place.stream("half");
     let before = fs::read(&path).unwrap();
     let old = place.rotate();
-    rewrap_file(&place.cipher, &path).unwrap();
+    files::rewrap(&place.cipher, &path).unwrap();
     let after = fs::read(&path).unwrap();
     let new = place.keyring.active().unwrap();
     let (a, b) = (..BLOCK, BLOCK..2 * BLOCK);
@@ -218,8 +221,8 @@ fn all_passphrases_are_counted_as_one_key() {
         };
         let passphrase = Passphrase::new(number.to_string()).unwrap();
         let cipher = EnvelopeCipher::builder()
-            .write_for(passphrase.with_costs(costs).unwrap())
-            .write_for(place.keyring.clone())
+            .encrypt_for(passphrase.with_costs(costs).unwrap())
+            .encrypt_for(place.keyring.clone())
             .build()
             .unwrap();
         place.put(number.to_string(), record(&cipher));
@@ -275,7 +278,7 @@ fn pipes_sockets_and_links_are_told_and_not_opened() {
 
     let (sender, taken) = mpsc::channel();
     std::thread::spawn(move || {
-        let all: Vec<_> = inventory(Tree::new(roots)).unwrap().collect();
+        let all: Vec<_> = archive::inventory(FileTree::new(roots)).unwrap().collect();
         sender.send(all).unwrap();
     });
     let all = taken.recv_timeout(Duration::from_secs(60)).unwrap();
@@ -383,7 +386,7 @@ fn progress_tells_what_is_done_and_what_is_left() {
     for file in 0..100 {
         place.record(file.to_string());
     }
-    let mut taken = inventory(place.tree()).unwrap();
+    let mut taken = archive::inventory(place.tree()).unwrap();
     assert_eq!(taken.progress(Some(100)).left, None);
     taken.by_ref().take(60).for_each(drop);
     let half = taken.progress(Some(100));

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use phi_envelope::{EvidenceScan, KeyId, RewrapOptions, Tree, exposure, inventory, rewrap_tree};
+use phi_envelope::{
+    KeyId,
+    archive::{self, EvidenceScan, FileTree, RewrapOptions},
+};
 
 use crate::children::{SAYS, child, said};
 use crate::common::keyring_of;
@@ -17,10 +20,10 @@ pub(crate) fn work(folder: &Path, what: &str) {
     let keyring = keyring_of(1);
     let old = keyring.active().unwrap();
     let cipher = phi_envelope::EnvelopeCipher::new(keyring.clone());
-    let tree = Tree::new([folder.to_owned()]);
+    let tree = FileTree::new([folder.to_owned()]);
     let seen = match what {
-        "inventory" => inventory(tree).unwrap().count(),
-        "exposure" => exposure(tree, [old.into()]).unwrap().count(),
+        "inventory" => archive::inventory(tree).unwrap().count(),
+        "exposure" => archive::exposure(tree, [old.into()]).unwrap().count(),
         "evidence" => {
             let mut scan = EvidenceScan::of_slot(&cipher, KeyId::from_bytes([7; 16]).into());
             scan.tree("here", tree).unwrap();
@@ -30,7 +33,7 @@ pub(crate) fn work(folder: &Path, what: &str) {
             keyring
                 .rotate_to(crate::common::master_key(2), "next")
                 .unwrap();
-            rewrap_tree(&cipher, tree, RewrapOptions::new())
+            archive::rewrap(&cipher, tree, RewrapOptions::new())
                 .unwrap()
                 .count()
         }

@@ -9,8 +9,8 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use phi_envelope::{
-    EnvelopeCipher, EvidenceScan, RewrapOptions, RewrapOutcome, Tree, exposure, inventory,
-    rewrap_tree,
+    EnvelopeCipher,
+    archive::{self, EvidenceScan, FileTree, RewrapOptions, RewrapOutcome},
 };
 
 use crate::place::{Place, json, opens, record, slots, word};
@@ -79,15 +79,17 @@ fn hostile_names_come_through_json_lines_and_a_rewrap() {
         paths.sort();
         paths
     };
-    let lines = inventory(place.tree()).unwrap().map(|entry| json(&entry));
+    let lines = archive::inventory(place.tree())
+        .unwrap()
+        .map(|entry| json(&entry));
     assert_eq!(sorted(lines.collect()), paths);
-    let lines = exposure(place.tree(), [])
+    let lines = archive::exposure(place.tree(), [])
         .unwrap()
         .map(|entry| json(&entry));
     assert_eq!(sorted(lines.collect()), paths);
 
     let old = place.rotate();
-    let mut pass = rewrap_tree(&place.cipher, place.tree(), RewrapOptions::new()).unwrap();
+    let mut pass = archive::rewrap(&place.cipher, place.tree(), RewrapOptions::new()).unwrap();
     let lines = pass.by_ref().map(|entry| json(&entry)).collect();
     assert_eq!(sorted(lines), paths);
     let summary = pass.finish();
@@ -107,7 +109,7 @@ fn hostile_names_come_through_json_lines_and_a_rewrap() {
     );
     let stored = evidence.seal(&place.cipher).unwrap();
     assert_eq!(
-        phi_envelope::Evidence::open(&place.cipher, stored).unwrap(),
+        phi_envelope::archive::Evidence::open(&place.cipher, stored).unwrap(),
         evidence
     );
     place.keyring.destroy_without_evidence(old).unwrap();
@@ -127,7 +129,7 @@ fn labels_that_somebody_chose_do_not_break_a_line() {
         .unwrap();
     let sealed = place.cipher.encrypt("note", &labels).unwrap();
     let path = place.put("record", sealed);
-    let entry = inventory(place.tree()).unwrap().next().unwrap();
+    let entry = archive::inventory(place.tree()).unwrap().next().unwrap();
     let line = json(&entry);
     assert_eq!(line["path"].as_str(), path.to_str());
     assert_eq!(line["labels"]["tenant"], "a\n\"b\": {\u{1b}\\");
@@ -148,14 +150,14 @@ fn folders_in_folders_until_the_path_is_too_long() {
         .status();
     assert!(made.unwrap().success());
 
-    let told: Vec<_> = inventory(place.tree()).unwrap().collect();
+    let told: Vec<_> = archive::inventory(place.tree()).unwrap().collect();
     let count = |is: &str| told.iter().filter(|entry| word(entry) == is).count();
     assert_eq!(
         (count("record"), count("stream"), count("unreadable")),
         (1, 1, 1)
     );
     place.rotate();
-    let summary = rewrap_tree(&place.cipher, place.tree(), RewrapOptions::new()).unwrap();
+    let summary = archive::rewrap(&place.cipher, place.tree(), RewrapOptions::new()).unwrap();
     let summary = summary.finish();
     assert_eq!((summary.done, summary.failed), (2, 1));
     let made = Command::new("sh")
@@ -195,23 +197,23 @@ fn thousands_of_names_for_one_file() {
     }
     let old = place.rotate();
     let tree = || place.tree().threads(8.try_into().unwrap());
-    let pass = rewrap_tree(&place.cipher, tree(), RewrapOptions::new()).unwrap();
+    let pass = archive::rewrap(&place.cipher, tree(), RewrapOptions::new()).unwrap();
     let (mut streams, mut others) = (0, 0);
     let mut pass = pass;
     for entry in &mut pass {
         let is_stream = entry.path.to_str().unwrap().ends_with("stream");
         match entry.outcome {
-            RewrapOutcome::Done if is_stream => streams += 1,
-            RewrapOutcome::Done => others += 1,
-            RewrapOutcome::Current if is_stream => {}
-            RewrapOutcome::PassedOver(_) if entry.path.ends_with("header.payload") => {}
+            RewrapOutcome::Rewrapped if is_stream => streams += 1,
+            RewrapOutcome::Rewrapped => others += 1,
+            RewrapOutcome::UpToDate if is_stream => {}
+            RewrapOutcome::Skipped(_) if entry.path.ends_with("header.payload") => {}
             ref other => panic!("{:?}: {other:?}", entry.path),
         }
     }
     // One inode, changed in place once. What is replaced by rename is another file then, and each name gets its own.
     assert_eq!((streams, others), (1, 2 * (NAMES + 1)));
     assert_eq!(pass.summary().failed, 0);
-    let again = rewrap_tree(&place.cipher, tree(), RewrapOptions::new())
+    let again = archive::rewrap(&place.cipher, tree(), RewrapOptions::new())
         .unwrap()
         .finish();
     assert_eq!((again.done, again.failed), (0, 0));
@@ -219,7 +221,7 @@ fn thousands_of_names_for_one_file() {
 
     place.keyring.destroy_without_evidence(old).unwrap();
     let new = place.keyring.active().unwrap();
-    for entry in inventory(tree()).unwrap() {
+    for entry in archive::inventory(tree()).unwrap() {
         if entry.inspection().is_none() {
             continue;
         }
@@ -244,7 +246,7 @@ fn one_file_of_many_names_between_many_passes() {
         .map(|_| {
             let (cipher, tree) = (EnvelopeCipher::new(place.keyring.clone()), place.tree());
             std::thread::spawn(move || {
-                rewrap_tree(&cipher, tree, RewrapOptions::new())
+                archive::rewrap(&cipher, tree, RewrapOptions::new())
                     .unwrap()
                     .finish()
             })
@@ -272,8 +274,8 @@ fn two_names_of_one_record_in_one_folder() {
         fs::hard_link(first, place.path(format!("{pair}-b"))).unwrap();
     }
     place.rotate();
-    let tree = Tree::new([place.root().to_owned()]).threads(8.try_into().unwrap());
-    let summary = rewrap_tree(&place.cipher, tree, RewrapOptions::new())
+    let tree = FileTree::new([place.root().to_owned()]).threads(8.try_into().unwrap());
+    let summary = archive::rewrap(&place.cipher, tree, RewrapOptions::new())
         .unwrap()
         .finish();
     assert_eq!((summary.done, summary.failed), (200, 0));

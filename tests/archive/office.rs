@@ -6,8 +6,12 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use phi_envelope::{
-    DestroyOptions, EnvelopeCipher, Evidence, EvidenceScan, KeyId, KeyInfo, KeyState, Keyring,
-    KeyringEdit, KeyringFile, MasterKey, Result, RetireOptions, Retired, SlotId, Tree, retire,
+    EnvelopeCipher, KeyId, Keyring, KeyringFile, MasterKey, Result,
+    archive::{
+        self, DestroyOptions, Evidence, EvidenceScan, FileTree, RetireOptions, RetireReport,
+    },
+    header::SlotId,
+    keys::{KeyInfo, KeyState, KeyringTransaction},
 };
 
 use crate::common::{context, keyring_of};
@@ -54,7 +58,7 @@ impl Office {
     }
 
     /// The keyring was changed after the rotation, and the settling time is over.
-    pub(crate) fn with(change: impl FnOnce(&mut KeyringEdit) -> Result<()>) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut KeyringTransaction) -> Result<()>) -> Self {
         let office = Self::just_rotated();
         office.file.update(change).unwrap();
         office.settle();
@@ -107,11 +111,11 @@ impl Office {
         self.desk.path().join(name)
     }
 
-    pub(crate) fn retire(&self) -> Retired {
+    pub(crate) fn retire(&self) -> RetireReport {
         self.retire_with(soon()).unwrap()
     }
 
-    pub(crate) fn retire_with(&self, options: RetireOptions<'_>) -> Result<Retired> {
+    pub(crate) fn retire_with(&self, options: RetireOptions<'_>) -> Result<RetireReport> {
         let number = std::fs::read_dir(self.desk.path()).unwrap().count();
         let name = self.desk(&format!("evidence-{number}"));
         self.retire_into(&name, options)
@@ -121,9 +125,9 @@ impl Office {
         &self,
         evidence: &Path,
         options: RetireOptions<'_>,
-    ) -> Result<Retired> {
+    ) -> Result<RetireReport> {
         let places = [self.place.root()];
-        retire(
+        archive::retire(
             &self.file,
             &self.place.cipher,
             OLD,
@@ -165,14 +169,18 @@ impl Office {
 }
 
 /// What a scan finds in a tree that is about a slot of nobody's.
-pub(crate) fn scan_for(cipher: &EnvelopeCipher, slot: impl Into<SlotId>, tree: Tree) -> Evidence {
+pub(crate) fn scan_for(
+    cipher: &EnvelopeCipher,
+    slot: impl Into<SlotId>,
+    tree: FileTree,
+) -> Evidence {
     let mut scan = EvidenceScan::of_slot(cipher, slot.into());
     scan.tree("here", tree).unwrap();
     scan.finish()
 }
 
 fn key() -> MasterKey {
-    MasterKey::taken_from(&mut [1; 32]).with_id(OLD)
+    MasterKey::from_bytes_zeroizing(&mut [1; 32]).with_id(OLD)
 }
 
 /// The terms of a destruction: an allowance of a second.

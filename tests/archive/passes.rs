@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use phi_envelope::{
-    DataKey, EnvelopeCipher, Error, KeyProvider, Keyring, Malformed, PassedOver, Recipients,
-    Recognition, Result, RewrapOptions, RewrapOutcome, Slot, Tree, UnwrapContext, WrapContext,
-    WrappedKey, inventory, rewrap_file, rewrap_tree,
+    EnvelopeCipher, Error, KeyProvider, Keyring, Result,
+    archive::{self, FileTree, RewrapOptions, RewrapOutcome, SkipReason},
+    error::{Malformed, RecipientError},
+    files,
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 
 use crate::common::BLOCK;
@@ -112,7 +114,7 @@ fn a_bound_on_the_rate_holds_over_all_threads() {
     let tree = place.tree().files_per_second(100.try_into().unwrap());
     let tree = tree.threads(8.try_into().unwrap());
     let begin = Instant::now();
-    assert_eq!(inventory(tree).unwrap().count(), 40);
+    assert_eq!(archive::inventory(tree).unwrap().count(), 40);
     // The first goes at once.
     assert!(
         begin.elapsed() >= Duration::from_millis(390),
@@ -130,7 +132,7 @@ fn what_is_done_slowly_is_told_one_by_one_and_ends_when_nobody_listens() {
     let tree = place.tree().files_per_second(2.try_into().unwrap());
     let tree = tree.threads(8.try_into().unwrap());
     let begin = Instant::now();
-    let mut taken = inventory(tree).unwrap();
+    let mut taken = archive::inventory(tree).unwrap();
     assert!(taken.next().is_some());
     drop(taken);
     // The eight threads would have waited for their turn until then.
@@ -148,12 +150,12 @@ fn too_many_failures_end_a_pass() {
         place.put(number.to_string(), &record(&place.cipher)[..50]);
     }
     for most in [0, 1, 20] {
-        let options = RewrapOptions::new().most_failures(most);
+        let options = RewrapOptions::new().max_failures(most);
         let tree = place.tree().threads(1.try_into().unwrap());
-        let mut pass = rewrap_tree(&place.cipher, tree, options).unwrap();
+        let mut pass = archive::rewrap(&place.cipher, tree, options).unwrap();
         let failed = pass
             .by_ref()
-            .filter(phi_envelope::RewrapEntry::is_failure)
+            .filter(phi_envelope::archive::RewrapEntry::is_failure)
             .count();
         let summary = pass.finish();
         assert!(summary.stopped, "{most}");
@@ -166,7 +168,7 @@ fn too_many_failures_end_a_pass() {
         );
         assert!(summary.to_string().contains("stopped"));
     }
-    let options = RewrapOptions::new().most_failures(500);
+    let options = RewrapOptions::new().max_failures(500);
     let (_, summary) = rewrap_all(&place.cipher, place.tree(), options);
     assert_eq!((summary.failed, summary.stopped), (500, false));
 }
@@ -187,7 +189,7 @@ fn a_dry_run_changes_nothing_and_tells_what_would_be() {
     ];
     // Sealed before the rotation.
     let before = EnvelopeCipher::builder()
-        .write_for(place.keyring.clone())
+        .encrypt_for(place.keyring.clone())
         .build()
         .unwrap();
     fs::write(&half, whole).unwrap();
@@ -235,11 +237,11 @@ impl KeyProvider for Panics {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.0.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         if self.1.fetch_add(1, Ordering::Relaxed) == 20 {
             panic!("the provider fell over");
         }
@@ -257,7 +259,7 @@ fn a_provider_that_panics_is_not_swallowed() {
         let asked = Arc::new(AtomicUsize::new(0));
         let cipher = EnvelopeCipher::new(Panics(place.keyring.clone(), Arc::clone(&asked)));
         let tree = place.tree().threads(threads.try_into().unwrap());
-        let pass = rewrap_tree(&cipher, tree, RewrapOptions::new()).unwrap();
+        let pass = archive::rewrap(&cipher, tree, RewrapOptions::new()).unwrap();
         let ended = catch_unwind(AssertUnwindSafe(|| pass.finish()));
         let panic = ended.unwrap_err();
         assert_eq!(panic.downcast_ref(), Some(&"the provider fell over"));
@@ -275,7 +277,7 @@ fn a_pass_that_is_dropped_stops_and_leaves_whole_files() {
     }
     place.rotate();
     let tree = place.tree().threads(4.try_into().unwrap());
-    let mut pass = rewrap_tree(&place.cipher, tree, RewrapOptions::new()).unwrap();
+    let mut pass = archive::rewrap(&place.cipher, tree, RewrapOptions::new()).unwrap();
     assert_eq!(pass.by_ref().take(30).count(), 30);
     drop(pass);
     let before = states(place.root());
@@ -302,8 +304,8 @@ fn a_slot_that_is_left_under_an_old_key_is_a_failure() {
     let place = Place::new();
     let archive = Keyring::generate("archive").unwrap();
     let both = EnvelopeCipher::builder()
-        .write_for(place.keyring.clone())
-        .write_for(archive.clone())
+        .encrypt_for(place.keyring.clone())
+        .encrypt_for(archive.clone())
         .build()
         .unwrap();
     let files = [
@@ -316,8 +318,8 @@ fn a_slot_that_is_left_under_an_old_key_is_a_failure() {
     place.rotate();
     // The archive's slots are known here, and not moved.
     let cipher = EnvelopeCipher::builder()
-        .write_for(place.keyring.clone())
-        .read_with(archive)
+        .encrypt_for(place.keyring.clone())
+        .decrypt_with(archive)
         .build()
         .unwrap();
     for options in [
@@ -351,15 +353,15 @@ fn an_envelope_without_a_recipients_slot_is_a_failure() {
     let theirs = Keyring::generate("theirs").unwrap();
     let path = place.put("record", record(&EnvelopeCipher::new(theirs.clone())));
     let cipher = EnvelopeCipher::builder()
-        .write_for(place.keyring.clone())
-        .read_with(theirs)
+        .encrypt_for(place.keyring.clone())
+        .decrypt_with(theirs)
         .build()
         .unwrap();
     for options in [RewrapOptions::new().dry_run(), RewrapOptions::new()] {
         let (entries, _) = rewrap_all(&cipher, place.tree(), options);
         assert!(matches!(
             failure(&entries[&path]),
-            Error::Recipients(Recipients::Absent)
+            Error::Recipients(RecipientError::Absent)
         ));
     }
     let (entries, _) = place.rewrap();
@@ -373,10 +375,10 @@ fn an_envelope_without_a_recipients_slot_is_a_failure() {
 fn a_cipher_that_writes_for_nobody_is_refused() {
     let place = Place::new();
     let cipher = EnvelopeCipher::builder()
-        .read_with(place.keyring.clone())
+        .decrypt_with(place.keyring.clone())
         .build()
         .unwrap();
-    let pass = rewrap_tree(&cipher, place.tree(), RewrapOptions::new());
+    let pass = archive::rewrap(&cipher, place.tree(), RewrapOptions::new());
     assert!(matches!(pass, Err(Error::Misuse(_))));
 }
 
@@ -386,7 +388,7 @@ fn header_blocks_that_were_left_half_rewrapped_are_repaired() {
     let path = place.stream("first");
     let before = fs::read(&path).unwrap();
     let old = place.rotate();
-    rewrap_file(&place.cipher, &path).unwrap();
+    files::rewrap(&place.cipher, &path).unwrap();
     let after = fs::read(&path).unwrap();
     let (a, b, rest) = (..BLOCK, BLOCK..2 * BLOCK, 2 * BLOCK..);
     place.put(
@@ -421,12 +423,9 @@ fn a_link_in_a_tree_does_not_lead_out_of_it() {
     let before = state(&file);
     let (entries, summary) = place.rewrap();
     assert_eq!((summary.passed_over, summary.done), (2, 0));
-    let told = entries.values().all(|entry| {
-        matches!(
-            entry.outcome,
-            RewrapOutcome::PassedOver(PassedOver::Symlink)
-        )
-    });
+    let told = entries
+        .values()
+        .all(|entry| matches!(entry.outcome, RewrapOutcome::Skipped(SkipReason::Symlink)));
     assert!(told);
     assert_eq!(state(&file), before);
 }
@@ -435,9 +434,12 @@ fn a_link_in_a_tree_does_not_lead_out_of_it() {
 fn a_million_threads_are_not_started() {
     let place = Place::new();
     place.record("record");
-    let tree = || Tree::new([place.path("record")]);
+    let tree = || FileTree::new([place.path("record")]);
     let threads = std::num::NonZeroUsize::MAX;
-    assert_eq!(inventory(tree().threads(threads)).unwrap().count(), 1);
+    assert_eq!(
+        archive::inventory(tree().threads(threads)).unwrap().count(),
+        1
+    );
 }
 
 #[test]
@@ -472,7 +474,7 @@ fn a_lock_that_is_held_is_a_failure_of_that_file() {
     place.rotate();
     let lock = fs::File::open(&held).unwrap();
     lock.lock().unwrap();
-    let at_once = phi_envelope::ChangeOptions::new().lock_wait(Some(Duration::ZERO));
+    let at_once = phi_envelope::files::ChangeOptions::new().lock_wait(Some(Duration::ZERO));
     let options = RewrapOptions::new().change(at_once);
     let (entries, summary) = rewrap_all(&place.cipher, place.tree(), options);
     assert_eq!((summary.done, summary.failed), (1, 1));

@@ -7,9 +7,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use phi_envelope::{
-    Content, Context, Envelope, EnvelopeCipher, InventoryEntry, InventorySummary, KeyId, Keyring,
-    RewrapEntry, RewrapOptions, RewrapOutcome, RewrapSummary, SlotId, Tree, inspect_file,
-    inventory, rewrap_tree,
+    Context, Envelope, EnvelopeCipher, KeyId, Keyring,
+    archive::{
+        self, EntryKind, FileTree, InventoryEntry, InventorySummary, RewrapEntry, RewrapOptions,
+        RewrapOutcome, RewrapSummary,
+    },
+    files,
+    header::SlotId,
 };
 use tempfile::TempDir;
 
@@ -67,8 +71,8 @@ impl Place {
         self.put(name, header)
     }
 
-    pub(crate) fn tree(&self) -> Tree {
-        Tree::new([self.root().to_owned()])
+    pub(crate) fn tree(&self) -> FileTree {
+        FileTree::new([self.root().to_owned()])
     }
 
     pub(crate) fn inventory(&self) -> (Entries, InventorySummary) {
@@ -89,8 +93,8 @@ impl Place {
 
 pub(crate) type Entries = BTreeMap<PathBuf, InventoryEntry>;
 
-pub(crate) fn take_inventory(tree: Tree) -> (Entries, InventorySummary) {
-    let mut taken = inventory(tree).unwrap();
+pub(crate) fn take_inventory(tree: FileTree) -> (Entries, InventorySummary) {
+    let mut taken = archive::inventory(tree).unwrap();
     let mut entries = Entries::new();
     for entry in &mut taken {
         let before = entries.insert(entry.path.clone(), entry);
@@ -101,10 +105,10 @@ pub(crate) fn take_inventory(tree: Tree) -> (Entries, InventorySummary) {
 
 pub(crate) fn rewrap_all(
     cipher: &EnvelopeCipher,
-    tree: Tree,
+    tree: FileTree,
     options: RewrapOptions,
 ) -> (BTreeMap<PathBuf, RewrapEntry>, RewrapSummary) {
-    let mut pass = rewrap_tree(cipher, tree, options).unwrap();
+    let mut pass = archive::rewrap(cipher, tree, options).unwrap();
     let entries = (&mut pass).map(|entry| (entry.path.clone(), entry));
     let entries = entries.collect();
     (entries, pass.finish())
@@ -147,7 +151,7 @@ pub(crate) fn opens(cipher: &EnvelopeCipher, path: &Path) -> bool {
 
 /// The slots of a file, in both of its header blocks.
 pub(crate) fn slots(path: &Path) -> Vec<SlotId> {
-    let found = inspect_file(path).unwrap();
+    let found = files::inspect(path).unwrap();
     let mut slots = found.header.slots;
     slots.extend(found.other_slots);
     slots
@@ -179,7 +183,7 @@ pub(crate) fn failure(entry: &RewrapEntry) -> &phi_envelope::Error {
 
 pub(crate) fn damage(entry: &InventoryEntry) -> &phi_envelope::Error {
     match &entry.content {
-        Content::Damaged(error) => error,
+        EntryKind::Damaged(error) => error,
         other => panic!("{}: {other:?}", entry.path.display()),
     }
 }

@@ -3,8 +3,10 @@
 use std::fs;
 
 use phi_envelope::{
-    Context, ContextMismatch, EnvelopeCipher, Error, FileInspection, KeyId, Recipients, Result,
-    RewrapOptions,
+    Context, EnvelopeCipher, Error, KeyId, Result,
+    archive::RewrapOptions,
+    error::{ContextMismatch, RecipientError},
+    files::FileInspection,
 };
 
 use crate::common::{context, keyring};
@@ -18,7 +20,7 @@ fn compromised(place: &Place) -> (KeyId, EnvelopeCipher) {
     let old = place.rotate();
     place.keyring.mark_compromised(old).unwrap();
     let cipher = EnvelopeCipher::builder()
-        .write_for(place.keyring.clone())
+        .encrypt_for(place.keyring.clone())
         .allow_compromised()
         .build()
         .unwrap();
@@ -34,7 +36,12 @@ fn what_a_compromised_key_opens_is_sealed_anew_and_the_rest_is_rewrapped() {
     let deactivated = place.record("later");
     place.rotate();
     let current = place.stream("current");
-    let ids = |path: &std::path::Path| phi_envelope::inspect_file(path).unwrap().header.data_key_id;
+    let ids = |path: &std::path::Path| {
+        phi_envelope::files::inspect(path)
+            .unwrap()
+            .header
+            .data_key_id
+    };
     let before = [&old_record, &old_stream, &deactivated, &current].map(|path| ids(path));
 
     let refused = rewrap_all(&place.cipher, place.tree(), RewrapOptions::new());
@@ -114,8 +121,8 @@ fn a_dry_run_tells_what_could_not_be_sealed_anew() {
 fn a_dry_run_tells_that_a_recipient_would_lose_the_file() {
     let place = Place::new();
     let both = EnvelopeCipher::builder()
-        .write_for(place.keyring.clone())
-        .write_for(keyring());
+        .encrypt_for(place.keyring.clone())
+        .encrypt_for(keyring());
     let both = both.build().unwrap();
     let paths = [
         place.put("record", record(&both)),
@@ -128,7 +135,7 @@ fn a_dry_run_tells_that_a_recipient_would_lose_the_file() {
         let (entries, _) = rewrap_all(&cipher, place.tree(), options);
         for path in &paths {
             let error = failure(&entries[path]);
-            let is_dropped = matches!(error, Error::Recipients(Recipients::Dropped));
+            let is_dropped = matches!(error, Error::Recipients(RecipientError::Dropped));
             assert!(is_dropped, "{}: {error}", path.display());
         }
         assert_eq!(states(place.root()), was);

@@ -8,9 +8,14 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use phi_envelope::{
-    ClassCount, Context, EnvelopeCipher, Error, Evidence, EvidenceFault, EvidenceScan,
-    FileInspection, FileOptions, FindingClass, KeyState, KeyringFile, Previous, Result,
-    RetireOptions, RewrapOptions, destroy_key, encrypt_file, retire,
+    Context, EnvelopeCipher, Error, KeyringFile, Result,
+    archive::{
+        self, ClassCount, Evidence, EvidenceScan, FindingClass, Previous, RetireOptions,
+        RewrapOptions,
+    },
+    error::EvidenceError,
+    files::{self, FileInspection, FileOptions},
+    keys::KeyState,
 };
 
 use crate::common::{context, keyring, keyring_of};
@@ -18,7 +23,7 @@ use crate::office::{OLD, Office, now, set_written, soon, terms};
 use crate::place::{opens, record, state, states};
 
 #[track_caller]
-fn fault(outcome: Result<()>) -> EvidenceFault {
+fn fault(outcome: Result<()>) -> EvidenceError {
     match outcome {
         Err(Error::Evidence(fault)) => fault,
         other => panic!("{other:?}"),
@@ -32,7 +37,7 @@ fn is_kept_for(office: &Office, class: FindingClass, count: u64, data: &[u8]) {
     let before = office.keyring_state();
     let retired = office.retire();
     assert!(!retired.destroyed, "{:?}", retired.evidence);
-    assert_eq!(retired.refused, Some(EvidenceFault::Found));
+    assert_eq!(retired.refused, Some(EvidenceError::Found));
     let found = retired.evidence.found();
     assert!(found.contains(&ClassCount::new(class, count)), "{found:?}");
     assert_eq!(office.keyring_state(), before);
@@ -40,7 +45,7 @@ fn is_kept_for(office: &Office, class: FindingClass, count: u64, data: &[u8]) {
     for count in [count - 1, count + 1] {
         let options = soon().accept([ClassCount::new(class, count)]);
         let retired = office.retire_with(options).unwrap();
-        assert_eq!(retired.refused, Some(EvidenceFault::Found), "{count}");
+        assert_eq!(retired.refused, Some(EvidenceError::Found), "{count}");
     }
     let retired = office.retire_with(soon().accept(found)).unwrap();
     assert!(retired.destroyed, "{:?}", retired.refused);
@@ -102,7 +107,12 @@ fn a_key_is_retired_from_a_clean_archive_and_its_evidence_recorded() {
     };
     assert!(destroyed(again.map(drop)));
     assert!(!office.desk("second").exists());
-    assert!(destroyed(destroy_key(&office.file, OLD, &sealed, terms())));
+    assert!(destroyed(archive::destroy_key(
+        &office.file,
+        OLD,
+        &sealed,
+        terms()
+    )));
 }
 
 #[test]
@@ -200,7 +210,7 @@ fn a_second_process_within_its_lease_keeps_the_key() {
     office.place.record("record");
     let before = office.keyring_state();
     let retired = office.retire_with(RetireOptions::new()).unwrap();
-    assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
+    assert_eq!(retired.refused, Some(EvidenceError::TooSoon));
     assert_eq!(office.keyring_state(), before);
     // The lease of a second and the allowance of 300 s.
     let from = retired.not_before.unwrap().duration_since(UNIX_EPOCH);
@@ -213,7 +223,7 @@ fn a_second_process_within_its_lease_keeps_the_key() {
         .unwrap();
     office.settle();
     let retired = office.retire();
-    assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
+    assert_eq!(retired.refused, Some(EvidenceError::TooSoon));
     let from = retired.not_before.unwrap().duration_since(UNIX_EPOCH);
     assert!(from.unwrap().as_secs() > now() + 86_000);
 }
@@ -224,8 +234,8 @@ fn evidence_of_another_keyring_keeps_the_key() {
     let (mine, theirs) = (Office::with_files(), Office::with(|_| Ok(())));
     theirs.place.record("record");
     let sealed = theirs.scan().seal(&EnvelopeCipher::new(keyring_of(9)));
-    let outcome = destroy_key(&mine.file, OLD, &sealed.unwrap(), terms());
-    assert_eq!(fault(outcome), EvidenceFault::OtherKeyring);
+    let outcome = archive::destroy_key(&mine.file, OLD, &sealed.unwrap(), terms());
+    assert_eq!(fault(outcome), EvidenceError::OtherKeyring);
     assert!(!mine.is_destroyed());
 }
 
@@ -236,7 +246,7 @@ fn a_clock_that_was_set_back_keeps_the_key() {
     let tomorrow = std::time::SystemTime::now() + Duration::from_secs(86_400);
     set_written(&office.desk("keyring"), tomorrow);
     let retired = office.retire();
-    assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
+    assert_eq!(retired.refused, Some(EvidenceError::TooSoon));
     assert!(!office.is_destroyed());
 }
 
@@ -249,7 +259,7 @@ fn a_change_of_the_keyrings_file_counts_from_its_last_write() {
     let retired = office
         .retire_with(RetireOptions::new().destroy(longer))
         .unwrap();
-    assert_eq!(retired.refused, Some(EvidenceFault::TooSoon));
+    assert_eq!(retired.refused, Some(EvidenceError::TooSoon));
     let from = retired.not_before.unwrap().duration_since(UNIX_EPOCH);
     assert_eq!(
         from.unwrap().as_secs(),
@@ -269,7 +279,7 @@ fn an_active_key_and_one_that_is_not_there_are_refused_before_anything_happens()
     let active = office.file.keyring().active().unwrap();
     let stranger = phi_envelope::KeyId::from_bytes([7; 16]);
     for key in [active, stranger] {
-        let outcome = retire(
+        let outcome = archive::retire(
             &office.file,
             &office.place.cipher,
             key,
@@ -296,7 +306,7 @@ fn a_refused_retirement_leaves_a_suspended_key_suspended() {
     office.place.put("record", office.old_record());
     let before = office.keyring_state();
     let retired = office.retire();
-    assert_eq!(retired.refused, Some(EvidenceFault::InUse));
+    assert_eq!(retired.refused, Some(EvidenceError::InUse));
     assert_eq!(retired.in_use.len(), 1);
     assert_eq!(retired.rewrapped.failed, 1);
     assert_eq!(office.keyring_state(), before);
@@ -312,15 +322,15 @@ fn a_compromised_key_is_retired_by_sealing_anew() {
     let office = Office::with(|keys| keys.mark_compromised(OLD));
     office.place.put("record", office.old_record());
     let retired = office.retire();
-    assert_eq!(retired.refused, Some(EvidenceFault::InUse));
+    assert_eq!(retired.refused, Some(EvidenceError::InUse));
     let cipher = EnvelopeCipher::builder()
-        .write_for(office.file.keyring())
+        .encrypt_for(office.file.keyring())
         .allow_compromised()
         .build()
         .unwrap();
     let contexts = |_: &Path, _: &FileInspection| Ok(context());
     let rewrap = RewrapOptions::new().reencrypt([OLD], contexts);
-    let retired = retire(
+    let retired = archive::retire(
         &office.file,
         &cipher,
         OLD,
@@ -340,13 +350,13 @@ fn an_envelope_that_cannot_be_moved_is_in_use() {
     let text = phi_envelope::Envelope::from_bytes(office.old_record()).unwrap();
     let path = office.place.put("text", text.to_string());
     let retired = office.retire();
-    assert_eq!(retired.refused, Some(EvidenceFault::InUse));
+    assert_eq!(retired.refused, Some(EvidenceError::InUse));
     assert_eq!((retired.rewrapped.failed, retired.evidence.in_use), (1, 1));
     assert_eq!(retired.in_use, [path.to_str().unwrap()]);
     // Nothing accepts that.
     let all = FindingClass::ALL.map(|class| ClassCount::new(class, 1));
     let retired = office.retire_with(soon().accept(all)).unwrap();
-    assert_eq!(retired.refused, Some(EvidenceFault::InUse));
+    assert_eq!(retired.refused, Some(EvidenceError::InUse));
 }
 
 #[test]
@@ -361,7 +371,7 @@ fn what_did_not_open_is_found() {
 fn no_place_and_an_empty_one_are_no_evidence() {
     let office = Office::new();
     let none: [&Path; 0] = [];
-    let outcome = retire(
+    let outcome = archive::retire(
         &office.file,
         &office.place.cipher,
         OLD,
@@ -369,7 +379,7 @@ fn no_place_and_an_empty_one_are_no_evidence() {
         office.desk("none"),
         soon(),
     );
-    assert_eq!(outcome.unwrap().refused, Some(EvidenceFault::NoPlaces));
+    assert_eq!(outcome.unwrap().refused, Some(EvidenceError::NoPlaces));
     let retired = office.retire();
     assert_eq!(
         retired.evidence.found(),
@@ -399,7 +409,7 @@ fn a_place_that_shrank_is_found() {
     let json = serde_json::to_vec(&summary).unwrap();
     let options = soon().since(Previous::inventory(json).unwrap());
     let retired = office.retire_with(options).unwrap();
-    assert_eq!(retired.refused, Some(EvidenceFault::Found));
+    assert_eq!(retired.refused, Some(EvidenceError::Found));
     office.place.record("extra");
     let options = soon().since(previous());
     assert!(office.retire_with(options).unwrap().destroyed);
@@ -430,7 +440,7 @@ fn evidence_that_was_changed_or_is_of_others_is_refused() {
     let desk = EnvelopeCipher::new(keyring_of(9));
     let evidence = office.scan();
     let sealed = evidence.seal(&desk).unwrap();
-    let destroy = |bytes: &[u8]| destroy_key(&office.file, OLD, bytes, terms());
+    let destroy = |bytes: &[u8]| archive::destroy_key(&office.file, OLD, bytes, terms());
     for at in (0..sealed.len()).step_by(17).chain([sealed.len() - 1]) {
         let mut changed = sealed.clone();
         changed[at] ^= 0x40;
@@ -458,14 +468,14 @@ fn evidence_that_was_changed_or_is_of_others_is_refused() {
 fn evidence_under_the_keyring_of_which_it_speaks_is_refused_though_that_opens_its_file() {
     let office = Office::with_files();
     office.place.rewrap();
-    let builder = EnvelopeCipher::builder().write_for(keyring_of(9));
-    let both = builder.write_for(office.file.keyring()).build().unwrap();
-    office.file.protect_with(both.clone()).unwrap();
+    let builder = EnvelopeCipher::builder().encrypt_for(keyring_of(9));
+    let both = builder.encrypt_for(office.file.keyring()).build().unwrap();
+    office.file.reprotect(both.clone()).unwrap();
     office.settle();
     let evidence = office.scan();
     let destroy = |cipher: &EnvelopeCipher| {
         let sealed = evidence.seal(cipher).unwrap();
-        destroy_key(&office.file, OLD, &sealed, terms())
+        archive::destroy_key(&office.file, OLD, &sealed, terms())
     };
     // Whoever has one of its keys could say what he likes of another.
     for cipher in [&office.place.cipher, &both, &office.old_cipher()] {
@@ -529,7 +539,7 @@ fn places_that_overlap_or_are_files_are_scanned() {
         place.join("a"),
         office.desk("link"),
     ];
-    let retired = retire(
+    let retired = archive::retire(
         &office.file,
         &office.place.cipher,
         OLD,
@@ -549,7 +559,7 @@ fn a_pass_that_was_stopped_leaves_the_key() {
     for number in 0..30 {
         office.place.put(format!("damaged/{number}"), b"PHIE\x01");
     }
-    let options = soon().rewrap(RewrapOptions::new().most_failures(3));
+    let options = soon().rewrap(RewrapOptions::new().max_failures(3));
     let retired = office.retire_with(options).unwrap();
     assert!(retired.rewrapped.stopped && !retired.destroyed);
 }
@@ -563,10 +573,10 @@ fn old_evidence_is_refused() {
         .seal(&EnvelopeCipher::new(keyring_of(9)))
         .unwrap();
     std::thread::sleep(Duration::from_millis(2100));
-    let young = terms().evidence_not_older_than(Duration::from_secs(1));
-    let outcome = destroy_key(&office.file, OLD, &sealed, young);
-    assert_eq!(fault(outcome), EvidenceFault::TooOld);
-    destroy_key(&office.file, OLD, &sealed, terms()).unwrap();
+    let young = terms().max_evidence_age(Duration::from_secs(1));
+    let outcome = archive::destroy_key(&office.file, OLD, &sealed, young);
+    assert_eq!(fault(outcome), EvidenceError::TooOld);
+    archive::destroy_key(&office.file, OLD, &sealed, terms()).unwrap();
 }
 
 #[test]
@@ -578,8 +588,8 @@ fn a_key_that_changed_after_the_scan_is_kept() {
         .seal(&EnvelopeCipher::new(keyring_of(9)))
         .unwrap();
     office.file.update(|keys| keys.suspend(OLD)).unwrap();
-    let outcome = destroy_key(&office.file, OLD, &sealed, terms());
-    assert_eq!(fault(outcome), EvidenceFault::ChangedSince);
+    let outcome = archive::destroy_key(&office.file, OLD, &sealed, terms());
+    assert_eq!(fault(outcome), EvidenceError::ChangedSince);
     assert_eq!(office.info().state, KeyState::Suspended);
 }
 
@@ -595,7 +605,7 @@ fn rows_are_evidence_as_files_are() {
     let evidence = scan.finish();
     assert!(evidence.is_clean(), "{evidence:?}");
     let sealed = evidence.seal(&EnvelopeCipher::new(keyring_of(9))).unwrap();
-    destroy_key(&office.file, OLD, &sealed, terms()).unwrap();
+    archive::destroy_key(&office.file, OLD, &sealed, terms()).unwrap();
 }
 
 #[test]
@@ -613,7 +623,7 @@ fn what_is_sealed_while_the_key_is_rotated_ends_under_the_new_one() {
         ControlFlow::Continue(())
     });
     let path = office.place.path("inline");
-    encrypt_file(cipher, &plain, &path, &Context::new(), options).unwrap();
+    files::encrypt(cipher, &plain, &path, &Context::new(), options).unwrap();
     let active = office.file.keyring().active().unwrap();
     assert_eq!(crate::place::slots(&path), [active.into()]);
     // The key was destroyed meanwhile: nothing appears that does not open.
@@ -629,7 +639,7 @@ fn what_is_sealed_while_the_key_is_rotated_ends_under_the_new_one() {
         ControlFlow::Continue(())
     });
     let path = office.place.path("late");
-    let outcome = encrypt_file(cipher, &plain, &path, &Context::new(), options);
+    let outcome = files::encrypt(cipher, &plain, &path, &Context::new(), options);
     assert!(matches!(outcome, Err(Error::KeyNotUsable { .. })));
     assert!(!path.exists());
 }

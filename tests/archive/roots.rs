@@ -6,17 +6,19 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use phi_envelope::{
-    EvidenceScan, InventoryEntry, PassedOver, RewrapOptions, RewrapOutcome, Tree, exposure,
-    inventory,
+use phi_envelope::archive::{
+    self, EvidenceScan, FileTree, InventoryEntry, RewrapOptions, RewrapOutcome, SkipReason,
 };
 
 use crate::children::{command, said};
 use crate::common::keyring_of;
 use crate::place::{Place, outcome, rewrap_all, take_inventory, word};
 
-fn words(tree: Tree) -> Vec<String> {
-    let mut words: Vec<_> = inventory(tree).unwrap().map(|e| word(&e)).collect();
+fn words(tree: FileTree) -> Vec<String> {
+    let mut words: Vec<_> = archive::inventory(tree)
+        .unwrap()
+        .map(|e| word(&e))
+        .collect();
     words.sort();
     words
 }
@@ -27,14 +29,14 @@ fn a_file_that_is_named_is_looked_at() {
     let (record, stream) = (place.record("a/record"), place.stream("a/stream"));
     let roots = [record.clone(), stream, place.put("plain", "MRN")];
     assert_eq!(
-        words(Tree::new(roots)),
+        words(FileTree::new(roots)),
         ["not-an-envelope", "record", "stream"]
     );
 
     place.rotate();
     let (entries, summary) = rewrap_all(
         &place.cipher,
-        Tree::new([record.clone()]),
+        FileTree::new([record.clone()]),
         RewrapOptions::new(),
     );
     assert_eq!((summary.done, entries.len()), (1, 1));
@@ -64,18 +66,18 @@ fn a_link_that_is_named_is_followed_and_one_that_is_met_is_not() {
         words(place.tree()),
         ["special", "symlink", "symlink", "symlink", "symlink"]
     );
-    let named = |name: &str| words(Tree::new([place.path(name)]));
+    let named = |name: &str| words(FileTree::new([place.path(name)]));
     assert_eq!(named("to_folder"), ["record", "stream"]);
     assert_eq!(named("to_file"), ["stream"]);
     assert_eq!(named("to_pipe"), ["special"]);
     assert_eq!(named("dangling"), ["unreadable"]);
-    assert_eq!(Tree::new([place.path("to_folder")]).count(), 2);
-    assert_eq!(Tree::new([place.path("to_file")]).count(), 1);
+    assert_eq!(FileTree::new([place.path("to_folder")]).count(), 2);
+    assert_eq!(FileTree::new([place.path("to_file")]).count(), 1);
 
     // The link stays one, and what it leads to is moved.
     place.rotate();
     for name in ["to_folder", "to_file"] {
-        let tree = Tree::new([place.path(name)]);
+        let tree = FileTree::new([place.path(name)]);
         let (_, summary) = rewrap_all(&place.cipher, tree, RewrapOptions::new());
         assert_eq!((summary.failed, summary.passed_over), (0, 0), "{name}");
         assert!(fs::symlink_metadata(place.path(name)).unwrap().is_symlink());
@@ -90,7 +92,7 @@ fn what_is_named_and_not_there_is_a_failure() {
     place.record("record");
     symlink("nowhere", place.path("dangling")).unwrap();
     for name in ["archvie", "dangling", "record/below", "nowhere/deep"] {
-        let tree = || Tree::new([place.path(name)]);
+        let tree = || FileTree::new([place.path(name)]);
         assert_eq!(words(tree()), ["unreadable"], "{name}");
         let (entries, summary) = rewrap_all(&place.cipher, tree(), RewrapOptions::new());
         let outcome = &entries[&place.path(name)].outcome;
@@ -103,11 +105,11 @@ fn what_is_named_and_not_there_is_a_failure() {
         let mut scan = EvidenceScan::of_slot(&place.cipher, place.keyring.active().unwrap().into());
         scan.tree(name, tree()).unwrap();
         assert_eq!(scan.finish().findings.len(), 1, "{name}");
-        let found = exposure(tree(), []).unwrap().finish();
+        let found = archive::exposure(tree(), []).unwrap().finish();
         assert_eq!(found.unreadable, 1, "{name}");
     }
-    assert_eq!(words(Tree::new([PathBuf::new()])), ["unreadable"]);
-    assert_eq!(words(Tree::new(Vec::<PathBuf>::new())), [""; 0]);
+    assert_eq!(words(FileTree::new([PathBuf::new()])), ["unreadable"]);
+    assert_eq!(words(FileTree::new(Vec::<PathBuf>::new())), [""; 0]);
 }
 
 #[test]
@@ -116,10 +118,13 @@ fn dots_and_slashes_in_what_is_named() {
     place.record("a/b/record");
     place.stream("stream");
     for dots in ["a/..", "a/b/../..", "./a/../", "a//b//..//.."] {
-        assert_eq!(words(Tree::new([place.path(dots)])), ["record", "stream"]);
+        assert_eq!(
+            words(FileTree::new([place.path(dots)])),
+            ["record", "stream"]
+        );
     }
     place.rotate();
-    let tree = Tree::new([place.path("a/../a/b/..")]);
+    let tree = FileTree::new([place.path("a/../a/b/..")]);
     let (entries, summary) = rewrap_all(&place.cipher, tree, RewrapOptions::new());
     assert_eq!((summary.done, entries.len()), (1, 1));
     assert!(entries.keys().all(|path| path.ends_with("b/record")));
@@ -134,8 +139,8 @@ fn a_file_that_two_roots_lead_to_is_rewrapped_once() {
     }
     place.rotate();
     let roots = ["", "a", "a/b", "a/b/../b", "a/b/7", "a/7"].map(|name| place.path(name));
-    let tree = Tree::new(roots).threads(8.try_into().unwrap());
-    let pass = phi_envelope::rewrap_tree(&place.cipher, tree, RewrapOptions::new());
+    let tree = FileTree::new(roots).threads(8.try_into().unwrap());
+    let pass = phi_envelope::archive::rewrap(&place.cipher, tree, RewrapOptions::new());
     let summary = pass.unwrap().finish();
     assert_eq!((summary.done, summary.failed), (80, 0));
     assert_eq!(summary.current, 80 + 40 + 40 + 2);
@@ -154,13 +159,14 @@ fn what_goes_while_a_pass_runs_is_no_failure() {
     }
     place.rotate();
     let tree = place.tree().threads(1.try_into().unwrap());
-    let mut pass = phi_envelope::rewrap_tree(&place.cipher, tree, RewrapOptions::new()).unwrap();
+    let mut pass =
+        phi_envelope::archive::rewrap(&place.cipher, tree, RewrapOptions::new()).unwrap();
     assert!(pass.next().is_some());
     for file in 0..200 {
         fs::remove_file(place.path(file.to_string())).unwrap();
     }
-    let gone = |entry: &phi_envelope::RewrapEntry| {
-        matches!(entry.outcome, RewrapOutcome::PassedOver(PassedOver::Gone))
+    let gone = |entry: &phi_envelope::archive::RewrapEntry| {
+        matches!(entry.outcome, RewrapOutcome::Skipped(SkipReason::Gone))
     };
     let gone = pass.by_ref().filter(gone).count();
     assert_eq!(pass.summary().failed, 0);
@@ -186,31 +192,37 @@ fn lay_out(place: &Place) {
 
 fn check(root: &Path) {
     let at = |name: &str| root.join(name);
-    let (entries, summary) = take_inventory(Tree::new([root.to_owned()]));
+    let (entries, summary) = take_inventory(FileTree::new([root.to_owned()]));
     let told: Vec<_> = entries.values().map(word).collect();
     assert_eq!(told, ["record", "unreadable", "unreadable"], "{entries:?}");
     assert_eq!((summary.unreadable, summary.files.files), (2, 1));
     let is_unreadable = |name: &str| {
         let entry: &InventoryEntry = &entries[&at(name)];
-        matches!(entry.content, phi_envelope::Content::Unreadable(_))
+        matches!(
+            entry.content,
+            phi_envelope::archive::EntryKind::Unreadable(_)
+        )
     };
     assert!(is_unreadable("shut") && is_unreadable("secret"));
 
     let cipher = phi_envelope::EnvelopeCipher::new(keyring_of(1));
-    let tree = || Tree::new([root.to_owned()]);
+    let tree = || FileTree::new([root.to_owned()]);
     let (entries, summary) = rewrap_all(&cipher, tree(), RewrapOptions::new());
     assert_eq!((summary.failed, summary.current), (2, 1), "{entries:?}");
     let mut scan = EvidenceScan::of_slot(&cipher, phi_envelope::KeyId::from_bytes([7; 16]).into());
     scan.tree("here", tree()).unwrap();
     let evidence = scan.finish();
     assert_eq!(evidence.opened, 1);
-    let unreadable = phi_envelope::FindingClass::Unreadable;
+    let unreadable = phi_envelope::archive::FindingClass::Unreadable;
     assert!(
         evidence
             .found()
-            .contains(&phi_envelope::ClassCount::new(unreadable, 2))
+            .contains(&phi_envelope::archive::ClassCount::new(unreadable, 2))
     );
-    assert_eq!(exposure(tree(), []).unwrap().finish().unreadable, 2);
+    assert_eq!(
+        archive::exposure(tree(), []).unwrap().finish().unreadable,
+        2
+    );
 }
 
 pub(crate) fn as_nobody(root: &Path) {

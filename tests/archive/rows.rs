@@ -10,9 +10,11 @@ use std::thread;
 
 use crate::common::{OpenBook, context, keyring, keyring_of, master_key, sample};
 use phi_envelope::{
-    Authenticated, Context, DataKey, EnvelopeCipher, Error, KeyProvider, KeyState, Keyring,
-    Malformed, Recipients, Recognition, Result, RowsPass, RowsReport, Slot, Swap, UnwrapContext,
-    WrapContext, WrappedKey, inspect, rewrap_rows,
+    Context, EnvelopeCipher, Error, KeyProvider, Keyring, Result,
+    archive::{self, RowUpdate, RowsPass, RowsReport},
+    error::{AuthenticatedPart, Malformed, RecipientError},
+    inspect,
+    keys::{DataKey, KeyState, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 
 /// Rows that are rewrapped at once.
@@ -52,19 +54,19 @@ impl Table {
     }
 
     /// `UPDATE notes SET text = :new WHERE id = :id AND text = :old`
-    fn swap(&mut self, id: u64, old: &[u8], new: &[u8]) -> Result<Swap> {
+    fn swap(&mut self, id: u64, old: &[u8], new: &[u8]) -> Result<RowUpdate> {
         match self.rows.get_mut(&id) {
             Some(text) if text == old => {
                 *text = new.to_vec();
                 self.writes += 1;
-                Ok(Swap::Done)
+                Ok(RowUpdate::Written)
             }
-            _ => Ok(Swap::Changed),
+            _ => Ok(RowUpdate::Conflict),
         }
     }
 
     fn rewrap(&mut self, cipher: &EnvelopeCipher) -> RowsReport<u64> {
-        rewrap_rows(cipher, self.read(), |id, old, new| self.swap(*id, old, new)).unwrap()
+        archive::rewrap_rows(cipher, self.read(), |id, old, new| self.swap(*id, old, new)).unwrap()
     }
 
     /// Rewraps one row that is to fail, and must then be as it was.
@@ -114,7 +116,7 @@ fn every_row_is_moved_in_its_order_and_what_is_current_is_not_written() {
         .read()
         .into_iter()
         .map(|row| row.map(|(id, text)| (Rc::new(id), text)));
-    let report = rewrap_rows(&cipher, rows, |id, old, new| {
+    let report = archive::rewrap_rows(&cipher, rows, |id, old, new| {
         assert_eq!(thread::current().id(), here);
         assert_eq!(old, before.rows[id]);
         order.borrow_mut().push(**id);
@@ -236,7 +238,7 @@ fn what_is_no_envelope_of_a_row_is_left_as_it_is_and_named() {
     table.rows.insert(bad, envelope.clone());
     table.rows.insert(bad + 1, detached);
 
-    let mut pass = RowsPass::new(&cipher).failure_limit(usize::MAX);
+    let mut pass = RowsPass::new(&cipher).max_failures(usize::MAX);
     let page = table.read();
     pass.rewrap(page, |id, old, new| table.swap(*id, old, new))
         .unwrap();
@@ -297,8 +299,8 @@ fn a_pass_stops_at_the_limit_of_failures_and_says_so() {
     let cipher = EnvelopeCipher::new(ring.clone());
     let taken = Cell::new(0);
     let rows = spoilt(&cipher, 100_000, |_| true, &taken);
-    let report = rewrap_rows(&cipher, rows, |_, _, _| Ok(Swap::Done)).unwrap();
-    assert_eq!(report.failed.len(), 1_000); // the default
+    let report = archive::rewrap_rows(&cipher, rows, |_, _, _| Ok(RowUpdate::Written)).unwrap();
+    assert_eq!(report.failed.len(), 1_001); // the default, and one more
     assert!(report.stopped && !report.is_complete());
     assert_eq!(taken.get(), 1_024); // whole chunks
 
@@ -308,13 +310,13 @@ fn a_pass_stops_at_the_limit_of_failures_and_says_so() {
         .map(|_| spoilt(&cipher, 10, |id| id % 5 == 4, &taken))
         .collect();
     ring.rotate("next").unwrap();
-    let mut pass = RowsPass::new(&cipher).failure_limit(3);
+    let mut pass = RowsPass::new(&cipher).max_failures(2);
     let mut swapped = 0;
     let mut stopped = Vec::new();
     for page in pages {
         pass.rewrap(page, |_, _, _| {
             swapped += 1;
-            Ok(Swap::Done)
+            Ok(RowUpdate::Written)
         })
         .unwrap();
         stopped.push(pass.report().stopped);
@@ -327,8 +329,8 @@ fn a_pass_stops_at_the_limit_of_failures_and_says_so() {
     assert_eq!((report.done, swapped), (12, 12)); // and no row after the last failure
 
     let rows = spoilt(&cipher, 10, |id| id == 5, &taken);
-    let mut pass = RowsPass::new(&cipher).failure_limit(0);
-    pass.rewrap(rows, |_, _, _| Ok(Swap::Done)).unwrap();
+    let mut pass = RowsPass::new(&cipher).max_failures(0);
+    pass.rewrap(rows, |_, _, _| Ok(RowUpdate::Written)).unwrap();
     assert!(pass.report().stopped);
     assert_eq!(pass.report().failed.len(), 1);
 }
@@ -356,7 +358,7 @@ fn what_the_database_reports_ends_the_call_and_not_the_pass() {
                 return Err(Database::Unwritable(*id));
             }
             done.borrow_mut().push(*id);
-            Ok(Swap::Done)
+            Ok(RowUpdate::Written)
         }
     };
     let ended = pass.rewrap(rows(0), swap(300)).unwrap_err();
@@ -411,7 +413,7 @@ fn a_million_rows_are_never_held_at_once() {
     let envelope = seal(&cipher);
     let live = Cell::new(0);
     let rows = counted(1_000_000, &envelope, &live, CHUNK);
-    let report = rewrap_rows(&cipher, rows, |_, _, _| Ok(Swap::Changed)).unwrap();
+    let report = archive::rewrap_rows(&cipher, rows, |_, _, _| Ok(RowUpdate::Conflict)).unwrap();
     assert_eq!(report.current, 1_000_000);
     assert!(report.is_complete());
     drop(report);
@@ -420,9 +422,9 @@ fn a_million_rows_are_never_held_at_once() {
     ring.rotate("next").unwrap();
     let mut swapped = 0;
     let rows = counted(10_000, &envelope, &live, CHUNK);
-    let report = rewrap_rows(&cipher, rows, |_, _, _| {
+    let report = archive::rewrap_rows(&cipher, rows, |_, _, _| {
         swapped += 1;
-        Ok(Swap::Done)
+        Ok(RowUpdate::Written)
     });
     assert_eq!((report.unwrap().done, swapped), (10_000, 10_000));
 }
@@ -435,9 +437,9 @@ fn of_long_rows_fewer_are_held() {
     ring.rotate("next").unwrap();
     let live = Cell::new(0);
     let rows = counted(10, &envelope, &live, 3); // 8 MiB and one row more
-    let report = rewrap_rows(&cipher, rows, |_, old, new| {
+    let report = archive::rewrap_rows(&cipher, rows, |_, old, new| {
         assert!(payload(old) == payload(new));
-        Ok(Swap::Done)
+        Ok(RowUpdate::Written)
     });
     assert_eq!(report.unwrap().done, 10);
 }
@@ -446,8 +448,8 @@ fn of_long_rows_fewer_are_held() {
 fn each_recipient_that_has_a_slot_gets_a_new_one() {
     let (ring, safe) = (keyring_of(1), keyring_of(2));
     let both = EnvelopeCipher::builder()
-        .write_for(ring.clone())
-        .write_for(safe.clone())
+        .encrypt_for(ring.clone())
+        .encrypt_for(safe.clone())
         .build()
         .unwrap();
     let rings_alone = seal(&EnvelopeCipher::new(ring.clone()));
@@ -491,7 +493,7 @@ fn a_compromised_key_is_moved_off_by_whoever_allows_it_alone() {
     );
 
     let allowing = EnvelopeCipher::builder()
-        .write_for(ring)
+        .encrypt_for(ring)
         .allow_compromised()
         .build()
         .unwrap();
@@ -504,14 +506,14 @@ fn a_compromised_key_is_moved_off_by_whoever_allows_it_alone() {
 fn a_slot_that_a_rewrap_leaves_over_is_a_failure() {
     let (ring, archive) = (keyring(), keyring());
     let both = EnvelopeCipher::builder()
-        .write_for(ring.clone())
-        .write_for(archive.clone())
+        .encrypt_for(ring.clone())
+        .encrypt_for(archive.clone())
         .build()
         .unwrap();
     // The archive only reads here: its slot is known, and stays.
     let cipher = EnvelopeCipher::builder()
-        .write_for(ring.clone())
-        .read_with(archive.clone())
+        .encrypt_for(ring.clone())
+        .decrypt_with(archive.clone())
         .build()
         .unwrap();
     let old = archive.active().unwrap();
@@ -554,15 +556,15 @@ fn a_row_without_a_slot_for_any_recipient_is_not_current() {
     let old = keyring();
     let envelope = seal(&EnvelopeCipher::new(old.clone()));
     let new = EnvelopeCipher::builder()
-        .write_for(keyring())
-        .read_with(old.clone())
+        .encrypt_for(keyring())
+        .decrypt_with(old.clone())
         .build()
         .unwrap();
-    let reader = EnvelopeCipher::builder().read_with(old).build().unwrap();
+    let reader = EnvelopeCipher::builder().decrypt_with(old).build().unwrap();
     for cipher in [new, reader] {
         let refused = Table::failure_of(&envelope, &cipher);
         assert!(
-            matches!(refused, Error::Recipients(Recipients::Absent)),
+            matches!(refused, Error::Recipients(RecipientError::Absent)),
             "{refused:?}"
         );
     }
@@ -576,11 +578,12 @@ impl KeyProvider for Broken {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, _: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
-        self.0.wrap_key(&DataKey::taken_from(&mut [7; 32]), context)
+    fn wrap_key(&self, _: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
+        self.0
+            .wrap_key(&DataKey::from_bytes_zeroizing(&mut [7; 32]), context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.0.unwrap_key(slot, context)
     }
 }
@@ -593,7 +596,7 @@ fn a_new_slot_that_does_not_open_replaces_nothing() {
     assert!(
         matches!(
             refused,
-            Error::AuthenticationFailed(Authenticated::WrappedKey)
+            Error::AuthenticationFailed(AuthenticatedPart::WrappedKey)
         ),
         "{refused:?}"
     );
@@ -626,11 +629,11 @@ impl KeyProvider for Unreachable {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, _: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, _: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey> {
         Err(Error::provider(true, "unreachable"))
     }
 
-    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
         Err(Error::provider(true, "unreachable"))
     }
 }
@@ -642,7 +645,7 @@ fn a_pass_is_sent_to_a_thread_and_tells_nothing_of_its_rows() {
     let pass = thread::spawn(move || {
         let mut pass = pass;
         let rows = [Ok(("MRN-0042".to_owned(), b"?".to_vec()))];
-        pass.rewrap(rows, |_, _, _| Ok::<_, ()>(Swap::Done))
+        pass.rewrap(rows, |_, _, _| Ok::<_, ()>(RowUpdate::Written))
             .unwrap();
         pass
     })
@@ -660,11 +663,11 @@ impl KeyProvider for Learning {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.0.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.0.unwrap_key(slot, context)
     }
 
@@ -685,7 +688,8 @@ fn no_row_is_written_under_a_key_that_is_lost_since_its_chunk_was_rewrapped() {
     let row = cipher.encrypt(NOTE, &Context::new()).unwrap();
     keyring.rotate("second").unwrap();
     let rows = (0..3).map(|id| Ok::<_, Error>((id, row.clone())));
-    let report = rewrap_rows(&cipher, rows, |id, _, _| panic!("row {id} was written")).unwrap();
+    let report =
+        archive::rewrap_rows(&cipher, rows, |id, _, _| panic!("row {id} was written")).unwrap();
     assert_eq!((report.done, report.failed.len()), (0, 3));
     for (id, error) in &report.failed {
         assert!(matches!(error, Error::OutdatedSlot { .. }), "{id}: {error}");

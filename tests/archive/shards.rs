@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use phi_envelope::{RewrapOptions, Shard, Tree, inventory, rewrap_tree};
+use phi_envelope::archive::{self, FileTree, RewrapOptions, Shard};
 use sha2::{Digest as _, Sha256};
 
 use crate::place::Place;
@@ -17,8 +17,11 @@ fn share(below: &str, of: u64) -> u64 {
     u64::try_from(number % u128::from(of)).unwrap()
 }
 
-fn paths(tree: Tree) -> Vec<PathBuf> {
-    inventory(tree).unwrap().map(|entry| entry.path).collect()
+fn paths(tree: FileTree) -> Vec<PathBuf> {
+    archive::inventory(tree)
+        .unwrap()
+        .map(|entry| entry.path)
+        .collect()
 }
 
 #[test]
@@ -60,7 +63,7 @@ fn a_share_is_the_same_wherever_the_tree_is_and_however_it_is_named() {
     }
     let shard = Shard::new(1, 3).unwrap();
     let below = |root: PathBuf| {
-        let tree = Tree::new([root.clone()]).shard(shard);
+        let tree = FileTree::new([root.clone()]).shard(shard);
         let paths = paths(tree).into_iter();
         paths
             .map(|path| {
@@ -90,7 +93,7 @@ fn of_a_file_that_is_named_its_name_counts() {
         .map(|n| place.put(format!("deep/{n}.phi"), "plain"))
         .collect();
     for index in 0..5 {
-        let tree = Tree::new(files.clone()).shard(Shard::new(index, 5).unwrap());
+        let tree = FileTree::new(files.clone()).shard(Shard::new(index, 5).unwrap());
         for path in paths(tree) {
             let name = path.file_name().unwrap().to_str().unwrap();
             assert_eq!(share(name, 5), index, "{name}");
@@ -108,7 +111,7 @@ fn processes_that_take_a_share_each_rewrap_all() {
     place.rotate();
     let done = (0..4).map(|index| {
         let tree = place.tree().shard(Shard::new(index, 4).unwrap());
-        let summary = rewrap_tree(&place.cipher, tree, RewrapOptions::new())
+        let summary = archive::rewrap(&place.cipher, tree, RewrapOptions::new())
             .unwrap()
             .finish();
         assert_eq!((summary.failed, summary.current), (0, 0));

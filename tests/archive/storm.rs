@@ -11,8 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use phi_envelope::{
-    EnvelopeCipher, Error, PassedOver, RewrapEntry, RewrapOptions, RewrapOutcome, Shard, Tree,
-    inspect_file, inventory, rewrap_tree,
+    EnvelopeCipher, Error,
+    archive::{self, FileTree, RewrapEntry, RewrapOptions, RewrapOutcome, Shard, SkipReason},
+    files,
 };
 
 use crate::children::{SAYS, child, said};
@@ -42,7 +43,7 @@ fn without_the_old_key() -> EnvelopeCipher {
 
 /// The work of a child, which has a share where it is told one, and a bound on its rate.
 pub(crate) fn rewrap(folder: &Path, told: &str) {
-    let mut tree = Tree::new([folder.to_owned()]);
+    let mut tree = FileTree::new([folder.to_owned()]);
     let (shard, rate) = told.split_once(' ').unwrap_or_default();
     if let Ok(shard) = shard.parse::<Shard>() {
         tree = tree.shard(shard);
@@ -50,11 +51,11 @@ pub(crate) fn rewrap(folder: &Path, told: &str) {
     if let Ok(rate) = rate.parse() {
         tree = tree.files_per_second(rate);
     }
-    let options = RewrapOptions::new().most_failures(u64::MAX);
-    let mut pass = rewrap_tree(&after(), tree, options).unwrap();
+    let options = RewrapOptions::new().max_failures(u64::MAX);
+    let mut pass = archive::rewrap(&after(), tree, options).unwrap();
     let mut done = 0;
     for entry in &mut pass {
-        done += u64::from(matches!(entry.outcome, RewrapOutcome::Done));
+        done += u64::from(matches!(entry.outcome, RewrapOutcome::Rewrapped));
         if done == EACH {
             println!("{SAYS} {done}");
             done = 0;
@@ -156,14 +157,14 @@ impl Archive {
         self.good.insert(path, (kind, note));
     }
 
-    fn tree(&self) -> Tree {
-        Tree::new([self.folder.path().to_owned()])
+    fn tree(&self) -> FileTree {
+        FileTree::new([self.folder.path().to_owned()])
     }
 
     /// What the old key opens still.
     fn left(&self) -> u64 {
         let old = keyring_of(1).active().unwrap().to_string();
-        let summary = inventory(self.tree()).unwrap().finish();
+        let summary = archive::inventory(self.tree()).unwrap().finish();
         let key = summary
             .keys
             .listed
@@ -242,7 +243,7 @@ impl Archive {
 
     /// All names there are.
     fn names(&self) -> BTreeSet<PathBuf> {
-        inventory(self.tree())
+        archive::inventory(self.tree())
             .unwrap()
             .map(|entry| entry.path)
             .collect()
@@ -325,7 +326,7 @@ fn storm(files: usize, kills: u64, rate: &str) {
         assert!(failed >= archive.damaged.len() as u64);
     }
     // Whoever may not write to a file says so, and goes on where he may.
-    let options = || RewrapOptions::new().most_failures(u64::MAX);
+    let options = || RewrapOptions::new().max_failures(u64::MAX);
     let (entries, _) = rewrap_all(&after(), archive.tree(), options());
     let fails: BTreeSet<_> = failing(&entries).collect();
     for path in &fails {
@@ -353,7 +354,7 @@ fn storm(files: usize, kills: u64, rate: &str) {
     let left = names.difference(&all).filter(|path| {
         !matches!(
             entries[*path].outcome,
-            RewrapOutcome::PassedOver(PassedOver::Temporary)
+            RewrapOutcome::Skipped(SkipReason::Temporary)
         )
     });
     assert_eq!(left.count(), 0);
@@ -362,7 +363,7 @@ fn storm(files: usize, kills: u64, rate: &str) {
         let told = &entries[path].outcome;
         assert!(matches!(
             told,
-            RewrapOutcome::PassedOver(PassedOver::NotAnEnvelope)
+            RewrapOutcome::Skipped(SkipReason::NotAnEnvelope)
         ));
     }
     archive.check_untouched();
@@ -370,7 +371,7 @@ fn storm(files: usize, kills: u64, rate: &str) {
     let new_key = keyring_of(2).active().unwrap();
     for (path, (kind, _)) in &archive.good {
         archive.check_whole(path, &new);
-        let found = inspect_file(path).unwrap();
+        let found = files::inspect(path).unwrap();
         assert!(found.blocks_alike && found.header.slots == [new_key.into()]);
         assert_eq!(found.header.generation, 1, "{}", path.display());
         if *kind == Kind::Record {

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use phi_envelope::{
-    Context, DataKey, DecryptReader, Error, KeyProvider, Keyring, MasterKey, Recognition, Result,
-    Slot, UnwrapContext, WrapContext, WrappedKey,
+    Context, DecryptReader, Error, KeyProvider, Keyring, MasterKey, Result,
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -375,17 +375,17 @@ impl KeyProvider for OpenBook {
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey> {
         WrappedKey::external(self.name, &self.ids[0], key.as_bytes())
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.unwraps.fetch_add(1, Ordering::Relaxed);
         let mut key = slot
             .wrapped()
             .try_into()
             .map_err(|_| Error::provider(false, "no key"))?;
-        Ok(DataKey::taken_from(&mut key))
+        Ok(DataKey::from_bytes_zeroizing(&mut key))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use phi_envelope::{Error, Keyring, KeyringFault, inspect};
+use phi_envelope::{Error, Keyring, error::KeyringError, inspect};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -139,7 +139,7 @@ pub(crate) fn name_of(error: &Error) -> String {
         Error::Provider { .. } => "provider".to_owned(),
         Error::Malformed(rule) => within("malformed", rule),
         Error::KeyringFile {
-            fault: KeyringFault::RolledBack(how),
+            fault: KeyringError::RolledBack(how),
             ..
         } => within("rolled-back", how),
         Error::ContextMismatch(mismatch) => within("context-mismatch", mismatch),

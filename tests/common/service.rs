@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use phi_envelope::{
-    Authenticated, DataKey, Error, KeyProvider, Slot, UnwrapContext, WrapContext, WrappedKey,
+    Error, KeyProvider,
+    error::AuthenticatedPart,
+    keys::{DataKey, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -62,14 +64,14 @@ impl Played {
 }
 
 impl KeyProvider for Played {
-    fn recognize(&self, slot: &Slot<'_>) -> phi_envelope::Recognition {
+    fn recognize(&self, slot: &Slot<'_>) -> phi_envelope::keys::Recognition {
         match slot.external() {
-            Some((name, _)) if name == self.says.name => phi_envelope::Recognition::Current,
-            _ => phi_envelope::Recognition::NotMine,
+            Some((name, _)) if name == self.says.name => phi_envelope::keys::Recognition::Current,
+            _ => phi_envelope::keys::Recognition::NotMine,
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         let (aad, key) = (context.aad(), key.as_bytes());
         let [masked, tag] = [self.masked(aad, key), self.hashed(1, aad, key)];
         WrappedKey::external(
@@ -79,19 +81,19 @@ impl KeyProvider for Played {
         )
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.says.fails {
             return Err(Error::provider(true, "this service is down"));
         }
         let (aad, wrapped) = (context.aad(), slot.wrapped());
-        let wrong = || Error::AuthenticationFailed(Authenticated::WrappedKey);
+        let wrong = || Error::AuthenticationFailed(AuthenticatedPart::WrappedKey);
         let (masked, tag) = wrapped.split_at_checked(32).ok_or_else(wrong)?;
         let mut key = self.masked(aad, masked);
         if self.hashed(1, aad, &key)[..16] != *tag {
             return Err(wrong());
         }
-        Ok(DataKey::taken_from(&mut key))
+        Ok(DataKey::from_bytes_zeroizing(&mut key))
     }
 
     fn asks_network(&self) -> bool {

@@ -18,8 +18,8 @@ use std::sync::atomic::Ordering;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use phi_envelope::{
-    Context, DecryptReader, Envelope, EnvelopeCipher, Error, Evidence, Keyring, KeyringFile,
-    MasterKey, Passphrase, inspect,
+    Context, DecryptReader, Envelope, EnvelopeCipher, Error, Keyring, KeyringFile, MasterKey,
+    Passphrase, archive::Evidence, inspect,
 };
 use serde::{Deserialize, Serialize};
 
@@ -290,13 +290,13 @@ impl Vector {
     fn cipher(&self, services: &[Arc<Played>]) -> EnvelopeCipher {
         let mut builder = EnvelopeCipher::builder();
         for master in &self.master_keys {
-            builder = builder.read_with(master.keyring());
+            builder = builder.decrypt_with(master.keyring());
         }
         for service in services {
-            builder = builder.read_with(service.clone());
+            builder = builder.decrypt_with(service.clone());
         }
         for passphrase in &self.passphrases {
-            builder = builder.read_with(Passphrase::new(passphrase).unwrap());
+            builder = builder.decrypt_with(Passphrase::new(passphrase).unwrap());
         }
         builder.build().unwrap()
     }

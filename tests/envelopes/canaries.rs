@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use phi_envelope::{
-    Argon2Costs, Context, DataKey, Envelope, EnvelopeCipher, Error, KeyId, KeyProvider, Keyring,
-    KeyringFile, MasterKey, Passphrase, Recognition, SessionLimits, Slot, UnwrapContext,
-    WrapContext, WrappedKey, floe, inspect,
+    Context, Envelope, EnvelopeCipher, Error, KeyId, KeyProvider, Keyring, KeyringFile, MasterKey,
+    Passphrase, SessionLimits, floe, inspect,
+    keys::{Argon2Costs, DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 use serde::de::{Deserialize as _, Deserializer, Visitor};
 use serde_json::json;
@@ -32,7 +32,10 @@ fn cheap(text: &str) -> Passphrase {
 }
 
 fn keyring() -> Keyring {
-    Keyring::from_master_key(MasterKey::taken_from(&mut MASTER_KEY.clone()), "ehr-2026")
+    Keyring::from_master_key(
+        MasterKey::from_bytes_zeroizing(&mut MASTER_KEY.clone()),
+        "ehr-2026",
+    )
 }
 
 fn bound() -> Context {
@@ -66,13 +69,13 @@ impl KeyProvider for Spy {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         let wrapped = self.0.wrap_key(key, context)?;
         self.note(key, format!("{key:?} {key:#?} {context:?} {wrapped:?}"));
         Ok(wrapped)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         let key = self.0.unwrap_key(slot, context)?;
         self.note(&key, format!("{key:?} {context:?} {slot:?}"));
         Ok(key)
@@ -103,8 +106,8 @@ fn no_debug_tells_a_secret() {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let keyring = keyring();
     let builder = EnvelopeCipher::builder()
-        .write_for(Spy(keyring.clone(), Arc::clone(&seen)))
-        .write_for(cheap(PASSPHRASE))
+        .encrypt_for(Spy(keyring.clone(), Arc::clone(&seen)))
+        .encrypt_for(cheap(PASSPHRASE))
         .cache(10, std::time::Duration::from_secs(60));
     hunt.look_at(&builder);
     let cipher = builder.build().unwrap();
@@ -154,8 +157,8 @@ fn no_debug_tells_a_secret() {
 
     hunt.look_at(&keyring);
     hunt.look_at(&keyring.keys());
-    hunt.look_at(&MasterKey::taken_from(&mut MASTER_KEY.clone()));
-    hunt.look_at(&DataKey::taken_from(&mut MASTER_KEY.clone()));
+    hunt.look_at(&MasterKey::from_bytes_zeroizing(&mut MASTER_KEY.clone()));
+    hunt.look_at(&DataKey::from_bytes_zeroizing(&mut MASTER_KEY.clone()));
     hunt.look_at(&cheap(PASSPHRASE));
 
     let seen = seen.lock().unwrap();
@@ -170,7 +173,7 @@ fn no_debug_of_a_keyrings_file_tells_a_secret() {
     let mut hunt = Hunt::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ehr.keyring");
-    let key = MasterKey::taken_from(&mut MASTER_KEY.clone());
+    let key = MasterKey::from_bytes_zeroizing(&mut MASTER_KEY.clone());
     let file = KeyringFile::create_with(&path, key, "ehr-2026", cheap(PASSPHRASE)).unwrap();
     hunt.look_at(&file);
     hunt.look_at(&KeyringFile::options());
@@ -447,7 +450,7 @@ fn provoke_in_keys(hunt: &mut Hunt) {
         hunt.provoke("no key id", key.parse::<KeyId>());
     }
     let keyring = keyring();
-    let again = MasterKey::taken_from(&mut MASTER_KEY.clone());
+    let again = MasterKey::from_bytes_zeroizing(&mut MASTER_KEY.clone());
     hunt.provoke("a key twice", keyring.rotate_to(again, "again"));
     let active = keyring.active().unwrap();
     hunt.provoke("an active key", keyring.destroy_without_evidence(active));
@@ -462,10 +465,10 @@ fn provoke_in_keys(hunt: &mut Hunt) {
         fn recognize(&self, _: &Slot<'_>) -> Recognition {
             Recognition::Current
         }
-        fn wrap_key(&self, _: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+        fn wrap_key(&self, _: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
             Err(Error::provider(true, "away"))
         }
-        fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+        fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
             Err(Error::provider(true, "away"))
         }
     }
@@ -486,7 +489,7 @@ fn provoke_in_keyring_files(hunt: &mut Hunt) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ehr.keyring");
     hunt.provoke("no file", KeyringFile::open(&path, cheap(PASSPHRASE)));
-    let key = MasterKey::taken_from(&mut MASTER_KEY.clone());
+    let key = MasterKey::from_bytes_zeroizing(&mut MASTER_KEY.clone());
     let file = KeyringFile::create_with(&path, key, "ehr-2026", cheap(PASSPHRASE)).unwrap();
     hunt.provoke(
         "a file already",

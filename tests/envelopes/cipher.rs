@@ -12,10 +12,13 @@ use std::time::Duration;
 use aes_gcm::aead::AeadInOut as _;
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use phi_envelope::{
-    Argon2Costs, Authenticated, Context, ContextMismatch, DataKey, EnvelopeCipher,
-    EnvelopeCipherBuilder, Error, KeyProvider, KeyState, Keyring, Limit, Malformed, MasterKey,
-    Passphrase, Recipients, Recognition, SessionLimits, Slot, UnwrapContext, WrapContext,
-    WrappedKey, inspect,
+    Context, EnvelopeCipher, EnvelopeCipherBuilder, Error, KeyProvider, Keyring, MasterKey,
+    Passphrase, SessionLimits,
+    error::{AuthenticatedPart, ContextMismatch, Limit, Malformed, RecipientError},
+    inspect,
+    keys::{
+        Argon2Costs, DataKey, KeyState, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey,
+    },
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -171,7 +174,7 @@ fn in_place_refuses_what_the_others_refuse() {
     *flipped.last_mut().unwrap() ^= 1;
     assert!(matches!(
         cipher.decrypt_in_place(flipped, &context()),
-        Err(Error::AuthenticationFailed(Authenticated::Record))
+        Err(Error::AuthenticationFailed(AuthenticatedPart::Record))
     ));
     assert!(matches!(
         cipher.decrypt_in_place(good.clone(), &Context::new()),
@@ -232,7 +235,7 @@ fn a_batch_comes_in_order_and_each_record_has_its_own_result() {
     for (number, (result, (note, _))) in results.into_iter().zip(&records).enumerate() {
         match (number, result) {
             (3, Err(Error::Truncated))
-            | (250, Err(Error::AuthenticationFailed(Authenticated::Record)))
+            | (250, Err(Error::AuthenticationFailed(AuthenticatedPart::Record)))
             | (400 | 401, Err(Error::ContextMismatch(ContextMismatch::BindingsDiffer)))
             | (499, Err(Error::NotAnEnvelope)) => {}
             (_, result) => assert_eq!(&result.unwrap()[..], note.as_bytes(), "{number}"),
@@ -311,7 +314,7 @@ fn thirty_two_recipients_are_the_most() {
         keyrings[..count]
             .iter()
             .cloned()
-            .fold(builder, |builder, one| builder.write_for(one))
+            .fold(builder, |builder, one| builder.encrypt_for(one))
             .build()
     };
     assert!(matches!(of(33), Err(Error::LimitExceeded(Limit::Slots))));
@@ -334,7 +337,7 @@ fn a_cipher_that_only_reads_does_not_write() {
     let keyring = keyring();
     let writer = EnvelopeCipher::new(keyring.clone());
     let reader = EnvelopeCipher::builder()
-        .read_with(keyring)
+        .decrypt_with(keyring)
         .build()
         .unwrap();
     let envelope = writer.encrypt("note", &context()).unwrap();
@@ -361,8 +364,8 @@ fn a_cipher_that_only_reads_does_not_write() {
 fn one_key_or_two_passphrases_cannot_be_two_recipients() {
     let keyring = keyring();
     let twice = EnvelopeCipher::builder()
-        .write_for(keyring.clone())
-        .write_for(keyring)
+        .encrypt_for(keyring.clone())
+        .encrypt_for(keyring)
         .build()
         .unwrap();
     assert!(matches!(
@@ -370,8 +373,8 @@ fn one_key_or_two_passphrases_cannot_be_two_recipients() {
         Err(Error::Misuse(_))
     ));
     let two = EnvelopeCipher::builder()
-        .write_for(passphrase("one"))
-        .write_for(passphrase("two"))
+        .encrypt_for(passphrase("one"))
+        .encrypt_for(passphrase("two"))
         .build()
         .unwrap();
     assert!(matches!(
@@ -385,10 +388,10 @@ fn several_providers_write_slots_in_their_order_and_each_reads_alone() {
     let (first, second) = (keyring(), keyring());
     let kms = ToyKms::default();
     let cipher = EnvelopeCipher::builder()
-        .write_for(second.clone())
-        .write_for(passphrase("in the safe"))
-        .write_for(kms.clone())
-        .write_for(first.clone())
+        .encrypt_for(second.clone())
+        .encrypt_for(passphrase("in the safe"))
+        .encrypt_for(kms.clone())
+        .encrypt_for(first.clone())
         .build()
         .unwrap();
     let envelope = cipher.encrypt("note", &context()).unwrap();
@@ -415,8 +418,8 @@ fn read_with_opens_what_it_does_not_write() {
         .encrypt("note", &context())
         .unwrap();
     let moving = EnvelopeCipher::builder()
-        .write_for(new.clone())
-        .read_with(old.clone())
+        .encrypt_for(new.clone())
+        .decrypt_with(old.clone())
         .build()
         .unwrap();
     assert_eq!(&moving.decrypt(&envelope, &context()).unwrap()[..], b"note");
@@ -429,7 +432,7 @@ fn read_with_opens_what_it_does_not_write() {
     assert_eq!(moving.rewrap(&envelope).unwrap(), envelope);
     assert!(matches!(
         moving.reencrypt(&envelope, &context()),
-        Err(Error::Recipients(Recipients::Dropped))
+        Err(Error::Recipients(RecipientError::Dropped))
     ));
     let moved = moving
         .reencrypt_dropping_recipients(&envelope, &context())
@@ -443,8 +446,8 @@ fn read_with_opens_what_it_does_not_write() {
 fn a_slot_that_fails_is_passed_over_and_the_first_failure_is_reported() {
     let (first, second) = (keyring(), keyring());
     let both = EnvelopeCipher::builder()
-        .write_for(first.clone())
-        .write_for(second.clone())
+        .encrypt_for(first.clone())
+        .encrypt_for(second.clone())
         .build()
         .unwrap();
     let envelope = both.encrypt("note", &context()).unwrap();
@@ -483,7 +486,7 @@ impl Counted {
 
     fn cached(&self, entries: usize, age: Duration) -> EnvelopeCipher {
         EnvelopeCipher::builder()
-            .write_for(self.clone())
+            .encrypt_for(self.clone())
             .cache(entries, age)
             .build()
             .unwrap()
@@ -500,11 +503,11 @@ impl KeyProvider for Counted {
         self.keyring.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         self.keyring.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.keyring.unwrap_key(slot, context)
     }
@@ -675,7 +678,7 @@ fn a_key_that_is_destroyed_right_after_it_was_cached_opens_nothing() {
 fn a_compromised_key_that_is_allowed_is_asked_every_time() {
     let counted = Counted::new();
     let cipher = EnvelopeCipher::builder()
-        .write_for(counted.clone())
+        .encrypt_for(counted.clone())
         .cache(10, HOUR)
         .allow_compromised()
         .build()
@@ -699,7 +702,7 @@ fn a_header_whose_tag_does_not_verify_never_fills_the_cache() {
     let refused = || {
         matches!(
             cipher.decrypt(&forged, &context()),
-            Err(Error::AuthenticationFailed(Authenticated::Header))
+            Err(Error::AuthenticationFailed(AuthenticatedPart::Header))
         )
     };
     assert!(refused() && refused());
@@ -717,7 +720,7 @@ fn a_cache_serves_many_threads() {
     let counted = Counted::new();
     let cipher = counted.cached(8, HOUR);
     let session = SessionLimits {
-        messages: 20,
+        records: 20,
         ..SessionLimits::default()
     };
     let session = cipher.session_within(&Context::new(), session).unwrap();
@@ -1008,7 +1011,7 @@ impl KeyProvider for ToyKms {
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         self.answer()?;
         let (iv, version) = (context.random::<12>()?, self.latest());
         let cipher = self.cipher(version).unwrap();
@@ -1020,9 +1023,9 @@ impl KeyProvider for ToyKms {
         WrappedKey::external(NAME, &[u8::try_from(version).unwrap()], &wrapped)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         self.answer()?;
-        let failed = || Error::AuthenticationFailed(Authenticated::WrappedKey);
+        let failed = || Error::AuthenticationFailed(AuthenticatedPart::WrappedKey);
         let cipher = version(slot)
             .and_then(|version| self.cipher(version))
             .ok_or_else(failed)?;
@@ -1040,7 +1043,7 @@ impl KeyProvider for ToyKms {
                 tag.into(),
             )
             .map_err(|_| failed())?;
-        Ok(DataKey::taken_from(&mut key))
+        Ok(DataKey::from_bytes_zeroizing(&mut key))
     }
 }
 
@@ -1067,7 +1070,7 @@ fn a_provider_from_outside_seals_opens_and_rewraps() {
     let other = EnvelopeCipher::new(ToyKms::default());
     assert!(matches!(
         other.decrypt(&envelope, &context()),
-        Err(Error::AuthenticationFailed(Authenticated::WrappedKey))
+        Err(Error::AuthenticationFailed(AuthenticatedPart::WrappedKey))
     ));
     let keyring = EnvelopeCipher::new(keyring());
     assert!(matches!(
@@ -1108,7 +1111,7 @@ fn a_slot_moved_to_an_envelope_of_other_labels_does_not_unwrap() {
     let context = Context::new().bind("patient", "MRN-0042").unwrap();
     assert!(matches!(
         cipher.decrypt(&relabelled, &context),
-        Err(Error::AuthenticationFailed(Authenticated::WrappedKey))
+        Err(Error::AuthenticationFailed(AuthenticatedPart::WrappedKey))
     ));
 }
 
@@ -1158,8 +1161,8 @@ fn a_provider_that_fails_says_whether_to_try_again() {
 fn while_a_provider_is_away_another_recipient_opens() {
     let (kms, keyring) = (ToyKms::default(), keyring());
     let both = EnvelopeCipher::builder()
-        .write_for(kms.clone())
-        .write_for(keyring)
+        .encrypt_for(kms.clone())
+        .encrypt_for(keyring)
         .build()
         .unwrap();
     let envelope = both.encrypt("note", &context()).unwrap();
@@ -1205,15 +1208,15 @@ impl KeyProvider for Noting {
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         self.note(context.data_key_id(), context.labels(), context.aad());
         WrappedKey::external("org.example.noting", b"id", key.as_bytes())
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         self.note(context.data_key_id(), context.labels(), context.aad());
         let kept = slot.wrapped().try_into().unwrap();
-        Ok(DataKey::taken_from(&mut self.1.unwrap_or(kept)))
+        Ok(DataKey::from_bytes_zeroizing(&mut self.1.unwrap_or(kept)))
     }
 }
 
@@ -1241,11 +1244,11 @@ fn a_provider_that_gives_a_wrong_key_is_found_out() {
     let wrong = EnvelopeCipher::new(Noting(Arc::default(), Some([0; 32])));
     assert!(matches!(
         wrong.decrypt(&envelope, &context()),
-        Err(Error::AuthenticationFailed(Authenticated::Header))
+        Err(Error::AuthenticationFailed(AuthenticatedPart::Header))
     ));
     let both = EnvelopeCipher::builder()
-        .read_with(Noting(Arc::default(), Some([0; 32])))
-        .read_with(Noting(Arc::default(), None))
+        .decrypt_with(Noting(Arc::default(), Some([0; 32])))
+        .decrypt_with(Noting(Arc::default(), None))
         .build()
         .unwrap();
     assert_eq!(&both.decrypt(&envelope, &context()).unwrap()[..], b"note");

@@ -8,7 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use phi_envelope::floe::{self, Key, Reader, SegmentLength, Writer};
-use phi_envelope::{Authenticated, Error, Malformed};
+use phi_envelope::{
+    Error,
+    error::{AuthenticatedPart, Malformed},
+};
 use proptest::prelude::*;
 
 const AAD: &[u8] = b"a header";
@@ -299,7 +302,7 @@ fn another_key_or_aad_does_not_open() {
         for refused in [whole, read] {
             assert!(matches!(
                 refused,
-                Err(Error::AuthenticationFailed(Authenticated::StreamHeader))
+                Err(Error::AuthenticationFailed(AuthenticatedPart::StreamHeader))
             ));
         }
     }
@@ -350,7 +353,7 @@ fn what_is_authentic_comes_out_before_the_error_and_the_error_stays() {
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(matches!(
                 Error::from_io(&error),
-                Some(Error::AuthenticationFailed(Authenticated::Segment(300)))
+                Some(Error::AuthenticationFailed(AuthenticatedPart::Segment(300)))
             ));
         }
     }
@@ -766,7 +769,7 @@ fn an_end_is_reported_only_when_it_is_authentic() {
     let error = reader.seek(SeekFrom::End(0)).unwrap_err();
     assert!(matches!(
         Error::from_io(&error),
-        Some(Error::AuthenticationFailed(Authenticated::Segment(5)))
+        Some(Error::AuthenticationFailed(AuthenticatedPart::Segment(5)))
     ));
 }
 

@@ -11,8 +11,8 @@ use crate::common::{
     drain_opened, expand, keyring, pair, sample,
 };
 use phi_envelope::{
-    Context, Envelope, EnvelopeCipher, Error, Kind, Malformed, MasterKey, Result, WrappedKey,
-    inspect,
+    Context, Envelope, EnvelopeCipher, Error, MasterKey, Result, error::Malformed,
+    header::EnvelopeKind, inspect, keys::WrappedKey,
 };
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ impl Known {
     fn new() -> Self {
         let book = OpenBook::new("b");
         let cipher = EnvelopeCipher::builder()
-            .write_for(book.clone())
+            .encrypt_for(book.clone())
             .segment_length(4096);
         let cipher = cipher.unwrap().build().unwrap();
         let envelope = cipher.encrypt(sample(50), &Context::new()).unwrap();
@@ -142,16 +142,16 @@ fn the_unchanged_header_of_each_kind_is_accepted() {
         .unwrap();
     assert_eq!(
         inspect(&record.with(&known.payload)).unwrap().kind,
-        Kind::Record
+        EnvelopeKind::Record
     );
     let block = inline.block();
     assert_eq!(
         inspect(&[&block[..], &block].concat()).unwrap().kind,
-        Kind::StreamInline
+        EnvelopeKind::StreamInline
     );
     assert_eq!(
         inspect(&detached.write()).unwrap().kind,
-        Kind::StreamDetached
+        EnvelopeKind::StreamDetached
     );
 }
 
@@ -633,7 +633,7 @@ fn a_compartments_slot_stands_alone_and_both_passphrase_schemes_count_as_one() {
 fn slots_are_named_for_people_and_escaped() {
     let shown = |scheme, key_id: &[u8]| {
         let key_id = key_id.to_vec();
-        phi_envelope::SlotId { scheme, key_id }.to_string()
+        phi_envelope::header::SlotId { scheme, key_id }.to_string()
     };
     let hash = [0xab; 32];
     assert_eq!(
@@ -1007,8 +1007,8 @@ struct Corpus {
 
 static CORPUS: LazyLock<Corpus> = LazyLock::new(|| {
     let builder = EnvelopeCipher::builder()
-        .write_for(keyring())
-        .write_for(OpenBook::new("b"));
+        .encrypt_for(keyring())
+        .encrypt_for(OpenBook::new("b"));
     let cipher = builder.segment_length(4096).unwrap().build().unwrap();
     let (detached, mut out) = cipher
         .encrypt_writer_detached(Vec::new(), &context())

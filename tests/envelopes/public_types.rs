@@ -11,12 +11,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use phi_envelope::{
-    Argon2Costs, ChangeOptions, Context, DataKey, DestroyOptions, Envelope, EnvelopeCipher, Error,
-    Evidence, EvidenceScan, FileOptions, KeyProvider, Keyring, KeyringFile, KeyringRule, Kind,
-    MasterKey, Passphrase, Recognition, RetireOptions, RewrapOptions, Rollback, RowsPass,
-    SessionLimits, Shard, Slot, SlotChange, Swap, Tree, UnwrapContext, WrapContext, WrappedKey,
-    add_recipient_file, decrypt_file, destroy_key, encrypt_file, exposure, floe, inspect,
-    inspect_file, inventory, open_range, retire, rewrap_file, rewrap_rows, rewrap_tree,
+    Context, Envelope, EnvelopeCipher, Error, KeyProvider, Keyring, KeyringFile, MasterKey,
+    Passphrase, SessionLimits,
+    archive::{
+        self, DestroyOptions, Evidence, EvidenceScan, FileTree, RetireOptions, RewrapOptions,
+        RowUpdate, RowsPass, Shard,
+    },
+    error::{MalformedKeyring, Rollback},
+    files::{self, ChangeOptions, FileOptions, SlotChange},
+    floe,
+    header::EnvelopeKind,
+    inspect,
+    keys::{Argon2Costs, DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 use serde::Serialize;
 
@@ -70,7 +76,7 @@ impl Gallery {
             }
             _ => {}
         }
-        if let Error::Malformed(phi_envelope::Malformed::Keyring(rule)) = error {
+        if let Error::Malformed(phi_envelope::error::Malformed::Keyring(rule)) = error {
             self.see_text(rule);
         }
         let mut cause = std::error::Error::source(error);
@@ -94,7 +100,7 @@ fn cheap() -> Passphrase {
 }
 
 fn master_key() -> MasterKey {
-    MasterKey::taken_from(&mut MASTER_KEY.clone())
+    MasterKey::from_bytes_zeroizing(&mut MASTER_KEY.clone())
 }
 
 fn bound() -> Context {
@@ -112,7 +118,7 @@ impl KeyProvider for Shown {
         recognition
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         let wrapped = self.0.wrap_key(key, context)?;
         let mut gallery = self.1.lock().unwrap();
         gallery.see(key);
@@ -121,7 +127,7 @@ impl KeyProvider for Shown {
         Ok(wrapped)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         let mut gallery = self.1.lock().unwrap();
         gallery.see(slot);
         gallery.see(&slot.name());
@@ -174,8 +180,8 @@ fn public_types() -> BTreeSet<String> {
 fn records(gallery: &'static Mutex<Gallery>) {
     let keyring = Keyring::from_master_key(master_key(), "ehr-2026");
     let builder = EnvelopeCipher::builder()
-        .write_for(Shown(keyring.clone(), gallery))
-        .write_for(cheap());
+        .encrypt_for(Shown(keyring.clone(), gallery))
+        .encrypt_for(cheap());
     gallery.lock().unwrap().see(&builder);
     let cipher = builder.build().unwrap();
     let context = bound();
@@ -192,8 +198,12 @@ fn records(gallery: &'static Mutex<Gallery>) {
             Ok((2, PLAINTEXT.into())),
         ]
     };
-    pass.rewrap(rows(), |_, _, _| Ok(Swap::Changed)).unwrap();
-    let report = rewrap_rows(&cipher, rows(), |_, _, _| Ok::<_, Error>(Swap::Done)).unwrap();
+    pass.rewrap(rows(), |_, _, _| Ok(RowUpdate::Conflict))
+        .unwrap();
+    let report = archive::rewrap_rows(&cipher, rows(), |_, _, _| {
+        Ok::<_, Error>(RowUpdate::Written)
+    })
+    .unwrap();
     assert_eq!((report.done, report.failed.len()), (1, 1));
 
     let mut seen = gallery.lock().unwrap();
@@ -203,9 +213,9 @@ fn records(gallery: &'static Mutex<Gallery>) {
     seen.see(&session);
     seen.see(&SessionLimits::default());
     seen.see(&inspect(&envelope).unwrap());
-    seen.see(&Kind::Record);
+    seen.see(&EnvelopeKind::Record);
     seen.see_json(&Envelope::from_bytes(envelope).unwrap());
-    seen.see(&Swap::Done);
+    seen.see(&RowUpdate::Written);
     seen.see(&pass);
     seen.see(&report);
     report
@@ -282,7 +292,7 @@ fn keys(seen: &mut Gallery) {
         }
         other => panic!("{other}"),
     }
-    seen.see(&KeyringRule::Json);
+    seen.see(&MalformedKeyring::Json);
     seen.see(&master_key());
     seen.see(&cheap());
     seen.see(&Argon2Costs::default());
@@ -331,7 +341,8 @@ fn files_and_trees(seen: &mut Gallery) {
     // One that is no envelope stands among them.
     fs::write(at("tree/forgotten"), PLAINTEXT).unwrap();
     let sealed = at("tree/sealed");
-    let report = encrypt_file(&cipher, at("plain"), &sealed, &bound(), FileOptions::new()).unwrap();
+    let report =
+        files::encrypt(&cipher, at("plain"), &sealed, &bound(), FileOptions::new()).unwrap();
     seen.see(&report);
     seen.see(&FileOptions::new().detached_header("header"));
     seen.see(&ChangeOptions::new());
@@ -340,7 +351,7 @@ fn files_and_trees(seen: &mut Gallery) {
     damaged[40] ^= 1;
     damaged[4096 + 40] ^= 1;
     fs::write(at("tree/damaged"), damaged).unwrap();
-    let refused = decrypt_file(
+    let refused = files::decrypt(
         &cipher,
         at("tree/damaged"),
         at("out"),
@@ -348,17 +359,17 @@ fn files_and_trees(seen: &mut Gallery) {
         FileOptions::new(),
     );
     seen.see_error(&refused.unwrap_err());
-    let range = open_range(&cipher, &sealed, &bound(), FileOptions::new()).unwrap();
+    let range = files::open(&cipher, &sealed, &bound(), FileOptions::new()).unwrap();
     range.read_at(&mut [0; 40], 3).unwrap();
     seen.see(&range);
-    seen.see(&inspect_file(&sealed).unwrap());
+    seen.see(&files::inspect(&sealed).unwrap());
     let labels = Context::new().label("tenant", "clinic-7").unwrap();
-    add_recipient_file(&cipher, &sealed, &cheap(), &labels).unwrap();
+    files::add_recipient(&cipher, &sealed, &cheap(), &labels).unwrap();
 
-    let tree = || Tree::new([folder.path().join("tree")]);
+    let tree = || FileTree::new([folder.path().join("tree")]);
     seen.see(&tree().shard(Shard::new(0, 1).unwrap()));
     seen.see(&Shard::new(0, 1).unwrap());
-    let mut taken = inventory(tree()).unwrap();
+    let mut taken = archive::inventory(tree()).unwrap();
     seen.see(&taken);
     for entry in taken.by_ref() {
         seen.see_json(&entry);
@@ -372,9 +383,11 @@ fn files_and_trees(seen: &mut Gallery) {
     seen.see_json(&before.files);
     seen.see_json(&before.keys);
     seen.see_json(&before.keys.listed[0]);
-    let mut read = exposure(
+    let mut read = archive::exposure(
         tree(),
-        [phi_envelope::SlotId::from(keyring.active().unwrap())],
+        [phi_envelope::header::SlotId::from(
+            keyring.active().unwrap(),
+        )],
     )
     .unwrap();
     seen.see(&read);
@@ -387,7 +400,7 @@ fn files_and_trees(seen: &mut Gallery) {
     seen.see_text(&summary);
     keyring.rotate("ehr-2027").unwrap();
     seen.see(&RewrapOptions::new().reencrypt([keyring.active().unwrap()], |_, _| Ok(bound())));
-    let mut pass = rewrap_tree(&cipher, tree(), RewrapOptions::new()).unwrap();
+    let mut pass = archive::rewrap(&cipher, tree(), RewrapOptions::new()).unwrap();
     seen.see(&pass);
     for entry in pass.by_ref() {
         seen.see_json(&entry);
@@ -396,9 +409,9 @@ fn files_and_trees(seen: &mut Gallery) {
     let summary = pass.finish();
     seen.see_json(&summary);
     seen.see_text(&summary);
-    seen.see(&rewrap_file(&cipher, &sealed).unwrap());
-    seen.see(&phi_envelope::PassedOver::NotAnEnvelope);
-    let changes = inventory(tree()).unwrap().finish().since(&before);
+    seen.see(&files::rewrap(&cipher, &sealed).unwrap());
+    seen.see(&phi_envelope::archive::SkipReason::NotAnEnvelope);
+    let changes = archive::inventory(tree()).unwrap().finish().since(&before);
     seen.see_json(&changes);
     seen.see_text(&changes);
     changes
@@ -422,7 +435,7 @@ fn retirement(seen: &mut Gallery) {
     let old = file.keyring().active().unwrap();
     file.update(|keys| keys.rotate("new")).unwrap();
     let mut scan = EvidenceScan::new(&file, &cipher, old).unwrap();
-    scan.tree("the tree", Tree::new([at("tree")])).unwrap();
+    scan.tree("the tree", FileTree::new([at("tree")])).unwrap();
     seen.see(&scan);
     let evidence: Evidence = scan.finish();
     seen.see_json(&evidence);
@@ -441,31 +454,34 @@ fn retirement(seen: &mut Gallery) {
     }
     seen.see(&evidence.keyring.unwrap());
     seen.see(&evidence.places[0].kind);
-    seen.see(&phi_envelope::NamesBefore::of([Tree::new([at("tree")])]));
+    seen.see(&phi_envelope::archive::NamesBefore::of([FileTree::new([
+        at("tree"),
+    ])]));
     let mut bucket = EvidenceScan::of_slot(&cipher, old.into());
-    let place = bucket.place("bucket", phi_envelope::PlaceKind::Objects);
+    let place = bucket.place("bucket", phi_envelope::archive::PlaceKind::Objects);
     let object = cipher.encrypt(PLAINTEXT, &bound()).unwrap();
     let length = object.len() as u64;
     let looked = bucket.look(place, "object", length, &object);
     seen.see(&place);
     seen.see(&looked);
     seen.see(&bucket.opener());
-    if let phi_envelope::Looked::Open(id) = looked {
+    if let phi_envelope::archive::Looked::Open(id) = looked {
         seen.see(&id);
         seen.see(&bucket.opener().open(length, &object).unwrap());
     }
-    let mut inventory = phi_envelope::InventoryScan::new();
+    let mut inventory = phi_envelope::archive::InventoryScan::new();
     let _ = inventory.look("bucket", "object", length, &object);
     seen.see(&inventory);
     let sealed = evidence.seal(&EnvelopeCipher::new(cheap())).unwrap();
-    let previous = phi_envelope::Previous::evidence(&EnvelopeCipher::new(cheap()), &sealed);
+    let previous =
+        phi_envelope::archive::Previous::evidence(&EnvelopeCipher::new(cheap()), &sealed);
     seen.see(&previous.unwrap());
-    let refused = destroy_key(&file, old, &sealed, DestroyOptions::new());
+    let refused = archive::destroy_key(&file, old, &sealed, DestroyOptions::new());
     seen.see_error(&refused.unwrap_err());
-    seen.see(&DestroyOptions::new().evidence_not_older_than(Duration::from_secs(5)));
+    seen.see(&DestroyOptions::new().max_evidence_age(Duration::from_secs(5)));
     seen.see(&RetireOptions::new().keep());
     let places = [at("tree")];
-    let retired = retire(
+    let retired = archive::retire(
         &file,
         &cipher,
         old,

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{OpenBook, RawHeader, context, data_key, keyring, labels, master_key};
 use phi_envelope::{
-    Authenticated, Context, DataKey, Envelope, EnvelopeCipher, Error, KeyProvider, Keyring,
-    Malformed, Recipients, Recognition, Result, Slot, UnwrapContext, WrapContext, WrappedKey,
+    Context, Envelope, EnvelopeCipher, Error, KeyProvider, Keyring, Result,
+    error::{AuthenticatedPart, Malformed, RecipientError},
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +28,11 @@ impl KeyProvider for OnlyWraps {
         }
     }
 
-    fn wrap_key(&self, key: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey> {
         WrappedKey::external("test.only-wraps", b"new", key.as_bytes())
     }
 
-    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
         panic!("it does not open")
     }
 
@@ -66,14 +67,14 @@ impl KeyProvider for Service {
         self.book.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, request: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, request: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.book.wrap_key(key, request)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, request: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, request: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.unwraps.fetch_add(1, Ordering::Relaxed);
         if self.is_wrong {
-            return Ok(DataKey::taken_from(&mut [0; 32]));
+            return Ok(DataKey::from_bytes_zeroizing(&mut [0; 32]));
         }
         self.book.unwrap_key(slot, request)
     }
@@ -92,9 +93,9 @@ fn assert_opens(cipher: &EnvelopeCipher, envelope: &[u8]) {
 fn a_forged_slot_beside_a_good_one_is_never_made_genuine() {
     let ring = keyring();
     let both = EnvelopeCipher::builder()
-        .write_for(OpenBook::new("book"))
-        .write_for(ring.clone())
-        .write_for(OnlyWraps)
+        .encrypt_for(OpenBook::new("book"))
+        .encrypt_for(ring.clone())
+        .encrypt_for(OnlyWraps)
         .build()
         .unwrap();
     let genuine = both.encrypt(NOTE, &context()).unwrap();
@@ -114,8 +115,8 @@ fn a_forged_slot_beside_a_good_one_is_never_made_genuine() {
     ));
     // So it is for a provider that opens, and for a slot that it would drop.
     let opening = EnvelopeCipher::builder()
-        .write_for(OpenBook::new("book"))
-        .write_for(ring.clone())
+        .encrypt_for(OpenBook::new("book"))
+        .encrypt_for(ring.clone())
         .build()
         .unwrap();
     let sealed = opening.encrypt(NOTE, &context()).unwrap();
@@ -127,7 +128,7 @@ fn a_forged_slot_beside_a_good_one_is_never_made_genuine() {
     ring.rotate("next").unwrap();
     assert!(matches!(
         opening.rewrap(&forged),
-        Err(Error::AuthenticationFailed(Authenticated::WrappedKey))
+        Err(Error::AuthenticationFailed(AuthenticatedPart::WrappedKey))
     ));
 }
 
@@ -141,8 +142,8 @@ fn a_provider_that_only_wraps_is_added_and_kept_and_never_asked_to_unwrap() {
     ));
     let ring = keyring();
     let cipher = EnvelopeCipher::builder()
-        .write_for(ring.clone())
-        .write_for(OnlyWraps)
+        .encrypt_for(ring.clone())
+        .encrypt_for(OnlyWraps)
         .build()
         .unwrap();
     let envelope = EnvelopeCipher::new(ring.clone())
@@ -172,7 +173,7 @@ fn what_a_provider_cannot_give_back_is_never_handed_out() {
         for refusal in refused {
             assert!(matches!(
                 refusal,
-                Err(Error::AuthenticationFailed(Authenticated::WrappedKey))
+                Err(Error::AuthenticationFailed(AuthenticatedPart::WrappedKey))
             ));
         }
     }
@@ -191,7 +192,7 @@ fn the_first_wrap_under_each_key_of_a_network_is_tried_once() {
     let refused = EnvelopeCipher::new(lying).encrypt(NOTE, &context());
     assert!(matches!(
         refused,
-        Err(Error::AuthenticationFailed(Authenticated::WrappedKey))
+        Err(Error::AuthenticationFailed(AuthenticatedPart::WrappedKey))
     ));
 
     let (local, unwraps) = Service::new(false, false);
@@ -209,8 +210,8 @@ fn two_keyrings_that_share_a_key_do_not_lose_their_slots_to_each_other() {
     first.rotate_to(shared(), "shared").unwrap();
     first.rotate("of the first alone").unwrap();
     let both = EnvelopeCipher::builder()
-        .write_for(first.clone())
-        .write_for(second.clone())
+        .encrypt_for(first.clone())
+        .encrypt_for(second.clone())
         .build()
         .unwrap();
     // Current for the second, out of date for the first.
@@ -235,15 +236,15 @@ fn two_keyrings_that_share_a_key_do_not_lose_their_slots_to_each_other() {
 fn sealing_again_takes_an_envelope_from_nobody_unless_asked() {
     let (ours, theirs) = (keyring(), keyring());
     let both = EnvelopeCipher::builder()
-        .write_for(ours.clone())
-        .write_for(theirs.clone())
+        .encrypt_for(ours.clone())
+        .encrypt_for(theirs.clone())
         .build()
         .unwrap();
     let envelope = both.encrypt(NOTE, &context()).unwrap();
     let cipher = EnvelopeCipher::new(ours);
     assert!(matches!(
         cipher.reencrypt(&envelope, &context()),
-        Err(Error::Recipients(Recipients::Dropped))
+        Err(Error::Recipients(RecipientError::Dropped))
     ));
     let dropped = cipher
         .reencrypt_dropping_recipients(&envelope, &context())
@@ -262,7 +263,7 @@ fn demanded_labels_and_bindings_are_demanded_of_every_call() {
     let ring = keyring();
     let open = EnvelopeCipher::new(ring.clone());
     let strict = EnvelopeCipher::builder()
-        .write_for(ring)
+        .encrypt_for(ring)
         .require_labels(["tenant"])
         .require_bindings(["patient"])
         .build()
@@ -306,7 +307,7 @@ fn demanded_labels_and_bindings_are_demanded_of_every_call() {
         vec!["k".repeat(65)],
         vec!["a".into(), "a".into()],
     ] {
-        let builder = EnvelopeCipher::builder().write_for(keyring());
+        let builder = EnvelopeCipher::builder().encrypt_for(keyring());
         assert!(builder.require_labels(wrong).build().is_err());
     }
 }
@@ -378,7 +379,7 @@ fn a_payload_of_another_header_is_refused_before_any_provider_is_asked() {
     assert!(matches!(
         open(&other),
         Err(Error::AuthenticationFailed(
-            Authenticated::PayloadOfAnotherHeader
+            AuthenticatedPart::PayloadOfAnotherHeader
         ))
     ));
     for len in 0..24 {

@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use phi_envelope::{
-    Argon2Costs, Context, EnvelopeCipher, Evidence, FileOptions, Keyring, KeyringFile, MasterKey,
-    Passphrase, encrypt_file, rewrap_file,
+    Context, EnvelopeCipher, Keyring, KeyringFile, MasterKey, Passphrase,
+    archive::Evidence,
+    files::{self, FileOptions},
+    keys::Argon2Costs,
 };
 use tempfile::TempDir;
 
@@ -109,7 +111,7 @@ fn it_opens_an_archive_from_a_shell() {
     fs::write(path("plain"), &plaintext).unwrap();
     let keyring = KeyringFile::create(path("keyring"), "ehr-2026", words()).unwrap();
     let cipher = EnvelopeCipher::new(keyring.keyring());
-    encrypt_file(
+    files::encrypt(
         &cipher,
         path("plain"),
         path("inline"),
@@ -118,7 +120,7 @@ fn it_opens_an_archive_from_a_shell() {
     )
     .unwrap();
     let detached = FileOptions::new().detached_header(path("header"));
-    encrypt_file(
+    files::encrypt(
         &cipher,
         path("plain"),
         path("detached"),
@@ -129,7 +131,7 @@ fn it_opens_an_archive_from_a_shell() {
     let record = cipher.encrypt(&plaintext, &context()).unwrap();
     fs::write(path("record"), record).unwrap();
     keyring.update(|edit| edit.rotate("ehr-2027")).unwrap();
-    rewrap_file(&cipher, path("inline")).unwrap();
+    files::rewrap(&cipher, path("inline")).unwrap();
 
     let open = |file: &str, binding: &str, header: Option<&str>| {
         let mut args = vec![PathBuf::from("open"), path(file)];
@@ -298,8 +300,8 @@ impl Cases {
     fn streams(&self) {
         for (segment, block) in [(4096, 4096), (5000, 65_536)] {
             let cipher = EnvelopeCipher::builder()
-                .write_for(keyring(KEY))
-                .write_for(words())
+                .encrypt_for(keyring(KEY))
+                .encrypt_for(words())
                 .segment_length(segment)
                 .unwrap()
                 .block_length(block)
@@ -341,10 +343,10 @@ impl Cases {
         let path = self.folder.path().join("file");
         let plain = self.folder.path().join("plain");
         fs::write(&plain, sample(100_000)).unwrap();
-        encrypt_file(&cipher, &plain, &path, &context(), FileOptions::new()).unwrap();
+        files::encrypt(&cipher, &plain, &path, &context(), FileOptions::new()).unwrap();
         ring.rotate_to(master(NEXT_KEY), "next").unwrap();
         let record_after = cipher.rewrap(&record_before).unwrap();
-        rewrap_file(&cipher, &path).unwrap();
+        files::rewrap(&cipher, &path).unwrap();
         let file = fs::read(&path).unwrap();
         for (key, opens) in [(NEXT_KEY, true), (KEY, false)] {
             for case in [
@@ -505,8 +507,8 @@ fn words() -> Passphrase {
 /// A cipher that writes for a master key and a passphrase.
 fn both() -> EnvelopeCipher {
     EnvelopeCipher::builder()
-        .write_for(keyring(KEY))
-        .write_for(words())
+        .encrypt_for(keyring(KEY))
+        .encrypt_for(words())
         .build()
         .unwrap()
 }

@@ -9,8 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use phi_envelope::{
-    Context, ContextMismatch, DataKey, EnvelopeCipher, Error, KeyProvider, Keyring, Limit,
-    Recognition, Session, SessionLimits, Slot, UnwrapContext, WrapContext, WrappedKey, inspect,
+    Context, EnvelopeCipher, Error, KeyProvider, Keyring, Session, SessionLimits,
+    error::{ContextMismatch, Limit},
+    inspect,
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 
 fn keyring() -> Keyring {
@@ -87,7 +89,7 @@ fn records_of_a_session_share_a_data_key_and_differ_in_their_message_ids() {
 #[test]
 fn a_data_key_serves_as_many_messages_as_the_limit_says() {
     let within = |messages| SessionLimits {
-        messages,
+        records: messages,
         ..limits()
     };
     let session = cipher().session_within(&no_context(), within(3)).unwrap();
@@ -102,7 +104,7 @@ fn a_limit_of_no_message_or_of_more_than_2_pow_32_is_refused() {
         cipher().session_within(
             &no_context(),
             SessionLimits {
-                messages,
+                records: messages,
                 ..limits()
             },
         )
@@ -197,8 +199,8 @@ fn a_rotated_keyring_ends_the_data_key() {
 fn a_rotation_of_any_recipient_ends_the_data_key() {
     let (first, second) = (keyring(), keyring());
     let cipher = EnvelopeCipher::builder()
-        .write_for(first.clone())
-        .write_for(second.clone())
+        .encrypt_for(first.clone())
+        .encrypt_for(second.clone())
         .build()
         .unwrap();
     let session = cipher.session(&no_context()).unwrap();
@@ -262,14 +264,14 @@ impl KeyProvider for Away {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         if self.1.load(Ordering::Relaxed) {
             return Err(Error::provider(true, "away"));
         }
         self.0.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         self.0.unwrap_key(slot, context)
     }
 }
@@ -418,7 +420,7 @@ fn records_of_one_session_cannot_be_mixed() {
 fn a_batch_comes_in_the_order_of_its_records_and_keeps_the_limits() {
     let cipher = cipher();
     let limits = SessionLimits {
-        messages: 64,
+        records: 64,
         ..limits()
     };
     let session = cipher.session_within(&no_context(), limits).unwrap();
@@ -452,13 +454,13 @@ fn a_batch_looks_at_the_providers_when_it_begins() {
             self.1.fetch_add(1, Ordering::Relaxed);
             self.0.recognize(slot)
         }
-        fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+        fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
             self.0.wrap_key(key, context)
         }
         fn unwrap_key(
             &self,
             slot: &Slot<'_>,
-            context: &UnwrapContext<'_>,
+            context: &UnwrapRequest<'_>,
         ) -> Result<DataKey, Error> {
             self.0.unwrap_key(slot, context)
         }
@@ -497,7 +499,7 @@ fn sixteen_threads_keep_every_limit_while_the_keyring_rotates() {
     let keyring = keyring();
     let cipher = EnvelopeCipher::new(keyring.clone());
     let limits = SessionLimits {
-        messages: 7,
+        records: 7,
         bytes: 50,
         ..limits()
     };
@@ -570,26 +572,26 @@ fn debug_shows_labels_and_limits_alone() {
 struct Cautious(Keyring);
 
 impl phi_envelope::KeyProvider for Cautious {
-    fn recognize(&self, slot: &phi_envelope::Slot<'_>) -> phi_envelope::Recognition {
+    fn recognize(&self, slot: &phi_envelope::keys::Slot<'_>) -> phi_envelope::keys::Recognition {
         match self.0.recognize(slot) {
-            phi_envelope::Recognition::Current => phi_envelope::Recognition::Outdated,
+            phi_envelope::keys::Recognition::Current => phi_envelope::keys::Recognition::Outdated,
             other => other,
         }
     }
 
     fn wrap_key(
         &self,
-        key: &phi_envelope::DataKey,
-        context: &phi_envelope::WrapContext<'_>,
-    ) -> phi_envelope::Result<phi_envelope::WrappedKey> {
+        key: &phi_envelope::keys::DataKey,
+        context: &phi_envelope::keys::WrapRequest<'_>,
+    ) -> phi_envelope::Result<phi_envelope::keys::WrappedKey> {
         self.0.wrap_key(key, context)
     }
 
     fn unwrap_key(
         &self,
-        slot: &phi_envelope::Slot<'_>,
-        context: &phi_envelope::UnwrapContext<'_>,
-    ) -> phi_envelope::Result<phi_envelope::DataKey> {
+        slot: &phi_envelope::keys::Slot<'_>,
+        context: &phi_envelope::keys::UnwrapRequest<'_>,
+    ) -> phi_envelope::Result<phi_envelope::keys::DataKey> {
         self.0.unwrap_key(slot, context)
     }
 }

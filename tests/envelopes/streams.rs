@@ -11,8 +11,9 @@ use crate::common::{
     drain_opened, flipped, keyring, labels, sample, with_digest,
 };
 use phi_envelope::{
-    Authenticated, ContextMismatch, DecryptReader, EnvelopeCipher, EnvelopeCipherBuilder, Error,
-    HeaderDamage, KeyProvider, Limit, Malformed, Result, floe, inspect,
+    DecryptReader, EnvelopeCipher, EnvelopeCipherBuilder, Error, HeaderDamage, KeyProvider, Result,
+    error::{AuthenticatedPart, ContextMismatch, Limit, Malformed},
+    floe, inspect,
 };
 use proptest::prelude::*;
 
@@ -20,7 +21,7 @@ const PAYLOAD: usize = 2 * BLOCK;
 
 fn builder(provider: impl KeyProvider + 'static) -> EnvelopeCipherBuilder {
     EnvelopeCipher::builder()
-        .write_for(provider)
+        .encrypt_for(provider)
         .segment_length(4096)
         .unwrap()
 }
@@ -232,7 +233,7 @@ fn the_end_is_reported_only_after_the_last_segment_was_authenticated() {
     let part = reader.plaintext_len().unwrap_err();
     assert!(matches!(
         part,
-        Error::AuthenticationFailed(Authenticated::Segment(2))
+        Error::AuthenticationFailed(AuthenticatedPart::Segment(2))
     ));
     assert!(reader.seek(SeekFrom::End(0)).is_err());
     assert!(reader.seek(SeekFrom::Start(4 * PLAIN as u64)).is_err()); // nor is there one beyond it
@@ -364,7 +365,7 @@ fn an_error_is_reported_again_by_every_read() {
         let error = Error::from(reader.read_to_end(&mut first).unwrap_err());
         assert!(matches!(
             error,
-            Error::AuthenticationFailed(Authenticated::Segment(1))
+            Error::AuthenticationFailed(AuthenticatedPart::Segment(1))
         ));
     }
     assert!(first == sample(PLAIN));
@@ -803,7 +804,7 @@ fn segment_lengths_from_4096_bytes_to_16_mib_are_written() {
         ));
     }
     for length in [4096_u32, 4097, 65_536, 1 << 24] {
-        let builder = EnvelopeCipher::builder().write_for(ring.clone());
+        let builder = EnvelopeCipher::builder().encrypt_for(ring.clone());
         let cipher = builder.segment_length(length).unwrap().build().unwrap();
         let plaintext = sample(length as usize - 32 + 1);
         let file = seal(&cipher, &plaintext);
@@ -829,7 +830,7 @@ fn a_header_that_does_not_fit_its_block_is_refused_before_anything_is_written() 
         (0..32).fold(EnvelopeCipher::builder(), |builder, number| {
             let mut id = vec![0; id_len];
             id[0] = number;
-            builder.write_for(OpenBook::new(id))
+            builder.encrypt_for(OpenBook::new(id))
         })
     };
     let cipher = books(300).build().unwrap();

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
-use phi_envelope::{Context, Envelope, EnvelopeCipher, Error, Keyring, Malformed};
+use phi_envelope::{Context, Envelope, EnvelopeCipher, Error, Keyring, error::Malformed};
 use serde::{Deserialize, Serialize};
 
 fn cipher() -> EnvelopeCipher {
@@ -53,8 +53,8 @@ fn an_envelope_goes_through_text_and_opens() {
 #[test]
 fn the_text_begins_the_same_whatever_is_in_the_envelope() {
     let cipher = EnvelopeCipher::builder()
-        .write_for(Keyring::generate("a").unwrap())
-        .write_for(Keyring::generate("b").unwrap())
+        .encrypt_for(Keyring::generate("a").unwrap())
+        .encrypt_for(Keyring::generate("b").unwrap())
         .build()
         .unwrap();
     let context = Context::new()

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use phi_envelope::{
-    Context, EnvelopeCipher, Error, FileOptions, Keyring, decrypt_file, encrypt_file, inspect_file,
-    open_range, reencrypt_file, repack_file, verify_file,
+    Context, EnvelopeCipher, Error, Keyring,
+    files::{self, FileOptions},
 };
 
 const SEGMENT: usize = 4096 - 32;
@@ -61,7 +61,7 @@ fn plaintext(len: usize) -> Vec<u8> {
 
 fn sealed(cipher: &EnvelopeCipher, folder: &Folder, bytes: &[u8]) -> PathBuf {
     let (plain, phi) = (folder.with("plain", bytes), folder.path("phi"));
-    encrypt_file(cipher, &plain, &phi, &context(), short()).unwrap();
+    files::encrypt(cipher, &plain, &phi, &context(), short()).unwrap();
     phi
 }
 
@@ -70,7 +70,7 @@ fn decrypted(cipher: &EnvelopeCipher, path: &Path, threads: usize) -> Vec<u8> {
     let options = FileOptions::new()
         .threads(NonZeroUsize::new(threads).unwrap())
         .overwrite();
-    decrypt_file(cipher, path, &out, &context(), options).unwrap();
+    files::decrypt(cipher, path, &out, &context(), options).unwrap();
     fs::read(out).unwrap()
 }
 
@@ -97,9 +97,9 @@ fn every_size_comes_back_on_one_thread_and_on_many_and_through_the_reader() {
         let mut reader = cipher.decrypt_reader(file, &context()).unwrap();
         std::io::copy(&mut reader, &mut streamed).unwrap();
         assert_eq!(streamed, bytes, "{len}");
-        let report = verify_file(&cipher, &path, &context(), FileOptions::new()).unwrap();
+        let report = files::verify(&cipher, &path, &context(), FileOptions::new()).unwrap();
         assert_eq!(report.plaintext_bytes, len as u64);
-        let inspection = inspect_file(&path).unwrap();
+        let inspection = files::inspect(&path).unwrap();
         assert_eq!(inspection.plaintext_bytes, Some(len as u64));
         assert_eq!(inspection.segment_length, Some(4096));
     }
@@ -118,7 +118,7 @@ fn what_the_writer_wrote_the_file_layer_opens() {
 fn any_range_is_read_alone() {
     let (cipher, folder, bytes) = (cipher(), Folder::new(), plaintext(10 * SEGMENT + 77));
     let path = sealed(&cipher, &folder, &bytes);
-    let file = open_range(&cipher, &path, &context(), FileOptions::new()).unwrap();
+    let file = files::open(&cipher, &path, &context(), FileOptions::new()).unwrap();
     assert_eq!(file.len(), bytes.len() as u64);
     for offset in (0..bytes.len() + 10).step_by(577) {
         for len in [0, 1, 100, SEGMENT, SEGMENT + 1, 3 * SEGMENT, bytes.len()] {
@@ -135,14 +135,14 @@ fn output_is_not_overwritten_unless_asked_and_never_is_the_input() {
     let (cipher, folder) = (cipher(), Folder::new());
     let path = sealed(&cipher, &folder, b"first");
     let plain = folder.with("plain", b"second");
-    let again = encrypt_file(&cipher, &plain, &path, &context(), short());
+    let again = files::encrypt(&cipher, &plain, &path, &context(), short());
     assert!(
         matches!(again, Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::AlreadyExists)
     );
     assert_eq!(decrypted(&cipher, &path, 1), b"first");
-    encrypt_file(&cipher, &plain, &path, &context(), short().overwrite()).unwrap();
+    files::encrypt(&cipher, &plain, &path, &context(), short().overwrite()).unwrap();
     assert_eq!(decrypted(&cipher, &path, 1), b"second");
-    let itself = encrypt_file(&cipher, &plain, &plain, &context(), short().overwrite());
+    let itself = files::encrypt(&cipher, &plain, &plain, &context(), short().overwrite());
     assert!(matches!(itself, Err(Error::Io(_))));
     assert_eq!(fs::read(&plain).unwrap(), b"second");
 }
@@ -154,7 +154,7 @@ fn a_cancelled_or_failed_run_leaves_nothing() {
     let before = folder.names();
     let cancel = |_, _| ControlFlow::Break(());
     let out = folder.path("out");
-    let cancelled = decrypt_file(
+    let cancelled = files::decrypt(
         &cipher,
         &path,
         &out,
@@ -162,13 +162,13 @@ fn a_cancelled_or_failed_run_leaves_nothing() {
         FileOptions::new().progress(cancel),
     );
     assert!(matches!(cancelled, Err(Error::Cancelled)));
-    let cancelled = encrypt_file(&cipher, &path, &out, &context(), short().progress(cancel));
+    let cancelled = files::encrypt(&cipher, &path, &out, &context(), short().progress(cancel));
     assert!(matches!(cancelled, Err(Error::Cancelled)));
     assert_eq!(folder.names(), before);
     let mut bytes = fs::read(&path).unwrap();
     bytes[1_500_000] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let failed = decrypt_file(&cipher, &path, &out, &context(), FileOptions::new());
+    let failed = files::decrypt(&cipher, &path, &out, &context(), FileOptions::new());
     assert!(matches!(failed, Err(Error::AuthenticationFailed(_))));
     assert_eq!(folder.names(), before);
 }
@@ -182,23 +182,23 @@ fn a_detached_header_stands_apart() {
         folder.path("header"),
     );
     let options = || FileOptions::new().detached_header(&header);
-    encrypt_file(&cipher, &plain, &payload, &context(), options()).unwrap();
+    files::encrypt(&cipher, &plain, &payload, &context(), options()).unwrap();
     let out = folder.path("out");
-    decrypt_file(&cipher, &payload, &out, &context(), options()).unwrap();
+    files::decrypt(&cipher, &payload, &out, &context(), options()).unwrap();
     assert_eq!(fs::read(out).unwrap(), bytes);
-    assert!(verify_file(&cipher, &payload, &context(), FileOptions::new()).is_err());
+    assert!(files::verify(&cipher, &payload, &context(), FileOptions::new()).is_err());
 }
 
 #[test]
 fn sealing_anew_changes_the_data_key_and_demands_the_labels() {
     let (cipher, folder, bytes) = (cipher(), Folder::new(), plaintext(100_000));
     let path = sealed(&cipher, &folder, &bytes);
-    let before = inspect_file(&path).unwrap().header.data_key_id;
+    let before = files::inspect(&path).unwrap().header.data_key_id;
     let without = Context::new().bind("export", "42").unwrap();
-    let refused = reencrypt_file(&cipher, &path, &without, FileOptions::new());
+    let refused = files::reencrypt(&cipher, &path, &without, FileOptions::new());
     assert!(matches!(refused, Err(Error::ContextMismatch(_))));
-    reencrypt_file(&cipher, &path, &context(), FileOptions::new()).unwrap();
-    assert_ne!(inspect_file(&path).unwrap().header.data_key_id, before);
+    files::reencrypt(&cipher, &path, &context(), FileOptions::new()).unwrap();
+    assert_ne!(files::inspect(&path).unwrap().header.data_key_id, before);
     assert_eq!(decrypted(&cipher, &path, 2), bytes);
 }
 
@@ -208,10 +208,10 @@ fn repacking_lengthens_the_blocks_and_keeps_the_payload() {
     let path = sealed(&cipher, &folder, &bytes);
     let before = fs::read(&path).unwrap();
     let options = FileOptions::new().block_length(16_384).unwrap();
-    repack_file(&cipher, &path, options).unwrap();
+    files::repack(&cipher, &path, options).unwrap();
     let after = fs::read(&path).unwrap();
     assert_eq!(after[32_768..], before[8192..]);
-    assert_eq!(inspect_file(&path).unwrap().header.block_length, 16_384);
+    assert_eq!(files::inspect(&path).unwrap().header.block_length, 16_384);
     assert_eq!(decrypted(&cipher, &path, 2), bytes);
 }
 
@@ -219,12 +219,12 @@ fn repacking_lengthens_the_blocks_and_keeps_the_payload() {
 fn a_file_has_segments_of_the_ciphers_length_unless_told_otherwise() {
     let folder = Folder::new();
     let keyring = Keyring::generate("test").unwrap();
-    let builder = EnvelopeCipher::builder().write_for(keyring);
+    let builder = EnvelopeCipher::builder().encrypt_for(keyring);
     let cipher = builder.segment_length(8192).unwrap().build().unwrap();
     let source = folder.with("plain", &plaintext(100_000));
     let sealed = |name: &str, options: FileOptions<'_>| {
         let target = folder.path(name);
-        encrypt_file(&cipher, &source, &target, &context(), options).unwrap();
+        files::encrypt(&cipher, &source, &target, &context(), options).unwrap();
         fs::metadata(target).unwrap().len()
     };
     let beside = 2 * 4096 + 74;

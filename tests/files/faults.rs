@@ -21,9 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::{BLOCK, RawHeader, block, context, keyring, labels, sample};
 use phi_envelope::{
-    Context, EnvelopeCipher, Error, FileOptions, Keyring, Limit, Rewrapped, add_recipient_file,
-    decrypt_file, encrypt_file, inspect_file, reencrypt_file, repack_file, rewrap_file,
-    verify_file,
+    Context, EnvelopeCipher, Error, Keyring,
+    error::Limit,
+    files::{self, FileOptions, RewrapStatus},
 };
 
 const MIB: usize = 1 << 20;
@@ -63,7 +63,7 @@ fn sealed(cipher: &EnvelopeCipher, plaintext: &[u8]) -> Vec<u8> {
 }
 
 fn opens(cipher: &EnvelopeCipher, path: &Path) -> bool {
-    verify_file(cipher, path, &context(), options()).is_ok()
+    files::verify(cipher, path, &context(), options()).is_ok()
 }
 
 fn options() -> FileOptions<'static> {
@@ -142,16 +142,16 @@ fn a_full_disk_leaves_the_old_files_and_nothing_else() {
     for threads in [1, 2] {
         let many = || options().threads(threads.try_into().unwrap());
         let full = ErrorKind::StorageFull;
-        let sealing = encrypt_file(&cipher, &plain, &new, &context(), many());
+        let sealing = files::encrypt(&cipher, &plain, &new, &context(), many());
         assert_eq!(io_kind(sealing), full);
-        let opening = decrypt_file(&cipher, &phi, &new, &context(), many());
+        let opening = files::decrypt(&cipher, &phi, &new, &context(), many());
         assert_eq!(io_kind(opening), full);
-        let over = decrypt_file(&cipher, &phi, &filler, &context(), many().overwrite());
+        let over = files::decrypt(&cipher, &phi, &filler, &context(), many().overwrite());
         assert_eq!(io_kind(over), full);
-        let anew = reencrypt_file(&cipher, &stream, &context(), many());
+        let anew = files::reencrypt(&cipher, &stream, &context(), many());
         assert_eq!(io_kind(anew), full);
-        assert_eq!(io_kind(repack_file(&cipher, &stream, many())), full);
-        assert_eq!(io_kind(rewrap_file(&cipher, &record)), full);
+        assert_eq!(io_kind(files::repack(&cipher, &stream, many())), full);
+        assert_eq!(io_kind(files::rewrap(&cipher, &record)), full);
         let after: Vec<_> = [&stream, &record]
             .map(|path| fs::read(path).unwrap())
             .into();
@@ -160,9 +160,15 @@ fn a_full_disk_leaves_the_old_files_and_nothing_else() {
         assert!(fs::read(&filler).unwrap() == sample(200_000));
     }
     // In place there is nothing to run out of.
-    assert_eq!(rewrap_file(&cipher, &stream).unwrap(), Rewrapped::Done);
+    assert_eq!(
+        files::rewrap(&cipher, &stream).unwrap(),
+        RewrapStatus::Rewrapped
+    );
     fs::remove_file(filler).unwrap();
-    assert_eq!(rewrap_file(&cipher, &record).unwrap(), Rewrapped::Done);
+    assert_eq!(
+        files::rewrap(&cipher, &record).unwrap(),
+        RewrapStatus::Rewrapped
+    );
 }
 
 #[test]
@@ -181,18 +187,18 @@ fn a_read_only_disk_is_an_error_and_not_a_change() {
     let read_only = ErrorKind::ReadOnlyFilesystem;
     let new = disk.0.join("new");
     let plain = folder.with("plain", "note");
-    let sealing = encrypt_file(&cipher, &plain, &new, &context(), options());
+    let sealing = files::encrypt(&cipher, &plain, &new, &context(), options());
     assert_eq!(io_kind(sealing), read_only);
-    let opening = decrypt_file(&cipher, &stream, &new, &context(), options());
+    let opening = files::decrypt(&cipher, &stream, &new, &context(), options());
     assert_eq!(io_kind(opening), read_only);
-    assert_eq!(io_kind(rewrap_file(&cipher, &stream)), read_only);
-    assert_eq!(io_kind(rewrap_file(&cipher, &record)), read_only);
-    let anew = reencrypt_file(&cipher, &stream, &context(), options());
+    assert_eq!(io_kind(files::rewrap(&cipher, &stream)), read_only);
+    assert_eq!(io_kind(files::rewrap(&cipher, &record)), read_only);
+    let anew = files::reencrypt(&cipher, &stream, &context(), options());
     assert_eq!(io_kind(anew), read_only);
     assert!([&stream, &record].map(|path| fs::read(path).unwrap()) == before);
     // Reading asks for no more than reading.
     let out = folder.path("out");
-    decrypt_file(&cipher, &stream, &out, &context(), options()).unwrap();
+    files::decrypt(&cipher, &stream, &out, &context(), options()).unwrap();
     assert_eq!(fs::read(out).unwrap(), b"note");
 }
 
@@ -210,11 +216,11 @@ fn a_folder_that_may_not_be_written_takes_a_rewrap_in_place_alone() {
         return;
     }
     let before = fs::read(&record).unwrap();
-    let refused = io_kind(rewrap_file(&cipher, &record));
-    let moved = rewrap_file(&cipher, &stream);
+    let refused = io_kind(files::rewrap(&cipher, &record));
+    let moved = files::rewrap(&cipher, &stream);
     set_mode(folder.0.path(), 0o755);
     assert_eq!(refused, ErrorKind::PermissionDenied);
-    assert_eq!(moved.unwrap(), Rewrapped::Done);
+    assert_eq!(moved.unwrap(), RewrapStatus::Rewrapped);
     assert_eq!(fs::read(&record).unwrap(), before);
 }
 
@@ -231,25 +237,31 @@ fn a_symbolic_link_is_followed_and_stays_one() {
 
     keyring.rotate("2027").unwrap();
     for path in [&to_stream, &to_record] {
-        assert_eq!(rewrap_file(&cipher, path).unwrap(), Rewrapped::Done);
-        assert_eq!(rewrap_file(&cipher, path).unwrap(), Rewrapped::Current);
+        assert_eq!(
+            files::rewrap(&cipher, path).unwrap(),
+            RewrapStatus::Rewrapped
+        );
+        assert_eq!(
+            files::rewrap(&cipher, path).unwrap(),
+            RewrapStatus::UpToDate
+        );
     }
-    reencrypt_file(&cipher, &to_stream, &context(), options()).unwrap();
-    repack_file(&cipher, &to_stream, options()).unwrap();
+    files::reencrypt(&cipher, &to_stream, &context(), options()).unwrap();
+    files::repack(&cipher, &to_stream, options()).unwrap();
     assert!(is_link(&to_stream) && is_link(&to_record) && !is_link(&stream));
     assert!(opens(&cipher, &stream));
     let note = cipher.decrypt(fs::read(&record).unwrap(), &context());
     assert_eq!(&note.unwrap()[..], b"note");
 
     let out = folder.path("out");
-    decrypt_file(&cipher, &to_stream, &out, &context(), options()).unwrap();
+    files::decrypt(&cipher, &to_stream, &out, &context(), options()).unwrap();
     let to_out = folder.path("to_out");
     symlink(&out, &to_out).unwrap();
     let phi = folder.path("phi");
-    encrypt_file(&cipher, &to_out, &phi, &context(), options()).unwrap();
+    files::encrypt(&cipher, &to_out, &phi, &context(), options()).unwrap();
     assert!(opens(&cipher, &phi));
     // Its input by another name.
-    let itself = encrypt_file(&cipher, &to_out, &out, &context(), options().overwrite());
+    let itself = files::encrypt(&cipher, &to_out, &out, &context(), options().overwrite());
     assert_eq!(io_kind(itself), ErrorKind::InvalidInput);
     assert_eq!(fs::read(&out).unwrap(), sample(100_000));
 }
@@ -278,14 +290,14 @@ fn a_pipe_is_sealed_and_opened() {
     for len in [0, 1, 65_504, 65_505, 1_000_000] {
         let plaintext = sample(len);
         let sealing = || {
-            encrypt_file(&cipher, &pipe, &phi, &context(), options().overwrite())
+            files::encrypt(&cipher, &pipe, &phi, &context(), options().overwrite())
                 .map(|report| report.plaintext_bytes)
         };
         assert_eq!(through(&plaintext, &sealing).unwrap(), len as u64);
         assert_eq!(mode(&phi), 0o600);
         assert!(opens(&cipher, &phi));
         let opening = || {
-            decrypt_file(&cipher, &pipe, &out, &context(), options().overwrite())
+            files::decrypt(&cipher, &pipe, &out, &context(), options().overwrite())
                 .map(|report| report.plaintext_bytes)
         };
         let bytes = fs::read(&phi).unwrap();
@@ -313,16 +325,19 @@ fn rewraps_of_one_file_at_once_follow_each_other() {
             scope.spawn(move || {
                 for round in 0..20 {
                     keyring.rotate(&format!("{thread}-{round}")).unwrap();
-                    rewrap_file(cipher, stream).unwrap();
-                    rewrap_file(cipher, record).unwrap();
+                    files::rewrap(cipher, stream).unwrap();
+                    files::rewrap(cipher, record).unwrap();
                 }
             });
         }
     });
     for path in [&stream, &record] {
-        rewrap_file(&cipher, path).unwrap();
-        assert_eq!(rewrap_file(&cipher, path).unwrap(), Rewrapped::Current);
-        let inspection = inspect_file(path).unwrap();
+        files::rewrap(&cipher, path).unwrap();
+        assert_eq!(
+            files::rewrap(&cipher, path).unwrap(),
+            RewrapStatus::UpToDate
+        );
+        let inspection = files::inspect(path).unwrap();
         assert!(inspection.blocks_alike);
         let active = keyring.active().unwrap();
         assert_eq!(inspection.header.slots[0].key_id, active.as_bytes());
@@ -343,7 +358,7 @@ fn a_file_opens_at_every_moment_of_a_rewrap() {
         let reader = scope.spawn(|| {
             let mut reads = 0;
             while !over.load(Ordering::Relaxed) {
-                verify_file(&cipher, &stream, &context(), options()).unwrap();
+                files::verify(&cipher, &stream, &context(), options()).unwrap();
                 let bytes = fs::read(&record).unwrap();
                 cipher.decrypt(bytes, &context()).unwrap();
                 reads += 1;
@@ -352,8 +367,8 @@ fn a_file_opens_at_every_moment_of_a_rewrap() {
         });
         for round in 0..200 {
             keyring.rotate(&round.to_string()).unwrap();
-            rewrap_file(&cipher, &stream).unwrap();
-            rewrap_file(&cipher, &record).unwrap();
+            files::rewrap(&cipher, &stream).unwrap();
+            files::rewrap(&cipher, &record).unwrap();
         }
         over.store(true, Ordering::Relaxed);
         reader.join().unwrap()
@@ -385,7 +400,7 @@ fn a_file_that_changes_its_length_while_it_is_sealed_is_refused() {
         let options = options()
             .threads(threads.try_into().unwrap())
             .progress(change);
-        let sealing = encrypt_file(&cipher, &plain, folder.path("phi"), &context(), options);
+        let sealing = files::encrypt(&cipher, &plain, folder.path("phi"), &context(), options);
         let text = sealing.unwrap_err().to_string();
         assert!(text.contains("changed its length"), "{text}");
         assert_eq!(names(folder.0.path()), ["plain"]);
@@ -401,9 +416,9 @@ fn permissions_follow_the_source_and_plaintext_is_private() {
     for wanted in [0o600, 0o640, 0o444, 0o664] {
         set_mode(&plain, wanted);
         let overwrite = || options().overwrite();
-        encrypt_file(&cipher, &plain, &phi, &context(), overwrite()).unwrap();
+        files::encrypt(&cipher, &plain, &phi, &context(), overwrite()).unwrap();
         assert_eq!(mode(&phi), wanted);
-        decrypt_file(&cipher, &phi, &out, &context(), overwrite()).unwrap();
+        files::decrypt(&cipher, &phi, &out, &context(), overwrite()).unwrap();
         assert_eq!(mode(&out), 0o600);
     }
     let stream = folder.with("stream", sealed(&cipher, b"note"));
@@ -412,13 +427,13 @@ fn permissions_follow_the_source_and_plaintext_is_private() {
         set_mode(&stream, wanted);
         set_mode(&record, wanted);
         keyring.rotate("next").unwrap();
-        rewrap_file(&cipher, &record).unwrap();
+        files::rewrap(&cipher, &record).unwrap();
         assert_eq!(mode(&record), wanted);
-        rewrap_file(&cipher, &stream).unwrap();
+        files::rewrap(&cipher, &stream).unwrap();
         assert_eq!(mode(&stream), wanted);
-        reencrypt_file(&cipher, &stream, &context(), options()).unwrap();
+        files::reencrypt(&cipher, &stream, &context(), options()).unwrap();
         assert_eq!(mode(&stream), wanted);
-        repack_file(&cipher, &stream, options()).unwrap();
+        files::repack(&cipher, &stream, options()).unwrap();
         assert_eq!(mode(&stream), wanted);
     }
 }
@@ -440,9 +455,9 @@ fn what_is_replaced_keeps_its_owner() {
         }
     }
     keyring.rotate("2027").unwrap();
-    rewrap_file(&cipher, &record).unwrap();
-    reencrypt_file(&cipher, &stream, &context(), options()).unwrap();
-    repack_file(&cipher, &stream, options()).unwrap();
+    files::rewrap(&cipher, &record).unwrap();
+    files::reencrypt(&cipher, &stream, &context(), options()).unwrap();
+    files::repack(&cipher, &stream, options()).unwrap();
     assert_eq!(owner(&record), (12_345, 54_321));
     assert_eq!(owner(&stream), (12_345, 54_321));
 }
@@ -458,18 +473,18 @@ fn of_hard_links_a_rewrap_in_place_changes_all_and_a_replacement_one() {
     fs::hard_link(&record, &record_too).unwrap();
     let old = fs::read(&record).unwrap();
     keyring.rotate("2027").unwrap();
-    rewrap_file(&cipher, &stream).unwrap();
-    rewrap_file(&cipher, &record).unwrap();
+    files::rewrap(&cipher, &stream).unwrap();
+    files::rewrap(&cipher, &record).unwrap();
     assert_eq!(fs::read(&stream).unwrap(), fs::read(&stream_too).unwrap());
     assert_eq!(
-        rewrap_file(&cipher, &stream_too).unwrap(),
-        Rewrapped::Current
+        files::rewrap(&cipher, &stream_too).unwrap(),
+        RewrapStatus::UpToDate
     );
     assert_ne!(fs::read(&record).unwrap(), old);
     assert_eq!(fs::read(&record_too).unwrap(), old);
     let itself = folder.path("itself");
     fs::hard_link(&stream, &itself).unwrap();
-    let onto = decrypt_file(&cipher, &stream, &itself, &context(), options().overwrite());
+    let onto = files::decrypt(&cipher, &stream, &itself, &context(), options().overwrite());
     assert_eq!(io_kind(onto), ErrorKind::InvalidInput);
     assert!(opens(&cipher, &itself));
 }
@@ -489,18 +504,24 @@ fn any_name_that_the_file_system_takes_will_do() {
         let (path, out) = (folder.0.path().join(&name), folder.path("out"));
         for _ in 0..2 {
             let overwrite = options().overwrite();
-            encrypt_file(&cipher, &plain, &path, &context(), overwrite).unwrap();
+            files::encrypt(&cipher, &plain, &path, &context(), overwrite).unwrap();
         }
         keyring.rotate("next").unwrap();
-        assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
-        reencrypt_file(&cipher, &path, &context(), options()).unwrap();
-        repack_file(&cipher, &path, options()).unwrap();
+        assert_eq!(
+            files::rewrap(&cipher, &path).unwrap(),
+            RewrapStatus::Rewrapped
+        );
+        files::reencrypt(&cipher, &path, &context(), options()).unwrap();
+        files::repack(&cipher, &path, options()).unwrap();
         let overwrite = options().overwrite();
-        decrypt_file(&cipher, &path, &out, &context(), overwrite).unwrap();
+        files::decrypt(&cipher, &path, &out, &context(), overwrite).unwrap();
         assert_eq!(fs::read(&out).unwrap(), b"note");
         fs::write(&path, cipher.encrypt("note", &context()).unwrap()).unwrap();
         keyring.rotate("next").unwrap();
-        assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
+        assert_eq!(
+            files::rewrap(&cipher, &path).unwrap(),
+            RewrapStatus::Rewrapped
+        );
         fs::remove_file(&path).unwrap();
         assert_eq!(names(folder.0.path()), ["out", "plain"]);
     }
@@ -514,7 +535,10 @@ fn where_there_is_nothing_to_do_not_a_byte_is_written() {
     for path in [&stream, &record] {
         let before = (fs::read(path).unwrap(), fs::metadata(path).unwrap());
         std::thread::sleep(std::time::Duration::from_millis(20));
-        assert_eq!(rewrap_file(&cipher, path).unwrap(), Rewrapped::Current);
+        assert_eq!(
+            files::rewrap(&cipher, path).unwrap(),
+            RewrapStatus::UpToDate
+        );
         let after = (fs::read(path).unwrap(), fs::metadata(path).unwrap());
         assert!(before.0 == after.0);
         let times = |metadata: &fs::Metadata| {
@@ -538,7 +562,7 @@ fn a_header_that_no_longer_fits_is_refused_until_the_file_is_repacked() {
     let mut others = Vec::new();
     let (before, refused, other) = loop {
         let (other, before) = (crate::common::keyring(), fs::read(&path).unwrap());
-        match add_recipient_file(&cipher, &path, &other, &labels) {
+        match files::add_recipient(&cipher, &path, &other, &labels) {
             Ok(_) => others.push(other),
             Err(error) => break (before, error, other),
         }
@@ -548,13 +572,13 @@ fn a_header_that_no_longer_fits_is_refused_until_the_file_is_repacked() {
     assert!(fs::read(&path).unwrap() == before);
     assert!(!others.is_empty());
 
-    repack_file(&cipher, &path, options().block_length(8192).unwrap()).unwrap();
+    files::repack(&cipher, &path, options().block_length(8192).unwrap()).unwrap();
     let repacked = fs::read(&path).unwrap();
     assert!(repacked[2 * 8192..] == before[2 * BLOCK..]);
-    add_recipient_file(&cipher, &path, &other, &labels).unwrap();
+    files::add_recipient(&cipher, &path, &other, &labels).unwrap();
     for recipient in others.into_iter().chain([other]) {
         let reader = EnvelopeCipher::new(recipient);
-        verify_file(&reader, &path, &labels, options()).unwrap();
+        files::verify(&reader, &path, &labels, options()).unwrap();
     }
     assert_eq!(names(folder.0.path()), ["phi"]);
 }
@@ -592,7 +616,10 @@ fn a_forged_block_never_costs_the_good_one() {
         for place in places {
             let folder = Folder::new();
             let path = folder.with("phi", place(forged, &good));
-            assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
+            assert_eq!(
+                files::rewrap(&cipher, &path).unwrap(),
+                RewrapStatus::Rewrapped
+            );
             assert!(fs::read(&path).unwrap() == good);
         }
     }
@@ -602,11 +629,14 @@ fn a_forged_block_never_costs_the_good_one() {
             let folder = Folder::new();
             let path = folder.with("phi", place(forged, &good));
             assert!(opens(&cipher, &path), "{number}");
-            assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
+            assert_eq!(
+                files::rewrap(&cipher, &path).unwrap(),
+                RewrapStatus::Rewrapped
+            );
             let after = fs::read(&path).unwrap();
             assert!(after[..BLOCK] == after[BLOCK..2 * BLOCK], "{number}");
             assert!(after[2 * BLOCK..] == good[2 * BLOCK..], "{number}");
-            assert_eq!(inspect_file(&path).unwrap().header.generation, 1);
+            assert_eq!(files::inspect(&path).unwrap().header.generation, 1);
             assert!(opens(&cipher, &path), "{number}");
         }
     }
@@ -615,7 +645,7 @@ fn a_forged_block_never_costs_the_good_one() {
         let folder = Folder::new();
         let bytes = place(&stranger, &good);
         let path = folder.with("phi", &bytes);
-        let outcome = rewrap_file(&cipher, &path);
+        let outcome = files::rewrap(&cipher, &path);
         assert!(matches!(outcome, Err(Error::NoMatchingKey { .. })));
         assert!(fs::read(&path).unwrap() == bytes);
     }
@@ -638,12 +668,15 @@ fn blocks_that_differ_are_repaired_by_the_next_run() {
         for bytes in [first, second] {
             let folder = Folder::new();
             let path = folder.with("phi", &bytes);
-            assert!(!inspect_file(&path).unwrap().blocks_alike);
-            assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
+            assert!(!files::inspect(&path).unwrap().blocks_alike);
+            assert_eq!(
+                files::rewrap(&cipher, &path).unwrap(),
+                RewrapStatus::Rewrapped
+            );
             assert!(fs::read(&path).unwrap() == good);
             // A refused change repairs them too.
             fs::write(&path, &bytes).unwrap();
-            let has_one = add_recipient_file(&cipher, &path, &keyring, &labels());
+            let has_one = files::add_recipient(&cipher, &path, &keyring, &labels());
             assert!(matches!(has_one, Err(Error::Recipients(_))));
             assert!(fs::read(&path).unwrap() == good);
         }
@@ -657,7 +690,7 @@ fn a_detached_header_is_there_before_its_payload_and_goes_with_it() {
     let (payload, header) = (folder.path("payload"), folder.path("header"));
     let sealing = |options: FileOptions<'static>| {
         let options = options.detached_header(&header);
-        encrypt_file(&cipher, &plain, &payload, &context(), options)
+        files::encrypt(&cipher, &plain, &payload, &context(), options)
     };
     fs::write(&header, "another's").unwrap();
     assert_eq!(io_kind(sealing(options())), ErrorKind::AlreadyExists);
@@ -670,7 +703,7 @@ fn a_detached_header_is_there_before_its_payload_and_goes_with_it() {
         ControlFlow::Continue(())
     };
     let progress = FileOptions::new().detached_header(&header).progress(take);
-    let sealed = encrypt_file(&cipher, &plain, &payload, &context(), progress);
+    let sealed = files::encrypt(&cipher, &plain, &payload, &context(), progress);
     assert_eq!(io_kind(sealed), ErrorKind::AlreadyExists);
     assert_eq!(fs::read(&payload).unwrap(), b"another's");
     assert_eq!(names(folder.0.path()), ["payload", "plain"]);
@@ -683,11 +716,11 @@ fn keyrings_that_are_no_longer_there_change_nothing() {
     let path = folder.with("phi", &bytes);
     let stranger = EnvelopeCipher::new(Keyring::generate("other").unwrap());
     assert!(matches!(
-        rewrap_file(&stranger, &path),
+        files::rewrap(&stranger, &path),
         Err(Error::NoMatchingKey { .. })
     ));
-    assert!(reencrypt_file(&stranger, &path, &context(), options()).is_err());
-    assert!(repack_file(&stranger, &path, options()).is_err());
+    assert!(files::reencrypt(&stranger, &path, &context(), options()).is_err());
+    assert!(files::repack(&stranger, &path, options()).is_err());
     assert!(fs::read(&path).unwrap() == bytes);
     assert_eq!(names(folder.0.path()), ["phi"]);
 }

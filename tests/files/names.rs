@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{context, keyring, keyring_of};
 use phi_envelope::{
-    Context, EnvelopeCipher, FileOptions, Keyring, KeyringFile, Result, RetireOptions,
-    add_recipient_file, decrypt_file, decrypt_from, decrypt_read, encrypt_file, encrypt_from,
-    encrypt_read, inspect_file, open_range, reencrypt_file, remove_recipient_file, repack_file,
-    replace_recipient_file, retire, rewrap_file, verify_file,
+    Context, EnvelopeCipher, Keyring, KeyringFile, Result,
+    archive::{self, RetireOptions},
+    files::{self, FileOptions},
 };
 
 type Call = (&'static str, fn(&Scene, &Path) -> Result<()>);
@@ -39,7 +38,7 @@ impl Scene {
         }
         fs::write(scene.path("plain"), "weight 71 kg").unwrap();
         let sealed = scene.path("sealed");
-        encrypt_file(
+        files::encrypt(
             &scene.cipher,
             scene.path("plain"),
             sealed,
@@ -71,46 +70,46 @@ fn options() -> FileOptions<'static> {
 const INPUTS: [Call; 16] = [
     ("encrypt_file", |scene, path| {
         let out = scene.path("out");
-        encrypt_file(&scene.cipher, path, out, &context(), options()).map(drop)
+        files::encrypt(&scene.cipher, path, out, &context(), options()).map(drop)
     }),
     ("decrypt_file", |scene, path| {
         let out = scene.path("out");
-        decrypt_file(&scene.cipher, path, out, &context(), options()).map(drop)
+        files::decrypt(&scene.cipher, path, out, &context(), options()).map(drop)
     }),
-    ("decrypt_file, the header", |scene, path| {
+    ("files::decrypt, the header", |scene, path| {
         let (input, out) = (scene.path("plain"), scene.path("out"));
         let options = options().detached_header(path);
-        decrypt_file(&scene.cipher, input, out, &context(), options).map(drop)
+        files::decrypt(&scene.cipher, input, out, &context(), options).map(drop)
     }),
     ("verify_file", |scene, path| {
-        verify_file(&scene.cipher, path, &context(), options()).map(drop)
+        files::verify(&scene.cipher, path, &context(), options()).map(drop)
     }),
-    ("verify_file, the header", |scene, path| {
+    ("files::verify, the header", |scene, path| {
         let options = options().detached_header(path);
-        verify_file(&scene.cipher, scene.path("plain"), &context(), options).map(drop)
+        files::verify(&scene.cipher, scene.path("plain"), &context(), options).map(drop)
     }),
-    ("inspect_file", |_, path| inspect_file(path).map(drop)),
+    ("inspect_file", |_, path| files::inspect(path).map(drop)),
     ("open_range", |scene, path| {
-        open_range(&scene.cipher, path, &context(), options()).map(drop)
+        files::open(&scene.cipher, path, &context(), options()).map(drop)
     }),
     ("rewrap_file", |scene, path| {
-        rewrap_file(&scene.cipher, path).map(drop)
+        files::rewrap(&scene.cipher, path).map(drop)
     }),
     ("reencrypt_file", |scene, path| {
-        reencrypt_file(&scene.cipher, path, &context(), options()).map(drop)
+        files::reencrypt(&scene.cipher, path, &context(), options()).map(drop)
     }),
     ("repack_file", |scene, path| {
-        repack_file(&scene.cipher, path, options()).map(drop)
+        files::repack(&scene.cipher, path, options()).map(drop)
     }),
     ("add_recipient_file", |scene, path| {
-        add_recipient_file(&scene.cipher, path, &keyring_of(2), &labels()).map(drop)
+        files::add_recipient(&scene.cipher, path, &keyring_of(2), &labels()).map(drop)
     }),
     ("remove_recipient_file", |scene, path| {
-        remove_recipient_file(&scene.cipher, path, &keyring_of(2), &labels()).map(drop)
+        files::remove_recipient(&scene.cipher, path, &keyring_of(2), &labels()).map(drop)
     }),
     ("replace_recipient_file", |scene, path| {
         let (old, new) = (keyring_of(2), keyring_of(3));
-        replace_recipient_file(&scene.cipher, path, &old, &new, &labels()).map(drop)
+        files::replace_recipient(&scene.cipher, path, &old, &new, &labels()).map(drop)
     }),
     ("KeyringFile::open", |scene, path| {
         KeyringFile::open(path, scene.keys.clone()).map(drop)
@@ -144,7 +143,7 @@ const INPUTS: [Call; 16] = [
             file.keyring().keys().first().unwrap().id,
             scene.path("evidence"),
         );
-        let outcome = retire(
+        let outcome = archive::retire(
             &file,
             &scene.cipher,
             id,
@@ -160,7 +159,7 @@ const INPUTS: [Call; 16] = [
 /// Calls that are given a name for what they make.
 const OUTPUTS: [Call; 9] = [
     ("encrypt_file", |scene, path| {
-        encrypt_file(
+        files::encrypt(
             &scene.cipher,
             scene.path("plain"),
             path,
@@ -169,20 +168,20 @@ const OUTPUTS: [Call; 9] = [
         )
         .map(drop)
     }),
-    ("encrypt_file, the header", |scene, path| {
+    ("files::encrypt, the header", |scene, path| {
         let (input, out) = (scene.path("plain"), scene.path("out"));
         let options = options().detached_header(path);
-        encrypt_file(&scene.cipher, input, out, &context(), options).map(drop)
+        files::encrypt(&scene.cipher, input, out, &context(), options).map(drop)
     }),
     ("encrypt_from", |scene, path| {
         let input = fs::File::open(scene.path("plain")).unwrap();
-        encrypt_from(&scene.cipher, &input, path, &context(), options()).map(drop)
+        files::encrypt_from(&scene.cipher, &input, path, &context(), options()).map(drop)
     }),
     ("encrypt_read", |scene, path| {
-        encrypt_read(&scene.cipher, &b"text"[..], path, &context(), options()).map(drop)
+        files::encrypt_read(&scene.cipher, &b"text"[..], path, &context(), options()).map(drop)
     }),
     ("decrypt_file", |scene, path| {
-        decrypt_file(
+        files::decrypt(
             &scene.cipher,
             scene.path("sealed"),
             path,
@@ -193,11 +192,11 @@ const OUTPUTS: [Call; 9] = [
     }),
     ("decrypt_from", |scene, path| {
         let input = fs::File::open(scene.path("sealed")).unwrap();
-        decrypt_from(&scene.cipher, &input, path, &context(), options()).map(drop)
+        files::decrypt_from(&scene.cipher, &input, path, &context(), options()).map(drop)
     }),
     ("decrypt_read", |scene, path| {
         let sealed = fs::read(scene.path("sealed")).unwrap();
-        decrypt_read(&scene.cipher, &sealed[..], path, &context(), options()).map(drop)
+        files::decrypt_read(&scene.cipher, &sealed[..], path, &context(), options()).map(drop)
     }),
     ("KeyringFile::create", |scene, path| {
         KeyringFile::create(path, "ehr", scene.keys.clone()).map(drop)
@@ -208,7 +207,7 @@ const OUTPUTS: [Call; 9] = [
             file.keyring().keys().first().unwrap().id,
             scene.path("empty"),
         );
-        let outcome = retire(
+        let outcome = archive::retire(
             &file,
             &scene.cipher,
             id,

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::{BLOCK, context, keyring_of, sample};
 use phi_envelope::{
-    EnvelopeCipher, Error, FileOptions, KeyringFile, Rewrapped, decrypt_file, encrypt_file,
-    inspect_file, open_range, reencrypt_file, rewrap_file, verify_file,
+    EnvelopeCipher, Error, KeyringFile,
+    files::{self, FileOptions, RewrapStatus},
 };
 
 /// The variables that tell a child its work, and where.
@@ -70,9 +70,9 @@ fn work() {
         "rotate" => rotate(&folder),
         "rewrap" => {
             let before = transfers();
-            let outcome = rewrap_file(&after(), folder.join("phi")).unwrap();
+            let outcome = files::rewrap(&after(), folder.join("phi")).unwrap();
             let now = transfers();
-            assert_eq!(outcome, Rewrapped::Done);
+            assert_eq!(outcome, RewrapStatus::Rewrapped);
             println!("{SAYS} {} {}", now.0 - before.0, now.1 - before.1);
         }
         _ => {
@@ -90,10 +90,10 @@ fn one(work: &str, folder: &Path, threads: usize) {
         options.threads(threads.try_into().unwrap())
     };
     let done = match work {
-        "encrypt" => encrypt_file(&before(), plain, phi, &context(), options()),
-        "decrypt" => decrypt_file(&before(), phi, out, &context(), options()),
-        "verify" => verify_file(&before(), phi, &context(), options()),
-        "reencrypt" => reencrypt_file(&before(), phi, &context(), options()),
+        "encrypt" => files::encrypt(&before(), plain, phi, &context(), options()),
+        "decrypt" => files::decrypt(&before(), phi, out, &context(), options()),
+        "verify" => files::verify(&before(), phi, &context(), options()),
+        "reencrypt" => files::reencrypt(&before(), phi, &context(), options()),
         other => panic!("no such work: {other}"),
     };
     done.unwrap();
@@ -141,12 +141,12 @@ fn everything(folder: &Path) {
     let record = fs::read(path("old_record")).unwrap();
     println!("{SAYS} begins");
     loop {
-        encrypt_file(&old, path("plain"), path("phi"), &context(), over()).unwrap();
-        rewrap_file(&new, path("phi")).unwrap();
-        decrypt_file(&new, path("phi"), path("out"), &context(), over()).unwrap();
-        reencrypt_file(&new, path("phi"), &context(), FileOptions::new()).unwrap();
+        files::encrypt(&old, path("plain"), path("phi"), &context(), over()).unwrap();
+        files::rewrap(&new, path("phi")).unwrap();
+        files::decrypt(&new, path("phi"), path("out"), &context(), over()).unwrap();
+        files::reencrypt(&new, path("phi"), &context(), FileOptions::new()).unwrap();
         fs::remove_file(path("out")).unwrap();
-        decrypt_file(
+        files::decrypt(
             &new,
             path("phi"),
             path("out"),
@@ -157,7 +157,7 @@ fn everything(folder: &Path) {
         // Not as a user would: what is tested is the rewrap after it.
         fs::write(path("new_record"), &record).unwrap();
         fs::rename(path("new_record"), path("record")).unwrap();
-        rewrap_file(&new, path("record")).unwrap();
+        files::rewrap(&new, path("record")).unwrap();
     }
 }
 
@@ -170,7 +170,7 @@ fn kill_often(times: u64) {
     let record = before().encrypt(&plaintext, &context()).unwrap();
     fs::write(path("old_record"), &record).unwrap();
     fs::write(path("record"), &record).unwrap();
-    encrypt_file(
+    files::encrypt(
         &before(),
         path("plain"),
         path("phi"),
@@ -196,7 +196,7 @@ fn kill_often(times: u64) {
             match &*name {
                 "plain" | "out" => assert!(bytes == plaintext, "{what}: {name}"),
                 "phi" => {
-                    let range = open_range(&cipher, path("phi"), &context(), FileOptions::new());
+                    let range = files::open(&cipher, path("phi"), &context(), FileOptions::new());
                     let mut opened = Vec::new();
                     range.expect(&what).read_to_end(&mut opened).unwrap();
                     assert!(opened == plaintext, "{what}");
@@ -215,12 +215,12 @@ fn kill_often(times: u64) {
         }
         // The next run goes on from there, and removes what was left of its target.
         let over = || FileOptions::new().overwrite();
-        rewrap_file(&cipher, path("phi")).unwrap();
-        assert!(inspect_file(path("phi")).unwrap().blocks_alike);
-        reencrypt_file(&cipher, path("phi"), &context(), FileOptions::new()).unwrap();
-        decrypt_file(&cipher, path("phi"), path("out"), &context(), over()).unwrap();
+        files::rewrap(&cipher, path("phi")).unwrap();
+        assert!(files::inspect(path("phi")).unwrap().blocks_alike);
+        files::reencrypt(&cipher, path("phi"), &context(), FileOptions::new()).unwrap();
+        files::decrypt(&cipher, path("phi"), path("out"), &context(), over()).unwrap();
         fs::write(path("record"), &record).unwrap();
-        rewrap_file(&cipher, path("record")).unwrap();
+        files::rewrap(&cipher, path("record")).unwrap();
         let left = fs::read_dir(folder.path()).unwrap().filter(|entry| {
             let name = entry.as_ref().unwrap().file_name();
             name.to_string_lossy().starts_with(".phi-tmp-")
@@ -252,7 +252,7 @@ fn rotate(folder: &Path) {
             .unwrap();
         for name in ["phi", "record"] {
             // Another process may have moved it to a key that this one has not seen yet.
-            while let Err(error) = rewrap_file(&cipher, folder.join(name)) {
+            while let Err(error) = files::rewrap(&cipher, folder.join(name)) {
                 assert!(matches!(error, Error::NoMatchingKey { .. }), "{error}");
                 keyring.reload().unwrap();
             }
@@ -269,7 +269,7 @@ fn processes_rewrap_one_file_at_once() {
     let cipher = EnvelopeCipher::new(keyring.keyring());
     fs::write(path("plain"), sample(100_000)).unwrap();
     let options = FileOptions::new();
-    encrypt_file(&cipher, path("plain"), path("phi"), &context(), options).unwrap();
+    files::encrypt(&cipher, path("plain"), path("phi"), &context(), options).unwrap();
     fs::write(path("record"), cipher.encrypt("note", &context()).unwrap()).unwrap();
     let before = fs::read(path("phi")).unwrap();
 
@@ -281,16 +281,16 @@ fn processes_rewrap_one_file_at_once() {
     keyring.reload().unwrap();
     assert_eq!(keyring.keyring().keys().len(), 61);
     for name in ["phi", "record"] {
-        rewrap_file(&cipher, path(name)).unwrap();
+        files::rewrap(&cipher, path(name)).unwrap();
         assert_eq!(
-            rewrap_file(&cipher, path(name)).unwrap(),
-            Rewrapped::Current
+            files::rewrap(&cipher, path(name)).unwrap(),
+            RewrapStatus::UpToDate
         );
     }
     let after = fs::read(path("phi")).unwrap();
     assert!(after[..BLOCK] == after[BLOCK..2 * BLOCK]);
     assert!(after[2 * BLOCK..] == before[2 * BLOCK..]);
-    verify_file(&cipher, path("phi"), &context(), FileOptions::new()).unwrap();
+    files::verify(&cipher, path("phi"), &context(), FileOptions::new()).unwrap();
     let note = cipher.decrypt(fs::read(path("record")).unwrap(), &context());
     assert_eq!(&note.unwrap()[..], b"note");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);

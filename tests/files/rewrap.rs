@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use phi_envelope::{
-    Context, DataKey, EnvelopeCipher, Error, FileOptions, HeaderDamage, KeyProvider, Keyring,
-    Recognition, Result, Rewrapped, Slot, SlotId, UnwrapContext, WrapContext, WrappedKey,
-    decrypt_file, encrypt_file, inspect, reencrypt_file, rewrap_file, verify_file,
+    Context, EnvelopeCipher, Error, HeaderDamage, KeyProvider, Keyring, Result,
+    files::{self, FileOptions, RewrapStatus},
+    header::SlotId,
+    inspect,
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 
 fn context() -> Context {
@@ -31,12 +33,18 @@ fn an_inline_stream_moves_to_the_new_key_and_keeps_its_payload() {
     let path = folder.path().join("export.phi");
     let before = inline(&cipher);
     fs::write(&path, &before).unwrap();
-    assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Current);
+    assert_eq!(
+        files::rewrap(&cipher, &path).unwrap(),
+        RewrapStatus::UpToDate
+    );
     assert_eq!(fs::read(&path).unwrap(), before);
 
     let old = keyring.active().unwrap();
     keyring.rotate("2027").unwrap();
-    assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
+    assert_eq!(
+        files::rewrap(&cipher, &path).unwrap(),
+        RewrapStatus::Rewrapped
+    );
     let after = fs::read(&path).unwrap();
     assert_eq!(after[8192..], before[8192..]);
     assert_eq!(after[..4096], after[4096..8192]);
@@ -47,7 +55,10 @@ fn an_inline_stream_moves_to_the_new_key_and_keeps_its_payload() {
         cipher.decrypt_reader(&before[..], &context()),
         Err(Error::KeyNotUsable { .. })
     ));
-    assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Current);
+    assert_eq!(
+        files::rewrap(&cipher, &path).unwrap(),
+        RewrapStatus::UpToDate
+    );
 }
 
 #[test]
@@ -69,7 +80,10 @@ fn blocks_that_differ_are_repaired_although_the_key_is_current() {
                 HeaderDamage::SecondBlock
             })
         );
-        assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
+        assert_eq!(
+            files::rewrap(&cipher, &path).unwrap(),
+            RewrapStatus::Rewrapped
+        );
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
 }
@@ -88,8 +102,14 @@ fn a_record_and_a_detached_header_are_replaced() {
     fs::write(&header, detached).unwrap();
     keyring.rotate("2027").unwrap();
     for path in [&record, &header] {
-        assert_eq!(rewrap_file(&cipher, path).unwrap(), Rewrapped::Done);
-        assert_eq!(rewrap_file(&cipher, path).unwrap(), Rewrapped::Current);
+        assert_eq!(
+            files::rewrap(&cipher, path).unwrap(),
+            RewrapStatus::Rewrapped
+        );
+        assert_eq!(
+            files::rewrap(&cipher, path).unwrap(),
+            RewrapStatus::UpToDate
+        );
         let slots = inspect(&fs::read(path).unwrap()).unwrap().slots;
         assert_eq!(slots[0].key_id, keyring.active().unwrap().as_bytes());
     }
@@ -111,17 +131,17 @@ fn who_overwrites_a_file_that_is_sealed_anew_comes_after_it() {
             writer.get_or_insert_with(|| {
                 let write = || {
                     let options = FileOptions::new().overwrite();
-                    encrypt_file(&cipher, &new, &path, &context(), options).unwrap();
+                    files::encrypt(&cipher, &new, &path, &context(), options).unwrap();
                 };
                 scope.spawn(write)
             });
             std::thread::sleep(std::time::Duration::from_millis(50));
             ControlFlow::Continue(())
         });
-        reencrypt_file(&cipher, &path, &context(), options).unwrap();
+        files::reencrypt(&cipher, &path, &context(), options).unwrap();
     });
     let out = folder.path().join("out");
-    decrypt_file(&cipher, &path, &out, &context(), FileOptions::new()).unwrap();
+    files::decrypt(&cipher, &path, &out, &context(), FileOptions::new()).unwrap();
     assert_eq!(fs::read(out).unwrap(), b"what came last");
 }
 
@@ -133,14 +153,16 @@ impl KeyProvider for Faulty {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         if self.1.swap(false, Ordering::Relaxed) {
-            return self.0.wrap_key(&DataKey::taken_from(&mut [0; 32]), context);
+            return self
+                .0
+                .wrap_key(&DataKey::from_bytes_zeroizing(&mut [0; 32]), context);
         }
         self.0.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.0.unwrap_key(slot, context)
     }
 }
@@ -150,8 +172,8 @@ fn a_slot_that_does_not_give_the_data_key_back_is_never_written() {
     let keyring = Keyring::generate("2026").unwrap();
     let provider = Arc::new(Faulty(keyring.clone(), AtomicBool::new(false)));
     let cipher = EnvelopeCipher::builder()
-        .write_for(Arc::clone(&provider))
-        .write_for(Keyring::generate("backup").unwrap())
+        .encrypt_for(Arc::clone(&provider))
+        .encrypt_for(Keyring::generate("backup").unwrap())
         .build()
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -160,11 +182,14 @@ fn a_slot_that_does_not_give_the_data_key_back_is_never_written() {
     fs::write(&path, &before).unwrap();
     keyring.rotate("2027").unwrap();
     provider.1.store(true, Ordering::Relaxed);
-    assert!(rewrap_file(&cipher, &path).is_err());
+    assert!(files::rewrap(&cipher, &path).is_err());
     assert_eq!(fs::read(&path).unwrap(), before);
-    assert_eq!(rewrap_file(&cipher, &path).unwrap(), Rewrapped::Done);
+    assert_eq!(
+        files::rewrap(&cipher, &path).unwrap(),
+        RewrapStatus::Rewrapped
+    );
     let alone = EnvelopeCipher::new(keyring);
-    verify_file(&alone, &path, &context(), FileOptions::new()).unwrap();
+    files::verify(&alone, &path, &context(), FileOptions::new()).unwrap();
 }
 
 #[test]
@@ -174,19 +199,19 @@ fn what_an_operation_needs_and_what_is_no_file_is_not_overwritten() {
     let at = |name: &str| folder.path().join(name);
     fs::write(at("plain"), "note").unwrap();
     let detached = || FileOptions::new().detached_header(at("header"));
-    encrypt_file(&cipher, at("plain"), at("payload"), &context(), detached()).unwrap();
+    files::encrypt(&cipher, at("plain"), at("payload"), &context(), detached()).unwrap();
     let header = fs::read(at("header")).unwrap();
     let over = detached().overwrite();
-    let refused = decrypt_file(&cipher, at("payload"), at("header"), &context(), over);
+    let refused = files::decrypt(&cipher, at("payload"), at("header"), &context(), over);
     assert!(matches!(refused, Err(Error::Io(_))));
     assert_eq!(fs::read(at("header")).unwrap(), header);
 
     fs::create_dir(at("folder")).unwrap();
     let over = detached().overwrite();
-    let refused = decrypt_file(&cipher, at("payload"), at("folder"), &context(), over);
+    let refused = files::decrypt(&cipher, at("payload"), at("folder"), &context(), over);
     assert!(matches!(refused, Err(Error::Io(_))));
     let over = FileOptions::new().overwrite();
-    let refused = encrypt_file(&cipher, at("plain"), "/dev/null", &context(), over);
+    let refused = files::encrypt(&cipher, at("plain"), "/dev/null", &context(), over);
     assert!(matches!(refused, Err(Error::Io(_))));
 }
 

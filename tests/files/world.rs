@@ -22,11 +22,10 @@ use std::time::Duration;
 
 use crate::common::{context, keyring, keyring_of, sample};
 use phi_envelope::{
-    Authenticated, ChangeOptions, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider,
-    Keyring, Limit, Recipients, Recognition, Result, Rewrapped, Slot, UnwrapContext, WrapContext,
-    WrappedKey, decrypt_file, decrypt_from, decrypt_read, decrypt_to, encrypt_file, encrypt_from,
-    encrypt_read, inspect_file, on_lock_wait, open_range, reencrypt_file, repack_file, rewrap_file,
-    verify_file,
+    EnvelopeCipher, Error, KeyProvider, Keyring, Result,
+    error::{AuthenticatedPart, Limit, RecipientError},
+    files::{self, ChangeOptions, FileOptions, RewrapStatus, on_lock_wait},
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 
 const MIB: usize = 1 << 20;
@@ -70,7 +69,7 @@ fn sealed(cipher: &EnvelopeCipher, plaintext: &[u8]) -> Vec<u8> {
 fn plaintext_of(cipher: &EnvelopeCipher, path: &Path) -> Vec<u8> {
     let mut out = Vec::new();
     let file = File::open(path).unwrap();
-    decrypt_to(cipher, file, &mut out, &context(), options()).unwrap();
+    files::decrypt_to(cipher, file, &mut out, &context(), options()).unwrap();
     out
 }
 
@@ -103,7 +102,7 @@ fn rounds_against_a_rename(rounds: u32) -> u32 {
             scope.spawn(|| {
                 start.wait();
                 // Whether it is busy or done, theirs is the newer version.
-                drop(rewrap_file(&cipher, &path));
+                drop(files::rewrap(&cipher, &path));
             });
             start.wait();
             for _ in 0..(round % 64) * 300 {
@@ -156,7 +155,7 @@ fn threads_that_replace_one_file_and_another_program_leave_the_last_version() {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     keyring.rotate("next").unwrap();
-                    drop(rewrap_file(&cipher, &path));
+                    drop(files::rewrap(&cipher, &path));
                 }
             });
         }
@@ -199,7 +198,7 @@ fn a_file_that_is_written_to_while_it_is_sealed_is_refused() {
             let options = options()
                 .threads(threads.try_into().unwrap())
                 .progress(change);
-            let sealing = encrypt_file(&cipher, &plain, folder.path("phi"), &context(), options);
+            let sealing = files::encrypt(&cipher, &plain, folder.path("phi"), &context(), options);
             let text = io_error(sealing).to_string();
             assert!(text.contains("changed"), "{text}");
             assert_eq!(folder.names(), ["plain"]);
@@ -214,7 +213,7 @@ fn what_states_no_length_is_sealed_to_its_end() {
     let version = fs::read("/proc/version").unwrap();
     assert!(!version.is_empty());
     assert_eq!(fs::metadata("/proc/version").unwrap().len(), 0);
-    let report = encrypt_file(&cipher, "/proc/version", &phi, &context(), options()).unwrap();
+    let report = files::encrypt(&cipher, "/proc/version", &phi, &context(), options()).unwrap();
     assert_eq!(report.plaintext_bytes, version.len() as u64);
     assert_eq!(plaintext_of(&cipher, &phi), version);
 }
@@ -229,7 +228,7 @@ fn what_states_too_great_a_length_is_sealed_to_its_end() {
         return;
     };
     let phi = folder.path("phi");
-    encrypt_file(&cipher, source, &phi, &context(), options()).unwrap();
+    files::encrypt(&cipher, source, &phi, &context(), options()).unwrap();
     assert_eq!(plaintext_of(&cipher, &phi), content);
 }
 
@@ -241,7 +240,7 @@ fn a_record_with_a_hole_at_its_end_is_not_read_into_memory() {
     let too_long = |outcome| matches!(outcome, Err(Error::LimitExceeded(Limit::RecordFile)));
     for len in [(64 << 20) + 1, 600 << 20, 60 << 30] {
         file.set_len(len).unwrap();
-        assert!(too_long(reencrypt_file(
+        assert!(too_long(files::reencrypt(
             &cipher,
             &record,
             &context(),
@@ -250,9 +249,14 @@ fn a_record_with_a_hole_at_its_end_is_not_read_into_memory() {
     }
     let long = folder.with("long", cipher.encrypt(sample(5000), &context()).unwrap());
     let least = options().largest_record(5000);
-    assert!(too_long(reencrypt_file(&cipher, &long, &context(), least)));
+    assert!(too_long(files::reencrypt(
+        &cipher,
+        &long,
+        &context(),
+        least
+    )));
     let enough = options().largest_record(6000);
-    reencrypt_file(&cipher, &long, &context(), enough).unwrap();
+    files::reencrypt(&cipher, &long, &context(), enough).unwrap();
 }
 
 // Descriptors and readers.
@@ -268,10 +272,10 @@ fn an_open_file_is_sealed_and_opened_from_where_it_stands() {
         fs::remove_file(&plain).unwrap();
         file.seek(SeekFrom::Start(at)).unwrap();
         let over = || options().overwrite();
-        let report = encrypt_from(&cipher, &file, &phi, &context(), over()).unwrap();
+        let report = files::encrypt_from(&cipher, &file, &phi, &context(), over()).unwrap();
         assert_eq!(report.plaintext_bytes, 300_000 - at);
         let file = File::open(&phi).unwrap();
-        decrypt_from(&cipher, &file, &out, &context(), over()).unwrap();
+        files::decrypt_from(&cipher, &file, &out, &context(), over()).unwrap();
         assert!(fs::read(&out).unwrap() == sample(300_000)[usize::try_from(at).unwrap()..]);
         fs::write(&plain, sample(300_000)).unwrap();
     }
@@ -289,10 +293,10 @@ fn a_pipe_that_is_open_is_sealed_and_opened() {
         });
     };
     through(sample(500_000), &|file| {
-        encrypt_from(&cipher, file, &phi, &context(), options()).unwrap();
+        files::encrypt_from(&cipher, file, &phi, &context(), options()).unwrap();
     });
     through(fs::read(&phi).unwrap(), &|file| {
-        decrypt_from(&cipher, file, &out, &context(), options()).unwrap();
+        files::decrypt_from(&cipher, file, &out, &context(), options()).unwrap();
     });
     assert!(fs::read(&out).unwrap() == sample(500_000));
 }
@@ -302,18 +306,18 @@ fn any_reader_and_any_writer_will_do() {
     let (folder, cipher) = (Folder::new(), EnvelopeCipher::new(keyring()));
     let (phi, out) = (folder.path("phi"), folder.path("out"));
     let plaintext = sample(200_000);
-    encrypt_read(&cipher, &plaintext[..], &phi, &context(), options()).unwrap();
+    files::encrypt_read(&cipher, &plaintext[..], &phi, &context(), options()).unwrap();
     let bytes = fs::read(&phi).unwrap();
-    decrypt_read(&cipher, &bytes[..], &out, &context(), options()).unwrap();
+    files::decrypt_read(&cipher, &bytes[..], &out, &context(), options()).unwrap();
     assert!(fs::read(&out).unwrap() == plaintext);
     let mut taken = Vec::new();
-    let report = decrypt_to(&cipher, &bytes[..], &mut taken, &context(), options()).unwrap();
+    let report = files::decrypt_to(&cipher, &bytes[..], &mut taken, &context(), options()).unwrap();
     assert!(taken == plaintext && report.plaintext_bytes == 200_000);
     // Cut off, a file is not there at all, and a writer is told.
     fs::remove_file(&out).unwrap();
     let cut = &bytes[..bytes.len() - 1];
-    assert!(decrypt_read(&cipher, cut, &out, &context(), options()).is_err());
-    assert!(decrypt_to(&cipher, cut, &mut taken, &context(), options()).is_err());
+    assert!(files::decrypt_read(&cipher, cut, &out, &context(), options()).is_err());
+    assert!(files::decrypt_to(&cipher, cut, &mut taken, &context(), options()).is_err());
     assert_eq!(folder.names(), ["phi"]);
 }
 
@@ -329,7 +333,7 @@ fn an_output_that_cannot_be_is_refused_before_the_work() {
             .detached_header(folder.path(header))
             .progress(began);
         let phi = folder.path("phi");
-        assert!(encrypt_file(&cipher, &plain, phi, &context(), options).is_err());
+        assert!(files::encrypt(&cipher, &plain, phi, &context(), options).is_err());
         assert_eq!(folder.names(), ["plain"]);
     }
 }
@@ -341,18 +345,18 @@ fn output_goes_to_what_a_symbolic_link_leads_to() {
     let (phi, link) = (folder.with("phi", b"before"), folder.path("link"));
     symlink("phi", &link).unwrap();
     let over = || options().overwrite();
-    encrypt_file(&cipher, &plain, &link, &context(), over()).unwrap();
+    files::encrypt(&cipher, &plain, &link, &context(), over()).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(plaintext_of(&cipher, &phi), b"note");
     let (out, to_out) = (folder.with("out", b""), folder.path("to_out"));
     symlink(&out, &to_out).unwrap();
-    decrypt_file(&cipher, &phi, &to_out, &context(), over()).unwrap();
+    files::decrypt(&cipher, &phi, &to_out, &context(), over()).unwrap();
     assert!(fs::symlink_metadata(&to_out).unwrap().is_symlink());
     assert_eq!(fs::read(&out).unwrap(), b"note");
     // One that leads to nothing is no place for output.
     fs::remove_file(&out).unwrap();
     for options in [options(), over()] {
-        let refused = io_error(decrypt_file(&cipher, &phi, &to_out, &context(), options));
+        let refused = io_error(files::decrypt(&cipher, &phi, &to_out, &context(), options));
         assert_eq!(refused.kind(), ErrorKind::InvalidInput);
         assert!(refused.to_string().contains("to_out"), "{refused}");
     }
@@ -369,9 +373,9 @@ fn special_bits_of_a_mode_go_with_no_copy() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o6750)).unwrap();
     }
     keyring.rotate("2027").unwrap();
-    rewrap_file(&cipher, &record).unwrap();
+    files::rewrap(&cipher, &record).unwrap();
     let phi = folder.path("phi");
-    encrypt_file(&cipher, &plain, &phi, &context(), options()).unwrap();
+    files::encrypt(&cipher, &plain, &phi, &context(), options()).unwrap();
     assert_eq!((mode(&record), mode(&phi)), (0o750, 0o750));
 }
 
@@ -386,20 +390,26 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
     let out = folder.path("out");
     let with_header = || options().detached_header(&pipe);
     let refused = [
-        io_error(verify_file(&cipher, &pipe, &context(), options())),
-        io_error(verify_file(&cipher, &phi, &context(), with_header())),
-        io_error(open_range(&cipher, &pipe, &context(), options())),
-        io_error(open_range(&cipher, &phi, &context(), with_header())),
-        io_error(inspect_file(&pipe)),
-        io_error(decrypt_file(&cipher, &phi, &out, &context(), with_header())),
-        io_error(reencrypt_file(&cipher, &pipe, &context(), options())),
-        io_error(repack_file(&cipher, &pipe, options())),
+        io_error(files::verify(&cipher, &pipe, &context(), options())),
+        io_error(files::verify(&cipher, &phi, &context(), with_header())),
+        io_error(files::open(&cipher, &pipe, &context(), options())),
+        io_error(files::open(&cipher, &phi, &context(), with_header())),
+        io_error(files::inspect(&pipe)),
+        io_error(files::decrypt(
+            &cipher,
+            &phi,
+            &out,
+            &context(),
+            with_header(),
+        )),
+        io_error(files::reencrypt(&cipher, &pipe, &context(), options())),
+        io_error(files::repack(&cipher, &pipe, options())),
     ];
     for error in refused {
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
         assert!(error.to_string().contains("pipe"), "{error}");
     }
-    assert!(rewrap_file(&cipher, &pipe).is_err());
+    assert!(files::rewrap(&cipher, &pipe).is_err());
 }
 
 // Locks.
@@ -421,13 +431,13 @@ fn a_lock_is_waited_for_no_longer_than_said_and_the_error_names_the_file() {
         assert_eq!(busy.kind(), ErrorKind::ResourceBusy);
         assert!(busy.to_string().contains(name), "{busy}");
         let waits = options().lock_wait(short);
-        let busy = io_error(reencrypt_file(&cipher, path, &context(), waits));
+        let busy = io_error(files::reencrypt(&cipher, path, &context(), waits));
         assert!(busy.to_string().contains(name), "{busy}");
         // Who reads asks for no lock.
-        inspect_file(path).unwrap();
+        files::inspect(path).unwrap();
         drop(held);
         let done = ChangeOptions::new().lock_wait(short).rewrap(&cipher, path);
-        assert_eq!(done.unwrap(), Rewrapped::Done);
+        assert_eq!(done.unwrap(), RewrapStatus::Rewrapped);
     }
 }
 
@@ -455,8 +465,8 @@ fn sealing_anew_drops_no_recipient_unless_told_to() {
     let folder = Folder::new();
     let (keyring, safe) = (keyring(), Keyring::generate("the safe").unwrap());
     let both = EnvelopeCipher::builder()
-        .write_for(keyring.clone())
-        .write_for(safe.clone())
+        .encrypt_for(keyring.clone())
+        .encrypt_for(safe.clone())
         .build()
         .unwrap();
     let (alone, of_safe) = (EnvelopeCipher::new(keyring), EnvelopeCipher::new(safe));
@@ -465,19 +475,19 @@ fn sealing_anew_drops_no_recipient_unless_told_to() {
         both.encrypt("note", &context()).unwrap(),
     ] {
         let path = folder.with("phi", &bytes);
-        let refused = reencrypt_file(&alone, &path, &context(), options());
+        let refused = files::reencrypt(&alone, &path, &context(), options());
         assert!(matches!(
             refused,
-            Err(Error::Recipients(Recipients::Dropped))
+            Err(Error::Recipients(RecipientError::Dropped))
         ));
         assert!(fs::read(&path).unwrap() == bytes);
-        reencrypt_file(&both, &path, &context(), options()).unwrap();
-        assert_eq!(inspect_file(&path).unwrap().header.slots.len(), 2);
+        files::reencrypt(&both, &path, &context(), options()).unwrap();
+        assert_eq!(files::inspect(&path).unwrap().header.slots.len(), 2);
         let told = options().dropping_recipients();
-        reencrypt_file(&alone, &path, &context(), told).unwrap();
-        let slots = inspect_file(&path).unwrap().header.slots;
+        files::reencrypt(&alone, &path, &context(), told).unwrap();
+        let slots = files::inspect(&path).unwrap().header.slots;
         assert_eq!(slots.len(), 1);
-        assert!(verify_file(&of_safe, &path, &context(), options()).is_err());
+        assert!(files::verify(&of_safe, &path, &context(), options()).is_err());
     }
 }
 
@@ -494,11 +504,11 @@ impl KeyProvider for Lease {
         self.keyring.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.keyring.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.keyring.unwrap_key(slot, context)
     }
 
@@ -528,27 +538,27 @@ fn a_header_is_written_only_while_the_keyring_is_confirmed() {
     let works: [(&str, Work<'_>); 7] = [
         ("encrypt", &|cipher, folder| {
             let (plain, new) = (folder.path("plain"), folder.path("new"));
-            encrypt_file(cipher, plain, new, &context(), options()).map(drop)
+            files::encrypt(cipher, plain, new, &context(), options()).map(drop)
         }),
         ("encrypt detached", &|cipher, folder| {
             let (plain, new) = (folder.path("plain"), folder.path("new"));
             let options = options().detached_header(folder.path("header"));
-            encrypt_file(cipher, plain, new, &context(), options).map(drop)
+            files::encrypt(cipher, plain, new, &context(), options).map(drop)
         }),
         ("rewrap a stream", &|cipher, folder| {
-            rewrap_file(cipher, folder.path("stream")).map(drop)
+            files::rewrap(cipher, folder.path("stream")).map(drop)
         }),
         ("rewrap a record", &|cipher, folder| {
-            rewrap_file(cipher, folder.path("record")).map(drop)
+            files::rewrap(cipher, folder.path("record")).map(drop)
         }),
         ("seal a stream anew", &|cipher, folder| {
-            reencrypt_file(cipher, folder.path("stream"), &context(), options()).map(drop)
+            files::reencrypt(cipher, folder.path("stream"), &context(), options()).map(drop)
         }),
         ("seal a record anew", &|cipher, folder| {
-            reencrypt_file(cipher, folder.path("record"), &context(), options()).map(drop)
+            files::reencrypt(cipher, folder.path("record"), &context(), options()).map(drop)
         }),
         ("repack", &|cipher, folder| {
-            repack_file(cipher, folder.path("stream"), options()).map(drop)
+            files::repack(cipher, folder.path("stream"), options()).map(drop)
         }),
     ];
     for (name, work) in works {
@@ -585,11 +595,11 @@ fn a_payload_of_another_header_is_refused_before_any_key_work() {
     for name in ["1", "2"] {
         let header = options().detached_header(path(&format!("header{name}")));
         let payload = path(&format!("payload{name}"));
-        encrypt_file(&cipher, &plain, payload, &context(), header).unwrap();
+        files::encrypt(&cipher, &plain, payload, &context(), header).unwrap();
     }
     let with = |header: &str| options().detached_header(path(header));
     let verify = |cipher: &EnvelopeCipher, payload: &str, header: &str| {
-        verify_file(cipher, path(payload), &context(), with(header))
+        files::verify(cipher, path(payload), &context(), with(header))
     };
     verify(&cipher, "payload1", "header1").unwrap();
     // FORMAT §2: "PHIP" ‖ 0x01 ‖ 0x03 ‖ 0x00 ‖ 0x00 ‖ message id[16]
@@ -604,7 +614,7 @@ fn a_payload_of_another_header_is_refused_before_any_key_work() {
         assert!(matches!(
             other,
             Err(Error::AuthenticationFailed(
-                Authenticated::PayloadOfAnotherHeader
+                AuthenticatedPart::PayloadOfAnotherHeader
             ))
         ));
     }
@@ -613,7 +623,7 @@ fn a_payload_of_another_header_is_refused_before_any_key_work() {
         bytes[at] = if bytes[at] == byte { byte ^ 1 } else { byte };
         folder.with("changed", bytes);
         assert!(verify(&cipher, "changed", "header1").is_err(), "{at}");
-        assert!(open_range(&cipher, path("changed"), &context(), with("header1")).is_err());
+        assert!(files::open(&cipher, path("changed"), &context(), with("header1")).is_err());
     }
     for len in [0, 3, 23, 24, 97] {
         folder.with("changed", &payload[..len]);
@@ -637,8 +647,8 @@ fn work_without_threads() {
     let path = |name: &str| Path::new(&folder).join(name);
     let plaintext = sample(3 * MIB);
     fs::write(path("plain"), &plaintext).unwrap();
-    encrypt_file(&cipher, path("plain"), path("phi"), &context(), options()).unwrap();
-    decrypt_file(&cipher, path("phi"), path("out"), &context(), options()).unwrap();
+    files::encrypt(&cipher, path("plain"), path("phi"), &context(), options()).unwrap();
+    files::decrypt(&cipher, path("phi"), path("out"), &context(), options()).unwrap();
     assert!(fs::read(path("out")).unwrap() == plaintext);
     // On rayon's pool, where there is one: streams, and messages in memory.
     assert!(plaintext_of(&cipher, &path("phi")) == plaintext);

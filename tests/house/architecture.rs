@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The parts of the crate and their layers. A part imports parts of lower layers alone; two parts of one layer never import
 /// each other.
-const LAYERS: [(&str, u8); 12] = [
+const LAYERS: [(&str, u8); 13] = [
+    ("header", 6),
     ("archive", 5),
     ("files", 4),
     ("envelope", 3),

@@ -291,7 +291,7 @@ fn a_data_key_cannot_be_cloned() {
     struct IsClone;
     impl<T> Ambiguous<()> for T {}
     impl<T: Clone> Ambiguous<IsClone> for T {}
-    assert!(!<phi_envelope::DataKey as Ambiguous<_>>::is_clone());
+    assert!(!<phi_envelope::keys::DataKey as Ambiguous<_>>::is_clone());
     assert!(!<phi_envelope::MasterKey as Ambiguous<_>>::is_clone());
     assert!(!<phi_envelope::Passphrase as Ambiguous<_>>::is_clone());
     assert!(!<phi_envelope::Plaintext as Ambiguous<_>>::is_clone());

@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use phi_envelope::{
-    Argon2Costs, Context, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider, Keyring, Limit,
-    Passphrase, Recognition, Slot, UnwrapContext, WrapContext, WrappedKey, inspect, verify_file,
+    Context, EnvelopeCipher, Error, KeyProvider, Keyring, Passphrase,
+    error::Limit,
+    files::{self, FileOptions},
+    inspect,
+    keys::{Argon2Costs, DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -37,7 +40,7 @@ fn costs(memory_kib: u32, passes: u32) -> Argon2Costs {
 fn for_keys_of(service: &Arc<Played>, slots: u8) -> EnvelopeCipher {
     let builder = EnvelopeCipher::builder();
     let builder = (0..slots).fold(builder, |builder, number| {
-        builder.write_for(service.with_id(&[number + 1]))
+        builder.encrypt_for(service.with_id(&[number + 1]))
     });
     builder.build().unwrap()
 }
@@ -64,7 +67,7 @@ fn one_hostile_header_of_32_slots_costs_four_calls() {
     record[11] ^= 1; // the generation, which the header tag covers
     let reader = far("org.example.kms", true);
     let cipher = EnvelopeCipher::builder()
-        .read_with(reader.clone())
+        .decrypt_with(reader.clone())
         .build()
         .unwrap();
     let refused = cipher.decrypt(&record, &context);
@@ -92,9 +95,9 @@ fn one_hostile_file_costs_a_call_for_each_of_four_slots() {
         }
         std::fs::write(&path, stream).unwrap();
         let reader = far("org.example.kms", true);
-        let cipher = EnvelopeCipher::builder().read_with(reader.clone());
+        let cipher = EnvelopeCipher::builder().decrypt_with(reader.clone());
         let cipher = cipher.build().unwrap();
-        let refused = verify_file(&cipher, &path, &context, FileOptions::new());
+        let refused = files::verify(&cipher, &path, &context, FileOptions::new());
         assert!(matches!(refused, Err(Error::AuthenticationFailed(_))));
         assert_eq!(reader.asked.load(Ordering::Relaxed), u32::from(slots));
     }
@@ -123,7 +126,7 @@ fn one_header_of_32_slots_costs_its_rewrap_no_more_calls() {
 fn a_key_that_is_remembered_is_no_call() {
     let (service, context) = (far("org.example.kms", true), Context::new());
     let cipher = EnvelopeCipher::builder()
-        .write_for(service.clone())
+        .encrypt_for(service.clone())
         .cache(8, std::time::Duration::from_secs(3600))
         .build()
         .unwrap();
@@ -142,13 +145,13 @@ fn a_keyring_opens_without_the_derivation_of_a_passphrase() {
     let words = || Passphrase::new("words").unwrap();
     let cheap = words().with_costs(costs(64, 1)).unwrap();
     let cipher = EnvelopeCipher::builder()
-        .write_for(cheap)
-        .write_for(ring.clone());
+        .encrypt_for(cheap)
+        .encrypt_for(ring.clone());
     let record = cipher.build().unwrap().encrypt("note", &context).unwrap();
     // A passphrase that grants no memory would be a limit that is exceeded, if it was asked.
     let reader = EnvelopeCipher::builder()
-        .read_with(words().with_max_memory_kib(8))
-        .read_with(ring);
+        .decrypt_with(words().with_max_memory_kib(8))
+        .decrypt_with(ring);
     let opened = reader.build().unwrap().decrypt(&record, &context);
     assert_eq!(&opened.unwrap()[..], b"note");
 }
@@ -185,11 +188,11 @@ impl KeyProvider for Down {
         self.service.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         self.service.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         if self.service.asked.fetch_add(1, Ordering::Relaxed) == 0 {
             let (cipher, record) = self.meanwhile.get().unwrap();
             cipher.decrypt(record, &Context::new()).unwrap();
@@ -207,8 +210,8 @@ fn a_key_that_another_thread_unwraps_meanwhile_opens() {
     let context = Context::new();
     let (first, second) = (far("org.example.one", true), far("org.example.two", true));
     let writer = EnvelopeCipher::builder()
-        .write_for(first.clone())
-        .write_for(second.clone())
+        .encrypt_for(first.clone())
+        .encrypt_for(second.clone())
         .build()
         .unwrap();
     let record = writer.encrypt("note", &context).unwrap();
@@ -217,8 +220,8 @@ fn a_key_that_another_thread_unwraps_meanwhile_opens() {
         meanwhile: OnceLock::new(),
     });
     let reader = EnvelopeCipher::builder()
-        .read_with(down.clone())
-        .read_with(second)
+        .decrypt_with(down.clone())
+        .decrypt_with(second)
         .cache(8, std::time::Duration::from_secs(3600))
         .build()
         .unwrap();

@@ -7,9 +7,10 @@ use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use phi_envelope::KeyState::{Active, Compromised, Deactivated, Destroyed, Suspended};
+use phi_envelope::keys::KeyState::{Active, Compromised, Deactivated, Destroyed, Suspended};
 use phi_envelope::{
-    Context, EnvelopeCipher, Error, KeyId, KeyState, Keyring, Malformed, MasterKey, inspect,
+    Context, EnvelopeCipher, Error, KeyId, Keyring, MasterKey, error::Malformed, inspect,
+    keys::KeyState,
 };
 
 /// A way to change one key of a keyring.
@@ -169,7 +170,7 @@ fn what_a_key_may_open_follows_its_state() {
         let context = Context::new();
         let strict = EnvelopeCipher::new(keyring.clone());
         let lenient = EnvelopeCipher::builder()
-            .write_for(keyring.clone())
+            .encrypt_for(keyring.clone())
             .allow_compromised()
             .build()
             .unwrap();
@@ -211,7 +212,7 @@ fn what_a_key_may_open_follows_its_state() {
 fn destroying_a_key_keeps_its_id_and_label_and_nothing_brings_it_back() {
     let mut bytes = [7; 32];
     let text = STANDARD.encode(bytes);
-    let keyring = Keyring::from_master_key(MasterKey::taken_from(&mut bytes), "imported");
+    let keyring = Keyring::from_master_key(MasterKey::from_bytes_zeroizing(&mut bytes), "imported");
     let id = keyring.active().unwrap();
     keyring.rotate("next").unwrap();
     keyring.destroy_without_evidence(id).unwrap();
@@ -237,7 +238,7 @@ fn destroying_a_key_keeps_its_id_and_label_and_nothing_brings_it_back() {
 
 #[test]
 fn ids_never_repeat() {
-    let imported = || MasterKey::taken_from(&mut [7; 32]);
+    let imported = || MasterKey::from_bytes_zeroizing(&mut [7; 32]);
     let keyring = Keyring::generate("first").unwrap();
     let id = keyring.rotate_to(imported(), "imported").unwrap();
     assert_eq!(id, imported().id());
@@ -350,7 +351,10 @@ fn every_envelope_opens_while_other_threads_rotate() {
 fn a_master_key_is_read_from_the_base64_of_32_bytes() {
     let text = STANDARD.encode([0xa5; 32]);
     let key = MasterKey::from_base64(&text).unwrap();
-    assert_eq!(key.id(), MasterKey::taken_from(&mut [0xa5; 32]).id());
+    assert_eq!(
+        key.id(),
+        MasterKey::from_bytes_zeroizing(&mut [0xa5; 32]).id()
+    );
     let around = format!(" \t{text}\r\n");
     assert_eq!(MasterKey::from_base64(&around).unwrap().id(), key.id());
 }
@@ -393,7 +397,7 @@ fn all_who_import_a_key_agree_on_its_id_and_open_each_others_envelopes() {
     assert_eq!(left.active().unwrap(), right.active().unwrap());
     assert_ne!(
         left.active().unwrap(),
-        MasterKey::taken_from(&mut [4; 32]).id()
+        MasterKey::from_bytes_zeroizing(&mut [4; 32]).id()
     );
     // The id shows nothing of the key.
     assert_ne!(left.active().unwrap().as_bytes()[..], [3; 16]);
@@ -409,7 +413,7 @@ fn all_who_import_a_key_agree_on_its_id_and_open_each_others_envelopes() {
 #[test]
 fn a_key_may_carry_an_id_that_was_stored_beside_it() {
     let id = KeyId::from_bytes(*b"stored beside it");
-    let import = |id| MasterKey::taken_from(&mut [3; 32]).with_id(id);
+    let import = |id| MasterKey::from_bytes_zeroizing(&mut [3; 32]).with_id(id);
     let keyring = Keyring::from_master_key(import(id), "named");
     assert_eq!(keyring.active().unwrap(), id);
     let context = Context::new();
@@ -432,21 +436,24 @@ fn a_key_may_carry_an_id_that_was_stored_beside_it() {
 #[test]
 fn the_callers_bytes_of_an_imported_key_are_erased() {
     let mut bytes = [7; 32];
-    drop(MasterKey::taken_from(&mut bytes));
+    drop(MasterKey::from_bytes_zeroizing(&mut bytes));
     assert_eq!(bytes, [0; 32]);
 }
 
 #[test]
 fn debug_shows_ids_labels_and_states_and_no_key() {
     const BYTES: [u8; 32] = *b"a canary that is thirty-two long";
-    let keyring = Keyring::from_master_key(MasterKey::taken_from(&mut BYTES.clone()), "ehr-2026");
+    let keyring = Keyring::from_master_key(
+        MasterKey::from_bytes_zeroizing(&mut BYTES.clone()),
+        "ehr-2026",
+    );
     let cipher = EnvelopeCipher::new(keyring.clone());
     let id = keyring.active().unwrap();
     let shown = [
         format!("{keyring:?}"),
         format!("{keyring:#?}"),
         format!("{:?}", keyring.keys()),
-        format!("{:?}", MasterKey::taken_from(&mut BYTES.clone())),
+        format!("{:?}", MasterKey::from_bytes_zeroizing(&mut BYTES.clone())),
         format!("{cipher:?}"),
     ];
     let hex: String = BYTES.iter().map(|byte| format!("{byte:02x}")).collect();

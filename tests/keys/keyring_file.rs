@@ -15,8 +15,11 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use phi_envelope::{
-    Argon2Costs, Context, EnvelopeCipher, Error, KeyState, Keyring, KeyringFault, KeyringFile,
-    Kind, Limit, Malformed, MasterKey, Passphrase, inspect,
+    Context, EnvelopeCipher, Error, Keyring, KeyringFile, MasterKey, Passphrase,
+    error::{KeyringError, Limit, Malformed},
+    header::EnvelopeKind,
+    inspect,
+    keys::{Argon2Costs, KeyState},
 };
 use tempfile::TempDir;
 
@@ -42,13 +45,13 @@ fn ours() -> Passphrase {
 
 /// A keyring of the master key that stands above the file.
 fn outer(byte: u8) -> Keyring {
-    Keyring::from_master_key(MasterKey::taken_from(&mut [byte; 32]), "outer")
+    Keyring::from_master_key(MasterKey::from_bytes_zeroizing(&mut [byte; 32]), "outer")
 }
 
 fn either() -> EnvelopeCipher {
     EnvelopeCipher::builder()
-        .write_for(ours())
-        .write_for(outer(1))
+        .encrypt_for(ours())
+        .encrypt_for(outer(1))
         .build()
         .unwrap()
 }
@@ -129,7 +132,7 @@ fn a_master_key_from_elsewhere_creates_and_opens_a_file() {
 #[test]
 fn a_key_from_elsewhere_becomes_the_files_first_key() {
     let (_folder, path) = folder();
-    let key = MasterKey::taken_from(&mut [5; 32]);
+    let key = MasterKey::from_bytes_zeroizing(&mut [5; 32]);
     let id = key.id();
     KeyringFile::create_with(&path, key, "imported", ours()).unwrap();
     let keyring = KeyringFile::open(&path, ours()).unwrap().keyring();
@@ -180,7 +183,7 @@ fn the_file_has_mode_0600_and_keeps_it() {
     assert_eq!(mode(&path), 0o600);
     file.update(|keys| keys.rotate("second")).unwrap();
     assert_eq!(mode(&path), 0o600);
-    file.protect_with(passphrase("another")).unwrap();
+    file.reprotect(passphrase("another")).unwrap();
     assert_eq!(mode(&path), 0o600);
     set_mode(&path, 0o400);
     file.update(|keys| keys.rotate("third")).unwrap();
@@ -198,7 +201,7 @@ fn a_file_that_others_may_touch_is_refused_and_the_remedy_is_said() {
             KeyringFile::open(&path, ours()).map(drop),
             file.reload(),
             file.update(|keys| keys.rotate("second")).map(drop),
-            file.protect_with(passphrase("another")),
+            file.reprotect(passphrase("another")),
         ];
         for refusal in refusals {
             let error = refusal.unwrap_err();
@@ -610,10 +613,10 @@ fn a_new_protection_shuts_the_old_one_out_and_keeps_the_keys() {
     let (before, keys) = (fs::read(&path).unwrap(), file.keyring().keys());
 
     // A master key that could no longer open it is dropped on demand alone.
-    let refused = file.protect_with(passphrase("another one")).unwrap_err();
+    let refused = file.reprotect(passphrase("another one")).unwrap_err();
     assert!(refused.to_string().contains("keyring 4"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
-    file.protect_with_dropping_recipients(passphrase("another one"))
+    file.reprotect_dropping_recipients(passphrase("another one"))
         .unwrap();
     let after = fs::read(&path).unwrap();
     let (old, new) = (inspect(&before).unwrap(), inspect(&after).unwrap());
@@ -641,7 +644,7 @@ fn a_handle_with_the_old_protection_neither_reads_nor_overwrites_the_new_file() 
     let (_folder, path) = folder();
     let file = KeyringFile::create(&path, "first", ours()).unwrap();
     let stale = KeyringFile::open(&path, ours()).unwrap();
-    file.protect_with(passphrase("another one")).unwrap();
+    file.reprotect(passphrase("another one")).unwrap();
     let bytes = fs::read(&path).unwrap();
     assert!(matches!(stale.reload(), Err(Error::WrongPassphrase)));
     assert!(matches!(
@@ -649,7 +652,7 @@ fn a_handle_with_the_old_protection_neither_reads_nor_overwrites_the_new_file() 
         Err(Error::WrongPassphrase)
     ));
     assert!(matches!(
-        stale.protect_with(ours()),
+        stale.reprotect(ours()),
         Err(Error::WrongPassphrase)
     ));
     assert_eq!(fs::read(&path).unwrap(), bytes);
@@ -661,11 +664,11 @@ fn a_protection_that_could_not_open_the_file_again_is_refused() {
     let (_folder, path) = folder();
     let file = KeyringFile::create(&path, "first", ours()).unwrap();
     let bytes = fs::read(&path).unwrap();
-    let reads_only = EnvelopeCipher::builder().read_with(ours()).build().unwrap();
-    assert!(matches!(
-        file.protect_with(reads_only),
-        Err(Error::Misuse(_))
-    ));
+    let reads_only = EnvelopeCipher::builder()
+        .decrypt_with(ours())
+        .build()
+        .unwrap();
+    assert!(matches!(file.reprotect(reads_only), Err(Error::Misuse(_))));
     assert_eq!(fs::read(&path).unwrap(), bytes);
     file.update(|keys| keys.rotate("second")).unwrap();
     KeyringFile::open(&path, ours()).unwrap();
@@ -685,7 +688,7 @@ fn a_suspension_is_not_undone_by_an_older_file() {
     assert!(matches!(
         file.reload(),
         Err(Error::KeyringFile {
-            fault: KeyringFault::RolledBack(_),
+            fault: KeyringError::RolledBack(_),
             ..
         })
     ));
@@ -700,17 +703,17 @@ fn a_file_is_not_sealed_under_its_own_keys_alone() {
     let file = KeyringFile::create(&path, "first", ours()).unwrap();
     let bytes = fs::read(&path).unwrap();
     assert!(matches!(
-        file.protect_with_dropping_recipients(file.keyring()),
+        file.reprotect_dropping_recipients(file.keyring()),
         Err(Error::Misuse(_))
     ));
     assert_eq!(fs::read(&path).unwrap(), bytes);
     // Beside another way in, its own key does no harm.
     let beside = EnvelopeCipher::builder()
-        .write_for(file.keyring())
-        .write_for(outer(1))
+        .encrypt_for(file.keyring())
+        .encrypt_for(outer(1))
         .build()
         .unwrap();
-    file.protect_with_dropping_recipients(beside).unwrap();
+    file.reprotect_dropping_recipients(beside).unwrap();
     KeyringFile::open(&path, outer(1)).unwrap();
 }
 
@@ -733,7 +736,7 @@ fn an_older_file_put_back_is_refused_by_whoever_knows_a_newer_one() {
         matches!(
             result,
             Err(Error::KeyringFile {
-                fault: KeyringFault::RolledBack(_),
+                fault: KeyringError::RolledBack(_),
                 ..
             })
         )
@@ -742,7 +745,7 @@ fn an_older_file_put_back_is_refused_by_whoever_knows_a_newer_one() {
         fs::write(&path, &bytes).unwrap();
         assert!(is_older(file.reload()));
         assert!(is_older(file.update(|keys| keys.rotate("third")).map(drop)));
-        assert!(is_older(file.protect_with(passphrase("another one"))));
+        assert!(is_older(file.reprotect(passphrase("another one"))));
         assert_eq!(fs::read(&path).unwrap(), bytes);
         assert_eq!(file.keyring().keys(), keys);
         // A process that starts anew cannot know.
@@ -810,7 +813,7 @@ fn a_link_stays_a_link_and_what_it_names_is_replaced() {
 
     let file = KeyringFile::open(&path, ours()).unwrap();
     file.update(|keys| keys.rotate("second")).unwrap();
-    file.protect_with(passphrase("another one")).unwrap();
+    file.reprotect(passphrase("another one")).unwrap();
     file.reload().unwrap();
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
     assert!(fs::symlink_metadata(&real).unwrap().is_file());
@@ -825,7 +828,7 @@ fn the_file_can_be_inspected_and_holds_no_key_in_clear() {
     let (folder, path) = folder();
     let mut key = *b"a canary that is thirty-two long";
     let canary = key;
-    let key = MasterKey::taken_from(&mut key);
+    let key = MasterKey::from_bytes_zeroizing(&mut key);
     let file =
         KeyringFile::create_with(&path, key, "a label to be kept to oneself", either()).unwrap();
     file.update(|keys| keys.rotate("second")).unwrap();
@@ -834,7 +837,7 @@ fn the_file_can_be_inspected_and_holds_no_key_in_clear() {
     let inspection = inspect(&bytes).unwrap();
     assert_eq!(
         (inspection.kind, inspection.labels.len()),
-        (Kind::Keyring, 0)
+        (EnvelopeKind::Keyring, 0)
     );
     assert!(!inspection.has_bindings);
     let schemes: Vec<_> = inspection.slots.iter().map(|slot| slot.scheme).collect();

@@ -9,10 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use phi_envelope::{
-    Argon2Costs, Context, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider, KeyState,
-    Keyring, KeyringFault, KeyringFile, KeyringPin, Kind, Malformed, MasterKey, Passphrase,
-    Recognition, Result, Rollback, Slot, SlotId, UnwrapContext, WrapContext, WrappedKey, inspect,
-    reencrypt_file, rewrap_file, verify_file,
+    Context, EnvelopeCipher, Error, KeyProvider, Keyring, KeyringFile, MasterKey, Passphrase,
+    Result,
+    error::{KeyringError, Malformed, Rollback},
+    files::{self, FileOptions, KeyringPin},
+    header::{EnvelopeKind, SlotId},
+    inspect,
+    keys::{
+        Argon2Costs, DataKey, KeyState, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey,
+    },
 };
 use tempfile::TempDir;
 
@@ -26,7 +31,7 @@ fn pass(text: &str) -> Passphrase {
 }
 
 fn outer(byte: u8) -> Keyring {
-    Keyring::from_master_key(MasterKey::taken_from(&mut [byte; 32]), "outer")
+    Keyring::from_master_key(MasterKey::from_bytes_zeroizing(&mut [byte; 32]), "outer")
 }
 
 fn folder() -> (TempDir, PathBuf) {
@@ -38,7 +43,7 @@ fn folder() -> (TempDir, PathBuf) {
 fn rollback<T: std::fmt::Debug>(outcome: Result<T>) -> Rollback {
     match outcome {
         Err(Error::KeyringFile {
-            fault: KeyringFault::RolledBack(how),
+            fault: KeyringError::RolledBack(how),
             ..
         }) => how,
         other => panic!("{other:?}"),
@@ -53,11 +58,11 @@ impl<P: KeyProvider> KeyProvider for Tap<P> {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.0.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         let key = self.0.unwrap_key(slot, context)?;
         self.1.lock().unwrap().push(*key.as_bytes());
         Ok(key)
@@ -72,12 +77,12 @@ impl KeyProvider for Known {
         Recognition::Current
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.1.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
-        Ok(DataKey::taken_from(&mut self.0.clone()))
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
+        Ok(DataKey::from_bytes_zeroizing(&mut self.0.clone()))
     }
 }
 
@@ -94,7 +99,7 @@ fn an_old_copy_and_its_old_passphrase_neither_open_nor_write_a_later_file() {
     let copy = folder.path().join("backup");
     let file = KeyringFile::create(&path, "2026", pass("leaked")).unwrap();
     fs::copy(&path, &copy).unwrap();
-    file.protect_with(pass("new and strong")).unwrap();
+    file.reprotect(pass("new and strong")).unwrap();
     file.update(|keys| keys.rotate("after the leak")).unwrap();
     // The thief has the old copy, the old passphrase, and a look at the new file.
     let data_key = data_key_of(&copy, pass("leaked"));
@@ -134,15 +139,15 @@ fn an_old_copy_and_its_old_passphrase_neither_open_nor_write_a_later_file() {
 fn each_update_has_a_new_data_key_a_revision_and_a_generation() {
     let (_folder, path) = folder();
     let both = EnvelopeCipher::builder()
-        .write_for(pass("one"))
-        .write_for(outer(1))
+        .encrypt_for(pass("one"))
+        .encrypt_for(outer(1))
         .build()
         .unwrap();
     let file = KeyringFile::create(&path, "2026", both).unwrap();
     let mut seen = Vec::new();
     for revision in 1..6_u64 {
         let header = inspect(&fs::read(&path).unwrap()).unwrap();
-        assert_eq!(header.kind, Kind::Keyring);
+        assert_eq!(header.kind, EnvelopeKind::Keyring);
         assert_eq!(u64::from(header.generation) + 1, revision);
         assert_eq!(header.data_key_id[..8], revision.to_be_bytes());
         assert_eq!(
@@ -164,8 +169,8 @@ fn each_update_has_a_new_data_key_a_revision_and_a_generation() {
 fn a_data_key_stays_where_the_writer_cannot_wrap_for_all_and_that_is_said() {
     let (_folder, path) = folder();
     let both = EnvelopeCipher::builder()
-        .write_for(pass("one"))
-        .write_for(outer(1))
+        .encrypt_for(pass("one"))
+        .encrypt_for(outer(1))
         .build()
         .unwrap();
     KeyringFile::create(&path, "2026", both).unwrap();
@@ -173,8 +178,8 @@ fn a_data_key_stays_where_the_writer_cannot_wrap_for_all_and_that_is_said() {
     let before = slots();
     // Another passphrase takes the slot for its own until it is tried: it must not replace it.
     let beside = EnvelopeCipher::builder()
-        .write_for(pass("another"))
-        .write_for(outer(1))
+        .encrypt_for(pass("another"))
+        .encrypt_for(outer(1))
         .build()
         .unwrap();
     for (revision, writer) in [(2, EnvelopeCipher::new(outer(1))), (3, beside)] {
@@ -297,11 +302,11 @@ fn a_protection_that_cannot_give_the_keyring_back_makes_no_file() {
             Recognition::Current
         }
 
-        fn wrap_key(&self, _: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey> {
+        fn wrap_key(&self, _: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey> {
             WrappedKey::external("org.example", b"1", b"truncated blob")
         }
 
-        fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+        fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
             Err(Error::provider(false, "blob is cut"))
         }
 
@@ -321,16 +326,16 @@ fn a_protection_that_cannot_give_the_keyring_back_makes_no_file() {
     let file = KeyringFile::create(&path, "2026", outer(1)).unwrap();
     let before = fs::read(&path).unwrap();
     let beside = EnvelopeCipher::builder()
-        .write_for(outer(1))
-        .write_for(Broken(true))
+        .encrypt_for(outer(1))
+        .encrypt_for(Broken(true))
         .build();
-    assert!(file.protect_with(beside.unwrap()).is_err());
+    assert!(file.reprotect(beside.unwrap()).is_err());
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[test]
 fn a_key_does_not_become_active_again_under_another_id() {
-    let imported = || MasterKey::taken_from(&mut [7; 32]);
+    let imported = || MasterKey::from_bytes_zeroizing(&mut [7; 32]);
     let keyring = Keyring::from_master_key(imported(), "first");
     let first = keyring.active().unwrap();
     keyring.mark_compromised(first).unwrap();
@@ -357,11 +362,11 @@ fn only_a_keyrings_file_is_opened_as_one_and_nothing_else_opens_it() {
     other_kind(cipher.decrypt(&bytes, &Context::new()).map(drop));
     other_kind(cipher.rewrap(&bytes).map(drop));
     other_kind(cipher.reencrypt(&bytes, &Context::new()).map(drop));
-    other_kind(rewrap_file(&cipher, &path).map(drop));
+    other_kind(files::rewrap(&cipher, &path).map(drop));
     let options = FileOptions::new();
-    other_kind(verify_file(&cipher, &path, &Context::new(), options).map(drop));
+    other_kind(files::verify(&cipher, &path, &Context::new(), options).map(drop));
     let options = FileOptions::new();
-    other_kind(reencrypt_file(&cipher, &path, &Context::new(), options).map(drop));
+    other_kind(files::reencrypt(&cipher, &path, &Context::new(), options).map(drop));
     other_kind(
         cipher
             .add_recipient(&bytes, &outer(2), &Context::new())
@@ -430,11 +435,11 @@ fn a_session_whose_recipient_only_wraps_keeps_its_data_key() {
             Recognition::NotMine
         }
 
-        fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+        fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
             self.0.wrap_key(key, context)
         }
 
-        fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+        fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
             Err(Error::Misuse("a public key opens nothing"))
         }
 
@@ -459,7 +464,7 @@ fn no_file_is_written_with_a_slot_that_is_not_expected() {
         let is_that = matches!(
             outcome,
             Err(Error::KeyringFile {
-                fault: KeyringFault::UnexpectedSlot { .. },
+                fault: KeyringError::UnexpectedSlot { .. },
                 ..
             })
         );

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use phi_envelope::{
-    Context, DataKey, EnvelopeCipher, Error, KeyProvider, Keyring, Recognition, Result, Slot,
-    UnwrapContext, WrapContext, WrappedKey, inspect,
+    Context, EnvelopeCipher, Error, KeyProvider, Keyring, Result, inspect,
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 
 /// Splits a data key into two shares, both wrapped by one keyring, and keeps both wraps in one slot.
@@ -15,19 +15,23 @@ impl KeyProvider for Shares {
         Recognition::NotMine
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         let mut mask = context.random::<32>()?;
         let mut rest = [0; 32];
         for (to, (one, two)) in rest.iter_mut().zip(key.as_bytes().iter().zip(&mask)) {
             *to = one ^ two;
         }
-        let first = self.0.wrap_key(&DataKey::taken_from(&mut mask), context)?;
-        let second = self.0.wrap_key(&DataKey::taken_from(&mut rest), context)?;
+        let first = self
+            .0
+            .wrap_key(&DataKey::from_bytes_zeroizing(&mut mask), context)?;
+        let second = self
+            .0
+            .wrap_key(&DataKey::from_bytes_zeroizing(&mut rest), context)?;
         let both = [first.as_slot()?.wrapped(), second.as_slot()?.wrapped()].concat();
         WrappedKey::external("org.example.shares", &both[..12], &both)
     }
 
-    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
         Err(Error::provider(false, "never asked"))
     }
 }

@@ -10,9 +10,13 @@ use crate::common::{
     keyring, keyring_of, labels, master_key, sample,
 };
 use phi_envelope::{
-    Argon2Costs, Authenticated, Context, ContextMismatch, DataKey, EnvelopeCipher, Error, KeyId,
-    KeyProvider, KeyState, Keyring, Limit, Malformed, Passphrase, Recipients, Recognition, Result,
-    Slot, SlotId, UnwrapContext, WrapContext, WrappedKey, inspect,
+    Context, EnvelopeCipher, Error, KeyId, KeyProvider, Keyring, Passphrase, Result,
+    error::{AuthenticatedPart, ContextMismatch, Limit, Malformed, RecipientError},
+    header::SlotId,
+    inspect,
+    keys::{
+        Argon2Costs, DataKey, KeyState, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey,
+    },
 };
 
 const NOTE: &[u8] = b"BP 120/80";
@@ -20,7 +24,7 @@ const NOTE: &[u8] = b"BP 120/80";
 fn cipher_for(providers: impl IntoIterator<Item = Arc<dyn KeyProvider>>) -> EnvelopeCipher {
     let builder = providers
         .into_iter()
-        .fold(EnvelopeCipher::builder(), |b, p| b.write_for(p));
+        .fold(EnvelopeCipher::builder(), |b, p| b.encrypt_for(p));
     builder.build().unwrap()
 }
 
@@ -248,8 +252,8 @@ fn a_provider_that_only_reads_gets_its_slot_left_alone() {
     let envelope = seal(&EnvelopeCipher::new(ring.clone()));
     ring.rotate("next").unwrap();
     let reader = EnvelopeCipher::builder()
-        .write_for(keyring())
-        .read_with(ring)
+        .encrypt_for(keyring())
+        .decrypt_with(ring)
         .build()
         .unwrap();
     assert_opens(&reader, &envelope);
@@ -315,7 +319,7 @@ fn a_recipient_added_goes_last_and_opens_and_the_payload_stays() {
             .add_recipient(&added, &*recipient, &labels())
             .unwrap_err();
         assert!(
-            matches!(twice, Error::Recipients(Recipients::Present)),
+            matches!(twice, Error::Recipients(RecipientError::Present)),
             "{twice:?}"
         );
         let removed = cipher
@@ -328,12 +332,12 @@ fn a_recipient_added_goes_last_and_opens_and_the_payload_stays() {
     let twice = cipher
         .add_recipient(&envelope, &ring, &labels())
         .unwrap_err();
-    assert!(matches!(twice, Error::Recipients(Recipients::Present)));
+    assert!(matches!(twice, Error::Recipients(RecipientError::Present)));
     ring.rotate("next").unwrap(); // under an older key, but it has one
     let twice = cipher
         .add_recipient(&envelope, &ring, &labels())
         .unwrap_err();
-    assert!(matches!(twice, Error::Recipients(Recipients::Present)));
+    assert!(matches!(twice, Error::Recipients(RecipientError::Present)));
 }
 
 #[test]
@@ -342,16 +346,19 @@ fn the_last_recipient_and_one_who_is_none_cannot_be_removed() {
     let cipher = EnvelopeCipher::new(ring.clone());
     let envelope = seal(&cipher);
     let last = cipher.remove_recipient(&envelope, &ring, &labels());
-    assert!(matches!(last, Err(Error::Recipients(Recipients::Last))));
+    assert!(matches!(last, Err(Error::Recipients(RecipientError::Last))));
     let none = cipher.remove_recipient(&envelope, &keyring(), &labels());
-    assert!(matches!(none, Err(Error::Recipients(Recipients::Absent))));
+    assert!(matches!(
+        none,
+        Err(Error::Recipients(RecipientError::Absent))
+    ));
 
     let both = cipher_for([shared(keyring_of(1)), shared(keyring_of(2))]);
     let envelope = seal(&both);
     let owner = keyring_of(1);
     owner.rotate_to(master_key(2), "2").unwrap(); // both slots are its own
     let last = both.remove_recipient(&envelope, &owner, &labels());
-    assert!(matches!(last, Err(Error::Recipients(Recipients::Last))));
+    assert!(matches!(last, Err(Error::Recipients(RecipientError::Last))));
 }
 
 #[test]
@@ -414,7 +421,7 @@ fn recipients_change_only_after_the_header_has_verified() {
     for change in changes {
         assert!(matches!(
             change,
-            Err(Error::AuthenticationFailed(Authenticated::Header))
+            Err(Error::AuthenticationFailed(AuthenticatedPart::Header))
         ));
     }
     let stranger = EnvelopeCipher::new(keyring());
@@ -487,7 +494,10 @@ fn a_keyring_is_exchanged_for_another_in_its_place() {
 
     let absent =
         EnvelopeCipher::new(new.clone()).replace_recipient(&changed, &old, &keyring(), &labels());
-    assert!(matches!(absent, Err(Error::Recipients(Recipients::Absent))));
+    assert!(matches!(
+        absent,
+        Err(Error::Recipients(RecipientError::Absent))
+    ));
 }
 
 #[test]
@@ -498,19 +508,19 @@ fn a_replacement_that_has_a_slot_already_is_refused() {
     let same_key = cipher.replace_recipient(&envelope, &old, &keyring_of(2), &labels());
     assert!(matches!(
         same_key,
-        Err(Error::Recipients(Recipients::Present))
+        Err(Error::Recipients(RecipientError::Present))
     ));
     let rotated = keyring_of(2);
     rotated.rotate_to(master_key(3), "next").unwrap();
     let older_key = cipher.replace_recipient(&envelope, &old, &rotated, &labels());
     assert!(matches!(
         older_key,
-        Err(Error::Recipients(Recipients::Present))
+        Err(Error::Recipients(RecipientError::Present))
     ));
     let swapped_order = cipher.replace_recipient(&envelope, &keyring_of(2), &old, &labels());
     assert!(matches!(
         swapped_order,
-        Err(Error::Recipients(Recipients::Present))
+        Err(Error::Recipients(RecipientError::Present))
     ));
 }
 
@@ -525,7 +535,7 @@ fn a_second_passphrase_is_refused() {
     let second = cipher.add_recipient(seal(&cipher), &passphrase("two"), &labels());
     assert!(matches!(
         second,
-        Err(Error::Recipients(Recipients::Present))
+        Err(Error::Recipients(RecipientError::Present))
     ));
     let twice = cipher_for([shared(keyring_of(1)), shared(keyring_of(1))]);
     assert!(matches!(
@@ -544,7 +554,7 @@ fn a_33rd_slot_is_refused() {
     let one_more = cipher.add_recipient(&envelope, &keyring(), &labels());
     assert!(matches!(one_more, Err(Error::LimitExceeded(Limit::Slots))));
     let builder = (0..33).fold(EnvelopeCipher::builder(), |b, id| {
-        b.write_for(OpenBook::new([id]))
+        b.encrypt_for(OpenBook::new([id]))
     });
     assert!(matches!(
         builder.build(),
@@ -606,7 +616,7 @@ fn a_reencrypted_record_has_a_new_data_key_and_a_new_payload() {
         .unwrap();
     assert!(matches!(
         cipher.reencrypt(&envelope, &context()),
-        Err(Error::Recipients(Recipients::Dropped))
+        Err(Error::Recipients(RecipientError::Dropped))
     ));
     let reencrypt = |context: &Context| cipher.reencrypt_dropping_recipients(&envelope, context);
     let anew = reencrypt(&context()).unwrap();
@@ -634,14 +644,14 @@ fn a_reencrypted_record_has_a_new_data_key_and_a_new_payload() {
 fn sealing_anew_takes_an_envelope_from_no_other_passphrase() {
     let ring = keyring();
     let sealed_for = |text: &str| {
-        let builder = EnvelopeCipher::builder().write_for(ring.clone());
-        builder.write_for(passphrase(text)).build().unwrap()
+        let builder = EnvelopeCipher::builder().encrypt_for(ring.clone());
+        builder.encrypt_for(passphrase(text)).build().unwrap()
     };
     let mine = sealed_for("mine");
     let theirs = sealed_for("theirs").encrypt(NOTE, &context()).unwrap();
     assert!(matches!(
         mine.reencrypt(&theirs, &context()),
-        Err(Error::Recipients(Recipients::Dropped))
+        Err(Error::Recipients(RecipientError::Dropped))
     ));
     let dropped = mine.reencrypt_dropping_recipients(&theirs, &context());
     assert_opens(&mine, &dropped.unwrap());
@@ -675,7 +685,7 @@ fn a_compromised_key_opens_and_moves_only_where_that_is_allowed() {
     ));
 
     let allowing = EnvelopeCipher::builder()
-        .write_for(ring)
+        .encrypt_for(ring)
         .allow_compromised()
         .build()
         .unwrap();
@@ -690,7 +700,7 @@ fn a_compromised_key_opens_and_moves_only_where_that_is_allowed() {
 fn a_suspended_key_opens_again_once_resumed_and_a_destroyed_one_never() {
     let ring = keyring();
     let builder = EnvelopeCipher::builder()
-        .write_for(ring.clone())
+        .encrypt_for(ring.clone())
         .allow_compromised();
     let ciphers = [EnvelopeCipher::new(ring.clone()), builder.build().unwrap()];
     let id = ring.active().unwrap();
@@ -735,7 +745,7 @@ fn a_cache_forgets_when_a_key_changes_its_state() {
     let ring = keyring();
     let hour = std::time::Duration::from_secs(3600);
     let cipher = EnvelopeCipher::builder()
-        .write_for(ring.clone())
+        .encrypt_for(ring.clone())
         .cache(16, hour)
         .build()
         .unwrap();
@@ -755,7 +765,7 @@ fn a_cache_forgets_when_a_key_changes_its_state() {
     let forged = refusal(&cipher, &header.with(&payload)); // the cached key verifies the tag as well
     assert!(matches!(
         forged,
-        Error::AuthenticationFailed(Authenticated::Header)
+        Error::AuthenticationFailed(AuthenticatedPart::Header)
     ));
 }
 
@@ -801,11 +811,11 @@ impl KeyProvider for Unreachable {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, _: &DataKey, _: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, _: &DataKey, _: &WrapRequest<'_>) -> Result<WrappedKey> {
         Err(Error::provider(true, "unreachable"))
     }
 
-    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> Result<DataKey> {
         Err(Error::provider(true, "unreachable"))
     }
 }
@@ -816,8 +826,8 @@ fn the_first_failure_of_a_known_slot_is_the_one_reported() {
     let id = ring.active().unwrap();
     let unreachable = Unreachable(book.clone());
     let reader = |ring: &Keyring| {
-        let builder = EnvelopeCipher::builder().read_with(unreachable.clone());
-        builder.read_with(ring.clone()).build().unwrap()
+        let builder = EnvelopeCipher::builder().decrypt_with(unreachable.clone());
+        builder.decrypt_with(ring.clone()).build().unwrap()
     };
     let key_first = seal(&cipher_for([
         shared(keyring()),
@@ -866,9 +876,9 @@ fn a_damaged_slot_is_not_made_good_by_another_since_the_tag_covers_both() {
     header.slots[0].wrapped = flipped(&header.slots[0].wrapped, 300);
     let damaged = header.with(&payload);
     for (cipher, expected) in [
-        (both, Authenticated::WrappedKey),
-        (EnvelopeCipher::new(first), Authenticated::WrappedKey),
-        (EnvelopeCipher::new(second), Authenticated::Header),
+        (both, AuthenticatedPart::WrappedKey),
+        (EnvelopeCipher::new(first), AuthenticatedPart::WrappedKey),
+        (EnvelopeCipher::new(second), AuthenticatedPart::Header),
     ] {
         let refused = refusal(&cipher, &damaged);
         assert!(
@@ -883,7 +893,10 @@ fn a_damaged_slot_is_not_made_good_by_another_since_the_tag_covers_both() {
 fn a_cipher_without_a_writer_reads_and_does_not_write() {
     let ring = keyring();
     let envelope = seal(&EnvelopeCipher::new(ring.clone()));
-    let reader = EnvelopeCipher::builder().read_with(ring).build().unwrap();
+    let reader = EnvelopeCipher::builder()
+        .decrypt_with(ring)
+        .build()
+        .unwrap();
     assert_opens(&reader, &envelope);
     assert!(matches!(
         reader.encrypt(NOTE, &context()),

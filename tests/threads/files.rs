@@ -7,8 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use phi_envelope::{
-    Content, Context, EnvelopeCipher, FileOptions, Keyring, Tree, decrypt_file, encrypt_file,
-    inspect_file, inventory, open_range, rewrap_file, verify_file,
+    Context, EnvelopeCipher, Keyring,
+    archive::{self, EntryKind, FileTree},
+    files::{self, FileOptions},
 };
 
 use super::{LONG, SHORT, Shift, THREADS};
@@ -38,7 +39,7 @@ fn read_and_rewrap(time: Duration) {
     let keyring = Keyring::generate("first").unwrap();
     let shop = Shop {
         cipher: EnvelopeCipher::builder()
-            .write_for(keyring.clone())
+            .encrypt_for(keyring.clone())
             .segment_length(4096)
             .unwrap()
             .build()
@@ -50,7 +51,7 @@ fn read_and_rewrap(time: Duration) {
     fs::create_dir(&archive).unwrap();
     fs::write(folder.path().join("plain"), &shop.plain).unwrap();
     let (plain, phi) = (folder.path().join("plain"), archive.join("phi"));
-    encrypt_file(&shop.cipher, &plain, &phi, &context(), FileOptions::new()).unwrap();
+    files::encrypt(&shop.cipher, &plain, &phi, &context(), FileOptions::new()).unwrap();
     let record = shop.cipher.encrypt(&shop.plain, &context()).unwrap();
     fs::write(archive.join("record"), record).unwrap();
 
@@ -68,7 +69,8 @@ fn read_and_rewrap(time: Duration) {
                         keyring.rotate("next").unwrap();
                     }
                     for name in ["phi", "record"] {
-                        rewrap_file(&shop.cipher, shop.folder.join("archive").join(name)).unwrap();
+                        files::rewrap(&shop.cipher, shop.folder.join("archive").join(name))
+                            .unwrap();
                     }
                     // Keys without end make every change of the keyring slower.
                     if keyring.keys().len() > 2_000 {
@@ -80,7 +82,7 @@ fn read_and_rewrap(time: Duration) {
     });
     println!("{} reads, {} rewraps", reading.done(), 2 * writing.done());
     assert!(reading.done() > 50 && writing.done() > 20);
-    let found = inspect_file(phi).unwrap();
+    let found = files::inspect(phi).unwrap();
     assert!(found.blocks_alike && found.header.generation > 10);
 }
 
@@ -103,12 +105,12 @@ impl Shop<'_> {
             1 => {
                 let out = self.folder.join(format!("out-{reader}"));
                 let options = FileOptions::new().overwrite();
-                decrypt_file(&self.cipher, phi, &out, &context(), options).unwrap();
+                files::decrypt(&self.cipher, phi, &out, &context(), options).unwrap();
                 assert!(fs::read(out).unwrap() == self.plain, "decrypt_file");
             }
             2 => {
                 let options = FileOptions::new();
-                verify_file(&self.cipher, phi, &context(), options).unwrap();
+                files::verify(&self.cipher, phi, &context(), options).unwrap();
             }
             3 => {
                 let file = fs::read(archive.join("record")).unwrap();
@@ -117,11 +119,12 @@ impl Shop<'_> {
             }
             4 => {
                 let mut seen = 0;
-                for entry in inventory(Tree::new([archive])).unwrap() {
+                for entry in archive::inventory(FileTree::new([archive])).unwrap() {
                     match entry.content {
                         // A record is written beside and renamed: the walk may meet the name it has for a moment, or miss it.
-                        Content::Envelope(_) | Content::Unreadable(_) if entry.is_temporary => {}
-                        Content::Envelope(found) => {
+                        EntryKind::Envelope(_) | EntryKind::Unreadable(_) if entry.is_temporary => {
+                        }
+                        EntryKind::Envelope(found) => {
                             assert_eq!(found.header.slots.len(), 1);
                             seen += 1;
                         }
@@ -131,7 +134,7 @@ impl Shop<'_> {
                 assert_eq!(seen, 2, "inventory");
             }
             _ => {
-                let file = open_range(&self.cipher, phi, &context(), FileOptions::new()).unwrap();
+                let file = files::open(&self.cipher, phi, &context(), FileOptions::new()).unwrap();
                 let at = usize::try_from(number * 7_919).unwrap() % LEN;
                 let mut out = vec![0; 10_000.min(LEN - at)];
                 assert_eq!(file.read_at(&mut out, at as u64).unwrap(), out.len());

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use phi_envelope::{
-    Context, EnvelopeCipher, Error, KeyId, KeyState, Keyring, Session, SessionLimits, inspect,
+    Context, EnvelopeCipher, Error, KeyId, Keyring, Session, SessionLimits, inspect, keys::KeyState,
 };
 
 use super::{LONG, SHORT, Shift, THREADS};
 
 /// Records and bytes under one data key of the session.
 const LIMITS: SessionLimits = SessionLimits {
-    messages: 100,
+    records: 100,
     bytes: 4_000,
     age: Duration::from_millis(200),
 };
@@ -66,8 +66,8 @@ type Made = Vec<([u8; 16], [u8; 16], u64)>;
 fn all_at_once(time: Duration) {
     let keyring = Keyring::generate("first").unwrap();
     let cached = || EnvelopeCipher::builder().cache(64, Duration::from_secs(3600));
-    let cipher = cached().write_for(keyring.clone()).build().unwrap();
-    let brave = cached().write_for(keyring.clone()).allow_compromised();
+    let cipher = cached().encrypt_for(keyring.clone()).build().unwrap();
+    let brave = cached().encrypt_for(keyring.clone()).allow_compromised();
     let first = seal(&cipher, keyring.active().unwrap(), 0);
     let shop = Shop {
         session: cipher.session_within(&Context::new(), LIMITS).unwrap(),
@@ -277,7 +277,7 @@ fn check_session(made: &[([u8; 16], [u8; 16], u64)]) {
     }
     for (records, bytes) in data_keys.values() {
         assert!(
-            *records <= LIMITS.messages,
+            *records <= LIMITS.records,
             "{records} records under one data key"
         );
         assert!(*bytes <= LIMITS.bytes, "{bytes} bytes under one data key");

@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use phi_envelope::{
-    Content, Context, EnvelopeCipher, FileOptions, Keyring, KeyringFile, MasterKey, RewrapOptions,
-    Tree, encrypt_file, inventory, rewrap_tree, verify_file,
+    Context, EnvelopeCipher, Keyring, KeyringFile, MasterKey,
+    archive::{self, EntryKind, FileTree, RewrapOptions},
+    files::{self, FileOptions},
 };
 
 use super::{LONG, SHORT, Shift};
@@ -37,8 +38,8 @@ fn work() {
     };
     let keyring = KeyringFile::open(folder.join("keyring"), protection()).unwrap();
     let cipher = EnvelopeCipher::new(keyring.keyring());
-    let tree = Tree::new([folder.join("tree")]);
-    for entry in rewrap_tree(&cipher, tree, RewrapOptions::new()).unwrap() {
+    let tree = FileTree::new([folder.join("tree")]);
+    for entry in archive::rewrap(&cipher, tree, RewrapOptions::new()).unwrap() {
         assert!(!entry.is_failure(), "{entry:?}");
     }
 }
@@ -54,7 +55,7 @@ fn share(time: Duration) {
     fs::write(&plain, [7; 5_000]).unwrap();
     for number in 0..FILES / 2 {
         let stream = tree.join(format!("{number}.phi"));
-        encrypt_file(&cipher, &plain, stream, &context(), FileOptions::new()).unwrap();
+        files::encrypt(&cipher, &plain, stream, &context(), FileOptions::new()).unwrap();
         let record = cipher.encrypt([7; 5_000], &context()).unwrap();
         fs::write(tree.join(format!("{number}.record")), record).unwrap();
     }
@@ -73,7 +74,7 @@ fn share(time: Duration) {
         for mut child in children {
             assert!(child.wait().unwrap().success());
         }
-        for entry in inventory(Tree::new([tree.clone()])).unwrap() {
+        for entry in archive::inventory(FileTree::new([tree.clone()])).unwrap() {
             let found = entry.inspection().unwrap();
             assert!(found.blocks_alike && !entry.is_temporary, "{entry:?}");
             assert_eq!(found.header.slots[0].key_id, key.as_bytes());
@@ -85,7 +86,7 @@ fn share(time: Duration) {
     );
     for number in 0..FILES / 2 {
         let stream = tree.join(format!("{number}.phi"));
-        verify_file(&cipher, stream, &context(), FileOptions::new()).unwrap();
+        files::verify(&cipher, stream, &context(), FileOptions::new()).unwrap();
         let record = fs::read(tree.join(format!("{number}.record"))).unwrap();
         assert_eq!(cipher.decrypt(record, &context()).unwrap()[..], [7; 5_000]);
     }
@@ -94,10 +95,10 @@ fn share(time: Duration) {
 /// All files are there and whole, whatever the two are at.
 fn look(tree: &Path) {
     let mut seen = 0;
-    for entry in inventory(Tree::new([tree.to_owned()])).unwrap() {
+    for entry in archive::inventory(FileTree::new([tree.to_owned()])).unwrap() {
         match entry.content {
             _ if entry.is_temporary => {}
-            Content::Envelope(_) => seen += 1,
+            EntryKind::Envelope(_) => seen += 1,
             other => panic!("{}: {other:?}", entry.path.display()),
         }
     }

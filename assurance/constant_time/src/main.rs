@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::io::Read as _;
 use std::io::Write as _;
 
-use phi_envelope::{Argon2Costs, Context, EnvelopeCipher, KeyId, Keyring, MasterKey, Passphrase};
+use phi_envelope::{Context, EnvelopeCipher, KeyId, Keyring, MasterKey, Passphrase, keys::Argon2Costs};
 
 const MASTER_KEY: [u8; 32] = *b"a master key of just 32 bytes...";
 const PASSPHRASE: &[u8] = b"correct horse battery staple";
@@ -59,7 +59,7 @@ fn keyring(defined: bool) -> Keyring {
         undefined(&mut bytes);
     }
     // The id is derived from the key, and public: a defined one takes its place.
-    let key = MasterKey::taken_from(&mut bytes).with_id(KeyId::from_bytes([7; 16]));
+    let key = MasterKey::from_bytes_zeroizing(&mut bytes).with_id(KeyId::from_bytes([7; 16]));
     Keyring::from_master_key(key, "test")
 }
 

@@ -15,7 +15,7 @@ impl Setup {
         }
         let read_first = ring.modified;
         if self.retire && !self.has(Rule::NothingWrittenTwice) {
-            // The deactivation that `retire` begins with changes nothing, and writes the file.
+            // The deactivation that `archive::retire` begins with changes nothing, and writes the file.
             let same = self.revise(world, ring);
             self.save(world, who, same)?;
             ring = same;

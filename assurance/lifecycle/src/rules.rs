@@ -81,7 +81,7 @@ rules! {
     Allowance,
     /// FORMAT §9.4: `settled_since` is not before the modification time of the keyring's file.
     ModificationTime,
-    /// `retire` reads the modification time before it writes anything.
+    /// `archive::retire` reads the modification time before it writes anything.
     ModificationTimeReadFirst,
     /// A change that changes nothing writes nothing.
     NothingWrittenTwice,

@@ -318,7 +318,7 @@ pub fn bad_answers() -> Setup {
     setup
 }
 
-/// Each scan begins with a deactivation, as `retire` does.
+/// Each scan begins with a deactivation, as `archive::retire` does.
 #[must_use]
 pub fn retire() -> Setup {
     let mut setup = records();

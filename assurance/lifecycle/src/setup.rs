@@ -64,7 +64,7 @@ pub struct Setup {
     pub coarse_folders: bool,
     /// Whether the lease is measured by the wall clock, where a system has nothing better.
     pub wall_lease: bool,
-    /// Whether each scan begins with a deactivation of its key, as `retire` does.
+    /// Whether each scan begins with a deactivation of its key, as `archive::retire` does.
     pub retire: bool,
     /// The slots of the envelopes at the start, which lie in the last place.
     pub envelopes: &'static [u8],

@@ -52,7 +52,7 @@ fn evidence_of_a_later_revision_is_refused() {
     stated("EvidenceRevision", &format!("P1 | {both}"));
 }
 
-/// `retire` can be repeated until the keyring has settled. Without either rule, each attempt makes it begin to settle again.
+/// `archive::retire` can be repeated until the keyring has settled. Without either rule, each attempt makes it begin to settle again.
 #[test]
 fn a_key_that_is_out_of_use_can_be_destroyed() {
     let setup = scenes::retire();

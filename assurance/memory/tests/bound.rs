@@ -6,10 +6,7 @@ use std::io::{self, Cursor, Read, Seek as _, SeekFrom, Write as _};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use phi_envelope::{
-    Argon2Costs, Context, EnvelopeCipher, Error, FileOptions, Keyring, KeyringFile, Passphrase,
-    Tree, encrypt_file, inspect, inspect_file, inventory, open_range, verify_file,
-};
+use phi_envelope::{Context, EnvelopeCipher, Error, Keyring, KeyringFile, Passphrase, inspect, keys::Argon2Costs, files::{self, FileOptions}, archive::{self, FileTree}};
 use phi_envelope_memory::Bounded;
 
 #[global_allocator]
@@ -88,7 +85,7 @@ fn nothing_read_takes_more_than_promised() {
 
     for segment in [4096, 65_536, 1 << 20, 16 << 20] {
         let cipher = EnvelopeCipher::builder()
-            .write_for(keyring.clone())
+            .encrypt_for(keyring.clone())
             .segment_length(u32::try_from(segment).unwrap())
             .unwrap()
             .build()
@@ -159,15 +156,15 @@ fn files(cipher: &EnvelopeCipher, context: &Context, segment: usize, folder: &Pa
             .segment_length(u32::try_from(segment).unwrap())
             .unwrap()
     };
-    encrypt_file(cipher, &plain, &sealed, context, options()).unwrap();
+    files::encrypt(cipher, &plain, &sealed, context, options()).unwrap();
     let what = |what: &str| format!("{what}, segments of {segment} bytes");
-    within(&what("a file, inspected"), 4096, || inspect_file(&sealed)).unwrap();
+    within(&what("a file, inspected"), 4096, || files::inspect(&sealed)).unwrap();
     within(&what("a file, verified"), segment, || {
-        verify_file(cipher, &sealed, context, FileOptions::new())
+        files::verify(cipher, &sealed, context, FileOptions::new())
     })
     .unwrap();
     within(&what("a range"), segment, || {
-        let range = open_range(cipher, &sealed, context, FileOptions::new()).unwrap();
+        let range = files::open(cipher, &sealed, context, FileOptions::new()).unwrap();
         for at in [0, 5, len / 2, len - 10] {
             range.read_at(&mut [0; 100], at).unwrap();
         }
@@ -176,14 +173,14 @@ fn files(cipher: &EnvelopeCipher, context: &Context, segment: usize, folder: &Pa
     let claim = File::options().write(true).open(&sealed).unwrap();
     claim.set_len(8 << 40).unwrap();
     within(&what("a file that claims 8 TiB, inspected"), 4096, || {
-        inspect_file(&sealed)
+        files::inspect(&sealed)
     })
     .unwrap();
     within(
         &what("a file that claims 8 TiB, a range of it"),
         segment,
         || {
-            open_range(cipher, &sealed, context, FileOptions::new())
+            files::open(cipher, &sealed, context, FileOptions::new())
                 .and_then(|range| range.read_at(&mut [0; 100], 7 << 40))
         },
     )
@@ -246,7 +243,7 @@ fn trees(cipher: &EnvelopeCipher, folder: &Path) {
     let huge = File::create(tree.join("huge")).unwrap();
     huge.set_len(8 << 40).unwrap();
     within("an inventory", 4096, || {
-        inventory(Tree::new([tree.clone()])).unwrap().finish()
+        archive::inventory(FileTree::new([tree.clone()])).unwrap().finish()
     });
 }
 

@@ -11,12 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phi_envelope::{
-    Context, DataKey, EnvelopeCipher, Error, FileOptions, KeyProvider, KeyState, Keyring,
-    KeyringFile, Recognition, RewrapOptions, Session, SessionLimits, Slot, Tree, UnwrapContext,
-    WrapContext, WrappedKey, decrypt_file, encrypt_file, inspect, inventory, open_range,
-    rewrap_tree,
-};
+use phi_envelope::{Context, EnvelopeCipher, Error, KeyProvider, Keyring, KeyringFile, Session, SessionLimits, inspect, keys::{DataKey, KeyState, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey}, files::{self, FileOptions}, archive::{self, FileTree, RewrapOptions}};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +72,7 @@ fn a_race_is_found() {
 #[test]
 fn a_session_counts_records_and_bytes_of_all_threads_together() {
     let limits = SessionLimits {
-        messages: 3,
+        records: 3,
         bytes: 20,
         ..SessionLimits::default()
     };
@@ -168,7 +163,7 @@ fn a_cache_gives_nothing_of_a_key_that_has_left() {
         let keyring = Keyring::generate("one").unwrap();
         let old = keyring.active().unwrap();
         let cipher = EnvelopeCipher::builder()
-            .write_for(keyring.clone())
+            .encrypt_for(keyring.clone())
             .cache(2, Duration::from_secs(3600))
             .build()
             .unwrap();
@@ -292,7 +287,7 @@ impl KeyProvider for Impatient {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey, Error> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey, Error> {
         thread::scope(|scope| {
             let wrap = || {
                 let wrapped = self.0.wrap_key(key, context)?;
@@ -311,7 +306,7 @@ impl KeyProvider for Impatient {
         })
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey, Error> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey, Error> {
         self.0.unwrap_key(slot, context)
     }
 }
@@ -341,8 +336,8 @@ fn tree(files: usize) -> (tempfile::TempDir, Keyring, EnvelopeCipher) {
     (folder, keyring, cipher)
 }
 
-fn walk(folder: &tempfile::TempDir) -> Tree {
-    Tree::new([folder.path().to_owned()]).threads(NonZeroUsize::new(3).unwrap())
+fn walk(folder: &tempfile::TempDir) -> FileTree {
+    FileTree::new([folder.path().to_owned()]).threads(NonZeroUsize::new(3).unwrap())
 }
 
 /// The crew of a walk hands over everything once and ends, and ends as well where nobody takes what it has.
@@ -350,14 +345,14 @@ fn walk(folder: &tempfile::TempDir) -> Tree {
 fn a_crew_hands_over_everything_once_and_ends() {
     explore(300, || {
         let (folder, _, _) = tree(9);
-        let seen: HashSet<_> = inventory(walk(&folder))
+        let seen: HashSet<_> = archive::inventory(walk(&folder))
             .unwrap()
             .map(|entry| entry.path)
             .collect();
         assert_eq!(seen.len(), 9);
-        assert_eq!(inventory(walk(&folder)).unwrap().finish().records.files, 9);
+        assert_eq!(archive::inventory(walk(&folder)).unwrap().finish().records.files, 9);
         // Dropped after some.
-        assert_eq!(inventory(walk(&folder)).unwrap().take(2).count(), 2);
+        assert_eq!(archive::inventory(walk(&folder)).unwrap().take(2).count(), 2);
     });
 }
 
@@ -366,7 +361,7 @@ fn a_crew_rewraps_every_file_once() {
     explore(300, || {
         let (folder, keyring, cipher) = tree(6);
         let new = keyring.rotate("two").unwrap();
-        let summary = rewrap_tree(&cipher, walk(&folder), RewrapOptions::new())
+        let summary = archive::rewrap(&cipher, walk(&folder), RewrapOptions::new())
             .unwrap()
             .finish();
         assert_eq!((summary.done, summary.failed), (6, 0));
@@ -383,8 +378,8 @@ fn a_crew_that_is_stopped_ends() {
     explore(300, || {
         let (folder, _, _) = tree(6);
         let stranger = EnvelopeCipher::new(Keyring::generate("stranger").unwrap());
-        let options = RewrapOptions::new().most_failures(1);
-        let summary = rewrap_tree(&stranger, walk(&folder), options)
+        let options = RewrapOptions::new().max_failures(1);
+        let summary = archive::rewrap(&stranger, walk(&folder), options)
             .unwrap()
             .finish();
         assert!(summary.stopped && summary.failed >= 2);
@@ -401,10 +396,10 @@ fn runs_of_a_file_are_shared_out() {
         std::fs::write(&plain, &bytes).unwrap();
         let cipher = EnvelopeCipher::new(Keyring::generate("one").unwrap());
         let options = || FileOptions::new().threads(NonZeroUsize::new(3).unwrap());
-        encrypt_file(&cipher, &plain, &phi, &none(), options()).unwrap();
-        decrypt_file(&cipher, &phi, &out, &none(), options()).unwrap();
+        files::encrypt(&cipher, &plain, &phi, &none(), options()).unwrap();
+        files::decrypt(&cipher, &phi, &out, &none(), options()).unwrap();
         assert!(std::fs::read(out).unwrap() == bytes);
-        let range = open_range(&cipher, &phi, &none(), options()).unwrap();
+        let range = files::open(&cipher, &phi, &none(), options()).unwrap();
         thread::scope(|scope| {
             for at in [0, 100_000, 1_290_000] {
                 let (range, bytes) = (&range, &bytes);
@@ -424,7 +419,7 @@ fn what_is_sealed_opens_in_every_thread() {
     explore(2_000, || {
         let keyring = Keyring::generate("one").unwrap();
         let cipher = EnvelopeCipher::builder()
-            .write_for(keyring)
+            .encrypt_for(keyring)
             .cache(1, Duration::from_secs(3600))
             .build()
             .unwrap();

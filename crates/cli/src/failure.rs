@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use phi_envelope::{Error, KeyringFault};
+use phi_envelope::{Error, error::KeyringError};
 use serde_json::{Value, json};
 
 use crate::output::{escaped, escaped_path};
@@ -219,13 +219,13 @@ fn exit(error: &Error) -> Exit {
 }
 
 /// Whether a keyring may not be used, and not only its file not be changed.
-fn is_unusable(fault: &KeyringFault) -> bool {
+fn is_unusable(fault: &KeyringError) -> bool {
     matches!(
         fault,
-        KeyringFault::NotConfirmed { .. }
-            | KeyringFault::Links { .. }
-            | KeyringFault::RolledBack(_)
-            | KeyringFault::UnexpectedSlot { .. }
+        KeyringError::NotConfirmed { .. }
+            | KeyringError::Links { .. }
+            | KeyringError::RolledBack(_)
+            | KeyringError::UnexpectedSlot { .. }
     )
 }
 

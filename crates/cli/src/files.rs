@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
-    FileOptions, FileReport, Kind, Rewrapped, decrypt_from, decrypt_read, encrypt_from,
-    encrypt_read, inspect_file, reencrypt_file, repack_file, verify_file,
+    files::{self, FileOptions, FileReport, RewrapStatus},
+    header::EnvelopeKind,
 };
 use serde_json::{Value, json};
 
@@ -60,8 +60,8 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         let source = Source::open(&args.input)?;
         signals::leave_word();
         let sealed = match source {
-            Source::File(file) => encrypt_from(&cipher, &file, &output, &context, options),
-            Source::Flow(flow) => encrypt_read(&cipher, flow, &output, &context, options),
+            Source::File(file) => files::encrypt_from(&cipher, &file, &output, &context, options),
+            Source::Flow(flow) => files::encrypt_read(&cipher, flow, &output, &context, options),
         };
         sealed.map_err(Into::into).map(|report| {
             warn_not_kept(console, &output, report.not_kept);
@@ -116,8 +116,8 @@ pub(crate) fn decrypt(console: &Console, args: &Decrypt) -> Result<Answer> {
         let source = Source::open(&args.input)?;
         signals::leave_word();
         let opened = match source {
-            Source::File(file) => decrypt_from(&cipher, &file, &output, &context, options),
-            Source::Flow(flow) => decrypt_read(&cipher, flow, &output, &context, options),
+            Source::File(file) => files::decrypt_from(&cipher, &file, &output, &context, options),
+            Source::Flow(flow) => files::decrypt_read(&cipher, flow, &output, &context, options),
         };
         opened.map_err(Into::into).map(|report| {
             warn_not_kept(console, &output, report.not_kept);
@@ -158,7 +158,7 @@ pub(crate) fn verify(console: &Console, args: &Verify) -> Result<Answer> {
             streams::flow(with, from, streams::ALL, &mut std::io::sink(), &meter)?
         } else {
             let options = meter.watch(options(&args.work, false));
-            let report = verify_file(&cipher, path, &context, options)?;
+            let report = files::verify(&cipher, path, &context, options)?;
             (report.plaintext_bytes, report.header_damage)
         };
         let pace = meter.stop(bytes);
@@ -198,7 +198,7 @@ pub(crate) fn rewrap(console: &Console, args: &Rewrap) -> Result<Answer> {
         signals::leave_word();
         let rewrapped = change.rewrap(&cipher, path)?;
         warn_not_kept(console, path, rewrapped.not_kept());
-        let changed = rewrapped != Rewrapped::Current;
+        let changed = rewrapped != RewrapStatus::UpToDate;
         let what = if changed {
             "rewrapped"
         } else {
@@ -221,7 +221,9 @@ pub(crate) fn reencrypt(console: &Console, args: &Reencrypt) -> Result<Answer> {
         laid_out = laid_out.largest_record(bytes);
     }
     let has_layout = args.layout.segment_length.is_some() || args.layout.block_length.is_some();
-    if has_layout && inspect_file(&args.file).is_ok_and(|found| found.header.kind == Kind::Record) {
+    if has_layout
+        && files::inspect(&args.file).is_ok_and(|found| found.header.kind == EnvelopeKind::Record)
+    {
         return Err(usage(format_args!(
             "{}: a record has neither segments nor header blocks",
             escaped_path(&args.file)
@@ -236,7 +238,7 @@ pub(crate) fn reencrypt(console: &Console, args: &Reencrypt) -> Result<Answer> {
         header_damage,
         not_kept,
         ..
-    } = reencrypt_file(&cipher, &args.file, &context, options)
+    } = files::reencrypt(&cipher, &args.file, &context, options)
         .with_context(|| escaped_path(&args.file))?;
     let pace = meter.stop(plaintext_bytes);
     if let Some(damage) = header_damage {
@@ -270,7 +272,7 @@ pub(crate) fn repack(
     let meter = console.meter();
     let options = meter.watch(change.among(options));
     signals::leave_word();
-    let not_kept = repack_file(&cipher, file, options).with_context(|| escaped_path(file))?;
+    let not_kept = files::repack(&cipher, file, options).with_context(|| escaped_path(file))?;
     meter.stop(0);
     warn_not_kept(console, file, not_kept);
     console.say(format_args!("{}: repacked", escaped_path(file)))?;

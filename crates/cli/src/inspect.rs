@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use phi_envelope::{FileInspection, SlotId, inspect_file};
+use phi_envelope::{
+    files::{self, FileInspection},
+    header::SlotId,
+};
 use serde_json::{Value, json};
 
 use crate::files::each;
@@ -12,7 +15,7 @@ use crate::output::{Answer, Console, escaped_path, hex};
 
 pub(crate) fn run(console: &Console, files: &[PathBuf]) -> Result<Answer> {
     let mut answer = each(console, "inspect", files, |path| {
-        let found = inspect_file(path)?;
+        let found = files::inspect(path)?;
         if !found.blocks_alike {
             console.warn(
                 path,

@@ -6,7 +6,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile, Updated, destroy_key};
+use phi_envelope::{
+    KeyId, KeyringFile, archive,
+    files::Updated,
+    keys::{KeyInfo, KeyringTransaction},
+};
 use serde_json::{Value, json};
 
 use crate::args::{KeyringCommand, NewState};
@@ -76,7 +80,7 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
                 let keyring = open(file, secret)?;
                 let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
                 signals::leave_word();
-                destroy_key(&keyring, *id, &sealed, terms.options())
+                archive::destroy_key(&keyring, *id, &sealed, terms.options())
                     .with_context(|| shown(evidence))?;
                 tell(console, "destroy", (file, &keyring), *id)
             }
@@ -102,9 +106,9 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             signals::leave_word();
             // The one slot that there is is what the old secret has opened.
             let protected = if *dropping_recipients || keyring.slots().len() == 1 {
-                keyring.protect_with_dropping_recipients(protection)
+                keyring.reprotect_dropping_recipients(protection)
             } else {
-                keyring.protect_with(protection)
+                keyring.reprotect(protection)
             };
             at(file, protected)?;
             console.say(format_args!(
@@ -180,7 +184,7 @@ fn changed(
     console: &Console,
     command: &str,
     (path, secret): (&Path, &SecretArgs),
-    change: impl FnOnce(&mut KeyringEdit) -> phi_envelope::Result<KeyId>,
+    change: impl FnOnce(&mut KeyringTransaction) -> phi_envelope::Result<KeyId>,
 ) -> Result<Answer> {
     let file = open(path, secret)?;
     signals::leave_word();

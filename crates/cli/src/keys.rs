@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
-    Context, EnvelopeCipher, EnvelopeCipherBuilder, KeyProvider, KeyringFile, KeyringFileOptions,
-    KeyringPin, Passphrase,
+    Context, EnvelopeCipher, EnvelopeCipherBuilder, KeyProvider, KeyringFile, Passphrase,
+    files::{KeyringFileOptions, KeyringPin},
 };
 
 use crate::failure::{usage, usage_of};
@@ -38,7 +38,7 @@ impl<'a> Keys<'a> {
 
     /// The cipher of a command that reads or rewraps.
     pub(crate) fn reader(&mut self) -> Result<EnvelopeCipher> {
-        Ok(self.builder().write_for(self.main()?).build()?)
+        Ok(self.builder().encrypt_for(self.main()?).build()?)
     }
 
     /// The cipher that seals a new file.
@@ -48,7 +48,7 @@ impl<'a> Keys<'a> {
             if self.args.keyring.is_none() {
                 self.asked = Asked::Twice;
             }
-            builder = builder.write_for(self.main()?);
+            builder = builder.encrypt_for(self.main()?);
         }
         let cipher = self.finish(builder, to)?;
         let secret = &self.args.secret;
@@ -65,9 +65,9 @@ impl<'a> Keys<'a> {
     pub(crate) fn rewriter(&mut self, to: &ToArgs) -> Result<EnvelopeCipher> {
         let (builder, main) = (self.builder(), self.main()?);
         let builder = if self.is_recipient(to) {
-            builder.write_for(main)
+            builder.encrypt_for(main)
         } else {
-            builder.read_with(main)
+            builder.decrypt_with(main)
         };
         self.finish(builder, to)
     }
@@ -119,7 +119,7 @@ impl<'a> Keys<'a> {
 
     fn finish(&mut self, builder: EnvelopeCipherBuilder, to: &ToArgs) -> Result<EnvelopeCipher> {
         let recipients = self.recipients(to)?;
-        let add = |builder: EnvelopeCipherBuilder, one| builder.write_for(one);
+        let add = |builder: EnvelopeCipherBuilder, one| builder.encrypt_for(one);
         Ok(recipients.into_iter().fold(builder, add).build()?)
     }
 

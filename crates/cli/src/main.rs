@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
-use phi_envelope::{ask_while_locked, on_lock_wait, set_lock_wait};
+use phi_envelope::files::{ask_while_locked, on_lock_wait, set_lock_wait};
 
 use archive::{evidence, exposure, inventory, retire};
 use args::{Cli, Command};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use phi_envelope::{ChangeOptions, FileOptions};
+use phi_envelope::files::{ChangeOptions, FileOptions};
 
 /// Where the passphrase or the master key comes from.
 #[derive(Args)]

@@ -11,7 +11,10 @@ use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use phi_envelope::{FileOptions, HeaderDamage, NotKept};
+use phi_envelope::{
+    HeaderDamage,
+    files::{FileOptions, NotKept},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 

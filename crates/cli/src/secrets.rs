@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{Error, KeyProvider, Keyring, Malformed, MasterKey, Passphrase};
+use phi_envelope::{Error, KeyProvider, Keyring, MasterKey, Passphrase, error::Malformed};
 use zeroize::Zeroizing;
 
 use crate::failure::{interrupted, usage, usage_of};

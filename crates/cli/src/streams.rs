@@ -6,7 +6,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{Context, DecryptReader, EnvelopeCipher, Error, FileOptions, open_range};
+use phi_envelope::{
+    Context, DecryptReader, EnvelopeCipher, Error,
+    files::{self, FileOptions},
+};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -168,7 +171,7 @@ fn seek(
     if let Some(path) = &work.detached {
         options = options.detached_header(path);
     }
-    let file = open_range(cipher, input, context, options)?;
+    let file = files::open(cipher, input, context, options)?;
     let end = range.end.unwrap_or(u64::MAX).min(file.len());
     let len = end.saturating_sub(range.start);
     let mut piece = Zeroizing::new(vec![

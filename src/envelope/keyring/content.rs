@@ -9,15 +9,17 @@ use crate::crypto::derive;
 use crate::crypto::mac::Mac256;
 use crate::envelope::own_file::{NewOwnFile, OwnFile};
 use crate::envelope::{Context, EnvelopeCipher};
-use crate::error::{Error, KeyringFault, KeyringRule, Kind, Limit, Malformed, Result, SlotId};
+use crate::error::{
+    EnvelopeKind, Error, KeyringError, Limit, Malformed, MalformedKeyring, Result, SlotId,
+};
 use crate::format::header::Header;
 use crate::format::slot::{KEYRING, Slot};
-use crate::keys::{KeyProvider, KeyringEdit};
+use crate::keys::{KeyProvider, KeyringTransaction};
 use crate::secret::on_cleared_stack;
 
 /// A keyring's file, opened.
 pub(super) struct Content<'a> {
-    pub(super) keys: KeyringEdit,
+    pub(super) keys: KeyringTransaction,
     own: OwnFile<'a>,
 }
 
@@ -33,7 +35,7 @@ type Writer = Arc<dyn KeyProvider>;
 impl<'a> Content<'a> {
     pub(super) fn open(protection: &EnvelopeCipher, bytes: &'a [u8]) -> Result<Self> {
         let own = protection
-            .open_own(Kind::Keyring, bytes, &Context::new())
+            .open_own(EnvelopeKind::Keyring, bytes, &Context::new())
             .map_err(too_long)?;
         let mut keys = json::parse(&own.content)?;
         let header = own.opened.header();
@@ -41,7 +43,7 @@ impl<'a> Content<'a> {
         // FORMAT §9.2, Data key id: the number is at most the JSON's revision; 0, or a greater number, is malformed.
         let number = number_of(header);
         if !(1..=keys.journal.revision).contains(&number) {
-            return Err(Malformed::Keyring(KeyringRule::DataKeyRevision).into());
+            return Err(Malformed::Keyring(MalformedKeyring::DataKeyRevision).into());
         }
         keys.journal.data_key_revision = number;
         keys.journal.digest = Sha256::digest(&*own.content).into();
@@ -75,7 +77,7 @@ impl<'a> Content<'a> {
     /// The file of the next revision, for the same recipients.
     pub(super) fn seal_next(
         &self,
-        keys: &KeyringEdit,
+        keys: &KeyringTransaction,
         protection: &EnvelopeCipher,
     ) -> Result<Sealed> {
         let (writers, not_wrapped_for) = self.writers_of_slots(protection);
@@ -84,7 +86,7 @@ impl<'a> Content<'a> {
         }
         let json = json::write(keys)?;
         let bytes = self.own.reseal(&json).map_err(too_long)?;
-        let again = protection.open_own(Kind::Keyring, &bytes, &Context::new())?;
+        let again = protection.open_own(EnvelopeKind::Keyring, &bytes, &Context::new())?;
         if *again.content != **json {
             return Err(does_not_open());
         }
@@ -96,7 +98,11 @@ impl<'a> Content<'a> {
     }
 
     /// The file of the next revision, under a new data key for these and nobody else.
-    pub(super) fn seal_for(&self, keys: &KeyringEdit, writers: Vec<Writer>) -> Result<Sealed> {
+    pub(super) fn seal_for(
+        &self,
+        keys: &KeyringTransaction,
+        writers: Vec<Writer>,
+    ) -> Result<Sealed> {
         let generation = self.own.opened.header().generation();
         let generation = generation.checked_add(1).ok_or(Limit::Generation)?;
         seal(keys, generation, writers)
@@ -121,12 +127,12 @@ impl<'a> Content<'a> {
 }
 
 /// The file of a keyring's first revision.
-pub(super) fn seal_first(keys: &KeyringEdit, protection: &EnvelopeCipher) -> Result<Sealed> {
+pub(super) fn seal_first(keys: &KeyringTransaction, protection: &EnvelopeCipher) -> Result<Sealed> {
     seal(keys, 0, protection.0.writers.clone())
 }
 
 /// What the journal says of a sealed file that it could not know before.
-pub(super) fn note_sealed(keys: &mut KeyringEdit, sealed: &Sealed) -> Result<()> {
+pub(super) fn note_sealed(keys: &mut KeyringTransaction, sealed: &Sealed) -> Result<()> {
     let (header, _) = Header::parse(&sealed.bytes)?;
     keys.journal.data_key_revision = number_of(&header);
     keys.journal.slots = header.slots().map(|slot| slot.id()).collect();
@@ -134,11 +140,11 @@ pub(super) fn note_sealed(keys: &mut KeyringEdit, sealed: &Sealed) -> Result<()>
     Ok(())
 }
 
-fn seal(keys: &KeyringEdit, generation: u32, writers: Vec<Writer>) -> Result<Sealed> {
+fn seal(keys: &KeyringTransaction, generation: u32, writers: Vec<Writer>) -> Result<Sealed> {
     let json = json::write(keys)?;
     let cipher = only(writers.clone());
     let (nothing, new) = (Context::new(), |context| NewOwnFile {
-        kind: Kind::Keyring,
+        kind: EnvelopeKind::Keyring,
         generation,
         revision: Some(keys.journal.revision),
         context,
@@ -185,7 +191,7 @@ fn gives_data_key(
 /// A cipher of these writers and nobody else.
 fn only(writers: Vec<Writer>) -> EnvelopeCipher {
     let builder = EnvelopeCipher::builder();
-    let add = |builder: crate::envelope::EnvelopeCipherBuilder, writer| builder.write_for(writer);
+    let add = |builder: crate::envelope::EnvelopeCipherBuilder, writer| builder.encrypt_for(writer);
     writers.into_iter().fold(builder, add).finish()
 }
 
@@ -200,7 +206,7 @@ fn number_of(header: &Header<'_>) -> u64 {
 fn does_not_open() -> Error {
     Error::KeyringFile {
         path: std::path::PathBuf::new(),
-        fault: KeyringFault::DoesNotOpen {
+        fault: KeyringError::DoesNotOpen {
             why: "it gives another content, or nobody of it opens at all".to_owned(),
         },
     }

@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use super::json as keyring_json;
 use crate::envelope::own_file::NewOwnFile;
 use crate::envelope::{Context, EnvelopeCipher, KeyringFile};
-use crate::error::{Error, KeyringRule, Kind, Malformed, Result};
+use crate::error::{EnvelopeKind, Error, Malformed, MalformedKeyring, Result};
 use crate::format::json;
 use crate::keys::{Keyring, MasterKey};
 
-struct Scene {
+pub(super) struct Scene {
     _folder: tempfile::TempDir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self {
             path: folder.path().join("ehr.keyring"),
@@ -29,7 +29,7 @@ impl Scene {
     fn write(&self, content: impl AsRef<[u8]>, number: u64) {
         let nothing = Context::new();
         let new = NewOwnFile {
-            kind: Kind::Keyring,
+            kind: EnvelopeKind::Keyring,
             generation: 4,
             revision: Some(number),
             context: &nothing,
@@ -49,11 +49,11 @@ impl Scene {
 
     fn read(&self) -> Value {
         let bytes = std::fs::read(&self.path).unwrap();
-        let own = outer().open_own(Kind::Keyring, &bytes, &Context::new());
+        let own = outer().open_own(EnvelopeKind::Keyring, &bytes, &Context::new());
         serde_json::from_slice(&own.unwrap().content).unwrap()
     }
 
-    fn rule(&self, content: impl AsRef<[u8]>) -> KeyringRule {
+    fn rule(&self, content: impl AsRef<[u8]>) -> MalformedKeyring {
         self.write(content, 1);
         match self.open() {
             Err(Error::Malformed(Malformed::Keyring(rule))) => rule,
@@ -62,8 +62,8 @@ impl Scene {
     }
 }
 
-fn outer() -> EnvelopeCipher {
-    let key = MasterKey::taken_from(&mut [9; 32]);
+pub(super) fn outer() -> EnvelopeCipher {
+    let key = MasterKey::from_bytes_zeroizing(&mut [9; 32]);
     EnvelopeCipher::new(Keyring::from_master_key(key, "outer"))
 }
 
@@ -196,74 +196,86 @@ fn a_content_that_is_no_keyring_is_refused_with_its_rule() {
     let of = |keys: &[Value]| keyring(keys).to_string();
     for (rule, content) in [
         (
-            KeyringRule::ActiveKeys,
+            MalformedKeyring::ActiveKeys,
             of(&[active(), entry(2, "active", Some(2))]),
         ),
-        (KeyringRule::ActiveKeys, of(&[old(1)])),
-        (KeyringRule::ActiveKeys, of(&[])),
-        (KeyringRule::DuplicateId, of(&[old(2), active(), old(2)])),
+        (MalformedKeyring::ActiveKeys, of(&[old(1)])),
+        (MalformedKeyring::ActiveKeys, of(&[])),
         (
-            KeyringRule::Material,
+            MalformedKeyring::DuplicateId,
+            of(&[old(2), active(), old(2)]),
+        ),
+        (
+            MalformedKeyring::Material,
             of(&[active(), entry(2, "destroyed", Some(2))]),
         ),
-        (KeyringRule::Material, of(&[entry(1, "active", None)])),
+        (MalformedKeyring::Material, of(&[entry(1, "active", None)])),
         (
-            KeyringRule::Material,
+            MalformedKeyring::Material,
             of(&[active(), entry(2, "suspended", None)]),
         ),
-        (KeyringRule::Version, with("version", json!(2))),
-        (KeyringRule::Version, with("critical", json!(["quorum"]))),
-        (KeyringRule::Json, with("keys", json!({}))),
-        (KeyringRule::Json, with("keys", json!([1]))),
-        (KeyringRule::Json, with("id", json!(json::encode(&[1; 15])))),
-        (KeyringRule::Json, with("revision", json!(-1))),
-        (KeyringRule::Json, with("revision", json!("1"))),
-        (KeyringRule::Json, with("x", json!(0.5))),
-        (KeyringRule::Json, with("lease", Value::Null)),
-        (KeyringRule::Json, with("lease_changed", json!("now"))),
-        (KeyringRule::Json, with("before", Value::Null)),
-        (KeyringRule::Lease, with("lease", json!(0))),
-        (KeyringRule::Lease, with("lease", json!(86_401))),
-        (KeyringRule::Before, with("revision", json!(0))),
-        (KeyringRule::Before, with("revision", json!(2))),
+        (MalformedKeyring::Version, with("version", json!(2))),
         (
-            KeyringRule::Before,
+            MalformedKeyring::Version,
+            with("critical", json!(["quorum"])),
+        ),
+        (MalformedKeyring::Json, with("keys", json!({}))),
+        (MalformedKeyring::Json, with("keys", json!([1]))),
+        (
+            MalformedKeyring::Json,
+            with("id", json!(json::encode(&[1; 15]))),
+        ),
+        (MalformedKeyring::Json, with("revision", json!(-1))),
+        (MalformedKeyring::Json, with("revision", json!("1"))),
+        (MalformedKeyring::Json, with("x", json!(0.5))),
+        (MalformedKeyring::Json, with("lease", Value::Null)),
+        (MalformedKeyring::Json, with("lease_changed", json!("now"))),
+        (MalformedKeyring::Json, with("before", Value::Null)),
+        (MalformedKeyring::Lease, with("lease", json!(0))),
+        (MalformedKeyring::Lease, with("lease", json!(86_401))),
+        (MalformedKeyring::Before, with("revision", json!(0))),
+        (MalformedKeyring::Before, with("revision", json!(2))),
+        (
+            MalformedKeyring::Before,
             with("before", json!([json::encode(&[1; 32])])),
         ),
         (
-            KeyringRule::Recipients,
+            MalformedKeyring::Recipients,
             with("recipients", json!(["age1xyz"])),
         ),
         (
-            KeyringRule::Version,
+            MalformedKeyring::Version,
             with("recipients", json!(["phi-recipient:other:AAAA"])),
         ),
-        (KeyringRule::Json, with("recipients", json!([1]))),
+        (MalformedKeyring::Json, with("recipients", json!([1]))),
         (
-            KeyringRule::IndexKeys,
+            MalformedKeyring::IndexKeys,
             with("index_keys", json!([index_key(0, "active", true)])),
         ),
         (
-            KeyringRule::IndexKeys,
+            MalformedKeyring::IndexKeys,
             with("index_keys", json!([index_key(256, "active", true)])),
         ),
         (
-            KeyringRule::IndexKeys,
+            MalformedKeyring::IndexKeys,
             with("index_keys", json!([index_key(1, "deactivated", true)])),
         ),
         (
-            KeyringRule::IndexKeys,
+            MalformedKeyring::IndexKeys,
             with("index_keys", json!([index_key(1, "previous", false)])),
         ),
         (
-            KeyringRule::IndexKeys,
+            MalformedKeyring::IndexKeys,
             with(
                 "index_keys",
                 json!([index_key(1, "active", true), index_key(2, "active", true)]),
             ),
         ),
-        (KeyringRule::Json, "a keyring, honestly".to_owned()),
-        (KeyringRule::Json, format!("\u{feff}{}", of(&[active()]))),
+        (MalformedKeyring::Json, "a keyring, honestly".to_owned()),
+        (
+            MalformedKeyring::Json,
+            format!("\u{feff}{}", of(&[active()])),
+        ),
     ] {
         assert_eq!(scene.rule(&content), rule, "{content}");
     }
@@ -282,11 +294,15 @@ fn a_content_that_is_no_keyring_is_refused_with_its_rule() {
     for name in ["id", "label", "state", "created", "changed", "key"] {
         let mut key = active();
         key.as_object_mut().unwrap().remove(name);
-        assert_eq!(scene.rule(of(&[key])), KeyringRule::Json, "without {name}");
+        assert_eq!(
+            scene.rule(of(&[key])),
+            MalformedKeyring::Json,
+            "without {name}"
+        );
     }
     let mut evidence = active();
     evidence["evidence"] = json!(json::encode(&[1; 32]));
-    assert_eq!(scene.rule(of(&[evidence])), KeyringRule::Material);
+    assert_eq!(scene.rule(of(&[evidence])), MalformedKeyring::Material);
     scene.write(
         with(
             "index_keys",
@@ -317,7 +333,7 @@ fn the_number_in_the_data_key_id_is_1_to_the_revision() {
     for number in [0, 2, u64::MAX] {
         scene.write(keyring(&[entry(1, "active", Some(1))]).to_string(), number);
         let refused = scene.open();
-        let Err(Error::Malformed(Malformed::Keyring(KeyringRule::DataKeyRevision))) = refused
+        let Err(Error::Malformed(Malformed::Keyring(MalformedKeyring::DataKeyRevision))) = refused
         else {
             panic!("{number}: {refused:?}");
         };
@@ -338,50 +354,12 @@ fn recipients_are_those_that_have_a_slot() {
     };
     assert_eq!(
         scene.rule(with("recipients", json!([text]))),
-        KeyringRule::RecipientsDiffer
+        MalformedKeyring::RecipientsDiffer
     );
     assert_eq!(
         scene.rule(with("recipients", json!([text, text]))),
-        KeyringRule::Recipients
+        MalformedKeyring::Recipients
     );
-}
-
-#[test]
-fn an_edit_of_another_keyring_is_not_stored() {
-    let (scene, other) = (Scene::new(), Scene::new());
-    let file = KeyringFile::create(&scene.path, "first", outer()).unwrap();
-    let second = KeyringFile::create(&other.path, "other", outer()).unwrap();
-    let before = std::fs::read(&scene.path).unwrap();
-    let refused = file.update(|keys| {
-        second.update(|others| {
-            std::mem::swap(keys, others);
-            Ok(())
-        })
-    });
-    assert!(matches!(refused, Err(Error::Misuse(_))), "{refused:?}");
-    assert_eq!(std::fs::read(&scene.path).unwrap(), before);
-}
-
-/// A copy of the file is no store, and its older content no change of the newer.
-#[test]
-fn an_edit_of_an_older_copy_is_not_stored() {
-    let (scene, other) = (Scene::new(), Scene::new());
-    let file = KeyringFile::create(&scene.path, "first", outer()).unwrap();
-    std::fs::copy(&scene.path, &other.path).unwrap();
-    let copy = KeyringFile::open(&other.path, outer()).unwrap();
-    let lease = std::time::Duration::from_secs(60);
-    file.update(|keys| keys.set_lease(lease)).unwrap();
-    let before = std::fs::read(&scene.path).unwrap();
-    let refused = file.update(|keys| {
-        copy.update(|others| {
-            std::mem::swap(keys, others);
-            Err::<(), _>(Error::Misuse("the copy stays"))
-        })
-        .unwrap_err();
-        Ok(())
-    });
-    assert!(matches!(refused, Err(Error::Misuse(_))), "{refused:?}");
-    assert_eq!(std::fs::read(&scene.path).unwrap(), before);
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn an_update_is_whole_and_seen_only_once_the_file_holds_it() {
 #[test]
 fn a_keyring_is_protected_by_the_old_or_by_the_new() {
     enumerate(
-        |file, scene| file.protect_with_dropping_recipients(scene.other.clone()),
+        |file, scene| file.reprotect_dropping_recipients(scene.other.clone()),
         |file, scene, what| {
             let old = scene.keys(&scene.protection);
             let new = scene.keys(&scene.other);

@@ -13,8 +13,8 @@ use super::store::{FileRead, FileStore};
 use crate::crypto::random;
 use crate::disk::{Lock, unlock};
 use crate::envelope::EnvelopeCipher;
-use crate::error::{Error, KeyringFault, Result, SlotId};
-use crate::keys::{Keyring, KeyringEdit, MasterKey};
+use crate::error::{Error, KeyringError, Result, SlotId};
+use crate::keys::{Keyring, KeyringTransaction, MasterKey};
 
 /// A keyring in a file, sealed under a passphrase, under a master key from elsewhere, or under either.
 ///
@@ -62,8 +62,8 @@ impl KeyringFile {
     /// that writes for several. Each of them opens what it has sealed once before anything is written.
     ///
     /// # Errors
-    /// [`Error::Io`], also if the path exists, [`Limit::KeyringFile`](crate::Limit::KeyringFile),
-    /// [`KeyringFault::DoesNotOpen`], and what the protection's providers report.
+    /// [`Error::Io`], also if the path exists, [`Limit::KeyringFile`](crate::error::Limit::KeyringFile),
+    /// [`KeyringError::DoesNotOpen`], and what the protection's providers report.
     pub fn create(
         path: impl AsRef<Path>,
         label: &str,
@@ -88,7 +88,7 @@ impl KeyringFile {
     pub(super) fn create_of(
         options: KeyringFileOptions,
         path: &Path,
-        mut keys: KeyringEdit,
+        mut keys: KeyringTransaction,
         protection: EnvelopeCipher,
     ) -> Result<Self> {
         let before = options.clock.now();
@@ -121,9 +121,9 @@ impl KeyringFile {
     ///
     /// # Errors
     /// [`Error::WrongPassphrase`], [`Error::NoMatchingKey`] and the others of opening an envelope;
-    /// [`Malformed::OtherKind`](crate::Malformed::OtherKind) for an envelope that is no keyring's file; [`Error::Io`], also if
+    /// [`Malformed::OtherKind`](crate::error::Malformed::OtherKind) for an envelope that is no keyring's file; [`Error::Io`], also if
     /// group or others may touch the file or it belongs to another user;
-    /// [`Malformed::Keyring`](crate::Malformed::Keyring) if it holds no keyring.
+    /// [`Malformed::Keyring`](crate::error::Malformed::Keyring) if it holds no keyring.
     pub fn open(path: impl AsRef<Path>, protection: impl Into<EnvelopeCipher>) -> Result<Self> {
         Self::options().open(path, protection)
     }
@@ -157,14 +157,17 @@ impl KeyringFile {
 
     /// Changes the keyring: locks the file, reloads it, lets `change` work, makes the result durable, and only then lets ciphers
     /// see it. If `change` fails, or changes nothing, nothing is written. The file's recipients stay as they are: if the key that
-    /// protects it was rotated or compromised, [`protect_with`](Self::protect_with) moves the file off it. `change` must not use this
+    /// protects it was rotated or compromised, [`reprotect`](Self::reprotect) moves the file off it. `change` must not use this
     /// file again.
     ///
     /// # Errors
     /// What `change` returns, those of [`open`](Self::open), [`Error::KeyringFile`] if the file was rolled back or may not be
-    /// changed, [`Limit::KeyringFile`](crate::Limit::KeyringFile) if it would grow too long, and [`Error::TookEffect`] if the change
+    /// changed, [`Limit::KeyringFile`](crate::error::Limit::KeyringFile) if it would grow too long, and [`Error::TookEffect`] if the change
     /// took effect and a step after it failed.
-    pub fn update<T>(&self, change: impl FnOnce(&mut KeyringEdit) -> Result<T>) -> Result<T> {
+    pub fn update<T>(
+        &self,
+        change: impl FnOnce(&mut KeyringTransaction) -> Result<T>,
+    ) -> Result<T> {
         self.update_and_tell(change).map(|updated| updated.out)
     }
 
@@ -174,13 +177,13 @@ impl KeyringFile {
     /// As there.
     pub fn update_and_tell<T>(
         &self,
-        change: impl FnOnce(&mut KeyringEdit) -> Result<T>,
+        change: impl FnOnce(&mut KeyringTransaction) -> Result<T>,
     ) -> Result<Updated<T>> {
         self.change(|content| {
             let mut keys = content.keys.copied();
             let out = change(&mut keys)?;
             // An edit of a copy of the file, exchanged for this one, is of another revision or of another content.
-            let of = |keys: &KeyringEdit| KeyringPin::of(&keys.journal);
+            let of = |keys: &KeyringTransaction| KeyringPin::of(&keys.journal);
             if of(&keys) != of(&content.keys) || !keys.follows(&content.keys) {
                 return Err(Error::Misuse(
                     "what is to be stored does not follow the keyring that was loaded",
@@ -207,7 +210,7 @@ impl KeyringFile {
     /// Reads the file again, to see what other processes changed.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`KeyringFault::RolledBack`]; the keyring then stays as it is.
+    /// As [`open`](Self::open), and [`KeyringError::RolledBack`]; the keyring then stays as it is.
     pub fn reload(&self) -> Result<()> {
         self.store.load(&self.keyring)
     }
@@ -218,30 +221,30 @@ impl KeyringFile {
     /// Copies of the old file still open as before; rotate the keyring if an old passphrase may be known.
     ///
     /// # Errors
-    /// As [`update`](Self::update), and [`KeyringFault::DropsRecipient`] if somebody who can open the file belongs to none of the
+    /// As [`update`](Self::update), and [`KeyringError::DropsRecipient`] if somebody who can open the file belongs to none of the
     /// new protection.
-    pub fn protect_with(&self, protection: impl Into<EnvelopeCipher>) -> Result<()> {
-        self.reprotect(protection.into(), false)
+    pub fn reprotect(&self, protection: impl Into<EnvelopeCipher>) -> Result<()> {
+        self.reprotect_as(protection.into(), false)
     }
 
-    /// [`protect_with`](Self::protect_with), also if somebody could no longer open the file.
+    /// [`reprotect`](Self::reprotect), also if somebody could no longer open the file.
     ///
     /// # Errors
     /// As there, but for that.
-    pub fn protect_with_dropping_recipients(
+    pub fn reprotect_dropping_recipients(
         &self,
         protection: impl Into<EnvelopeCipher>,
     ) -> Result<()> {
-        self.reprotect(protection.into(), true)
+        self.reprotect_as(protection.into(), true)
     }
 
-    fn reprotect(&self, protection: EnvelopeCipher, dropping: bool) -> Result<()> {
+    fn reprotect_as(&self, protection: EnvelopeCipher, dropping: bool) -> Result<()> {
         if !protection.writes() {
             return Err(Error::Misuse("this cipher has no provider to write for"));
         }
         let changed = self.change(|content| {
             if let (Some(slot), false) = (content.left_out(&protection), dropping) {
-                return Err(self.store.fault(KeyringFault::DropsRecipient { slot }));
+                return Err(self.store.fault(KeyringError::DropsRecipient { slot }));
             }
             let mut keys = content.keys.copied();
             keys.journal = keys.journal.next();
@@ -264,7 +267,7 @@ impl KeyringFile {
             Ok(((), Some((keys, sealed))))
         });
         if matches!(changed, Ok(_) | Err(Error::TookEffect { .. })) {
-            self.store.protect_with(protection);
+            self.store.reprotect(protection);
         }
         changed.map(drop)
     }
@@ -272,7 +275,7 @@ impl KeyringFile {
     /// Locks and reads the file, lets `seal` make the next revision of it, and puts that in its place.
     fn change<T>(
         &self,
-        seal: impl FnOnce(&Content<'_>) -> Result<(T, Option<(KeyringEdit, Sealed)>)>,
+        seal: impl FnOnce(&Content<'_>) -> Result<(T, Option<(KeyringTransaction, Sealed)>)>,
     ) -> Result<Updated<T>> {
         let (store, keyring) = (&self.store, &self.keyring);
         let _busy = keyring.begin_change();

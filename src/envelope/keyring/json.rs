@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::recipients::check_texts;
-use crate::error::{KeyId, KeyState, KeyringRule, Malformed, Result};
+use crate::error::{KeyId, KeyState, Malformed, MalformedKeyring, Result};
 use crate::format::json::{self, JsonFault, Object};
-use crate::keys::{CHAIN, Entry, Journal, KeyInfo, KeyringEdit, LEASES, MasterKey};
+use crate::keys::{CHAIN, Entry, Journal, KeyInfo, KeyringTransaction, LEASES, MasterKey};
 use crate::secret::on_cleared_stack;
 
 /// Every field of the top and of the keys that this version knows.
@@ -32,20 +32,20 @@ const KNOWN: [&str; 16] = [
 ];
 
 /// The keyring that JSON describes. Fields that this version does not know are kept.
-pub(super) fn parse(json: &[u8]) -> Result<KeyringEdit> {
+pub(super) fn parse(json: &[u8]) -> Result<KeyringTransaction> {
     on_cleared_stack(|| parse_keyring(json))
 }
 
 /// The JSON of a keyring.
-pub(super) fn write(keyring: &KeyringEdit) -> Result<Zeroizing<Vec<u8>>> {
+pub(super) fn write(keyring: &KeyringTransaction) -> Result<Zeroizing<Vec<u8>>> {
     on_cleared_stack(|| write_keyring(keyring))
 }
 
-fn parse_keyring(json: &[u8]) -> Result<KeyringEdit> {
+fn parse_keyring(json: &[u8]) -> Result<KeyringTransaction> {
     let mut fields = json::read(json, &KNOWN).map_err(fault)?;
     let keys = fields.objects("keys").map_err(fault)?;
     let entries = keys.into_iter().map(parse_entry).collect::<Result<_>>()?;
-    KeyringEdit::from_entries(entries, parse_journal(fields)?)
+    KeyringTransaction::from_entries(entries, parse_journal(fields)?)
 }
 
 fn parse_journal(mut fields: Object) -> Result<Journal> {
@@ -56,7 +56,7 @@ fn parse_journal(mut fields: Object) -> Result<Journal> {
         .map_err(fault)?
         .unwrap_or(900);
     if !LEASES.contains(&lease) {
-        return Err(rule(KeyringRule::Lease).into());
+        return Err(rule(MalformedKeyring::Lease).into());
     }
     let lease_changed = fields.optional("lease_changed", time).map_err(fault)?;
     // FORMAT §9.2, Chain: exactly min(64, revision − 1) elements, else malformed.
@@ -65,7 +65,7 @@ fn parse_journal(mut fields: Object) -> Result<Journal> {
         .checked_sub(1)
         .map(|before| before.min(CHAIN as u64));
     if wanted != Some(before.len() as u64) {
-        return Err(rule(KeyringRule::Before).into());
+        return Err(rule(MalformedKeyring::Before).into());
     }
     let digest = |value: &Value| {
         let text = value.as_str().ok_or(JsonFault::Malformed)?;
@@ -88,7 +88,7 @@ fn parse_journal(mut fields: Object) -> Result<Journal> {
     })
 }
 
-fn write_keyring(keyring: &KeyringEdit) -> Result<Zeroizing<Vec<u8>>> {
+fn write_keyring(keyring: &KeyringTransaction) -> Result<Zeroizing<Vec<u8>>> {
     let journal = &keyring.journal;
     let mut fields = journal.unknown.clone();
     let keys = keyring.entries().iter().map(write_entry).collect();
@@ -128,7 +128,7 @@ fn parse_entry(mut fields: Object) -> Result<Entry> {
     };
     // FORMAT §9.2: `evidence` stands only where the key is destroyed.
     if info.evidence.is_some() && info.state != KeyState::Destroyed {
-        return Err(rule(KeyringRule::Material).into());
+        return Err(rule(MalformedKeyring::Material).into());
     }
     Ok(Entry {
         info,
@@ -178,12 +178,12 @@ fn check_index_keys(fields: &Object) -> Result<()> {
             })
         };
         if !look().map_err(fault)? {
-            return Err(rule(KeyringRule::IndexKeys).into());
+            return Err(rule(MalformedKeyring::IndexKeys).into());
         }
     }
     let is_number = |number: &u64| (1..=255).contains(number);
     if active > 1 || !numbers.iter().all(is_number) || repeats(&mut numbers) || repeats(&mut ids) {
-        return Err(rule(KeyringRule::IndexKeys).into());
+        return Err(rule(MalformedKeyring::IndexKeys).into());
     }
     Ok(())
 }
@@ -217,11 +217,11 @@ fn seconds(time: SystemTime) -> u64 {
 
 fn fault(fault: JsonFault) -> Malformed {
     rule(match fault {
-        JsonFault::Malformed => KeyringRule::Json,
-        JsonFault::Newer => KeyringRule::Version,
+        JsonFault::Malformed => MalformedKeyring::Json,
+        JsonFault::Newer => MalformedKeyring::Version,
     })
 }
 
-fn rule(rule: KeyringRule) -> Malformed {
+fn rule(rule: MalformedKeyring) -> Malformed {
     Malformed::Keyring(rule)
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crate::envelope::{Context, EnvelopeCipher, KeyringFile, KeyringFileOptions};
-use crate::error::{Error, KeyringFault, Result};
+use crate::error::{Error, KeyringError, Result};
 use crate::keys::{Clock, Keyring, MasterKey};
 
 const MINUTES: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ impl Scene {
 }
 
 pub(super) fn outer() -> EnvelopeCipher {
-    let key = MasterKey::taken_from(&mut [9; 32]);
+    let key = MasterKey::from_bytes_zeroizing(&mut [9; 32]);
     EnvelopeCipher::new(Keyring::from_master_key(key, "outer"))
 }
 
@@ -73,7 +73,7 @@ pub(super) fn refused<T: std::fmt::Debug>(outcome: Result<T>, path: &Path) -> St
     match outcome {
         Err(
             error @ Error::KeyringFile {
-                fault: KeyringFault::NotConfirmed { .. },
+                fault: KeyringError::NotConfirmed { .. },
                 ..
             },
         ) => {
@@ -179,7 +179,7 @@ fn a_key_suspended_elsewhere_stops_opening_within_the_lease_out_of_a_cache_too()
     let scene = Scene::new();
     let file = scene.process();
     let cipher = EnvelopeCipher::builder()
-        .write_for(file.keyring())
+        .encrypt_for(file.keyring())
         .cache(8, 60 * MINUTES)
         .build()
         .unwrap();
@@ -217,7 +217,7 @@ fn a_file_of_two_names_or_none_opens_and_reads_and_is_neither_confirmed_nor_chan
     let before = fs::read(scene.path()).unwrap();
     let links = file.update(|keys| keys.rotate("second"));
     let Err(Error::KeyringFile {
-        fault: KeyringFault::Links { count: 2 },
+        fault: KeyringError::Links { count: 2 },
         ..
     }) = links
     else {
@@ -290,10 +290,10 @@ fn a_slot_that_is_not_expected_keeps_a_file_from_being_used_for_wrapping_and_fro
     let note = cipher.encrypt("note", &none()).unwrap();
     let spy = Keyring::generate("spy").unwrap();
     let both = EnvelopeCipher::builder()
-        .write_for(outer().0.writers[0].clone())
-        .write_for(spy)
+        .encrypt_for(outer().0.writers[0].clone())
+        .encrypt_for(spy)
         .build();
-    scene.elsewhere().protect_with(both.unwrap()).unwrap();
+    scene.elsewhere().reprotect(both.unwrap()).unwrap();
 
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = told.clone();
@@ -309,7 +309,7 @@ fn a_slot_that_is_not_expected_keeps_a_file_from_being_used_for_wrapping_and_fro
         cipher.decrypt(&note, &none()).unwrap();
         let unexpected = file.update(|keys| keys.rotate("second"));
         let Err(Error::KeyringFile {
-            fault: KeyringFault::UnexpectedSlot { .. },
+            fault: KeyringError::UnexpectedSlot { .. },
             ..
         }) = unexpected
         else {
@@ -318,7 +318,7 @@ fn a_slot_that_is_not_expected_keeps_a_file_from_being_used_for_wrapping_and_fro
     }
     scene
         .elsewhere()
-        .protect_with_dropping_recipients(outer())
+        .reprotect_dropping_recipients(outer())
         .unwrap();
     watcher.reload().unwrap();
     let told = told.lock().unwrap();
@@ -351,11 +351,11 @@ fn a_keyring_that_protects_its_own_file_beside_another_updates_and_confirms() {
     let scene = Scene::new();
     let file = scene.process();
     let both = EnvelopeCipher::builder()
-        .write_for(file.keyring())
-        .write_for(outer().0.writers[0].clone())
+        .encrypt_for(file.keyring())
+        .encrypt_for(outer().0.writers[0].clone())
         .build()
         .unwrap();
-    file.protect_with(both).unwrap();
+    file.reprotect(both).unwrap();
     file.update(|keys| keys.rotate("second")).unwrap();
     scene.pass(LEASE);
     file.update(|keys| keys.rotate("third")).unwrap();

@@ -5,6 +5,8 @@ mod content;
 #[cfg(test)]
 mod crafted;
 #[cfg(test)]
+mod edits;
+#[cfg(test)]
 mod faults;
 mod file;
 mod json;

@@ -72,7 +72,7 @@ impl KeyringFileOptions {
     /// confirmed: the process encrypts until the end of its lease, and then nothing.
     ///
     /// ```
-    /// use phi_envelope::{Keyring, KeyringFile, KeyringPin};
+    /// use phi_envelope::{Keyring, KeyringFile, files::KeyringPin};
     /// # let folder = tempfile::tempdir().map_err(phi_envelope::Error::Io)?;
     /// # let (path, pinned) = (folder.path().join("ehr.keyring"), folder.path().join("min-revision"));
     /// # let safe = Keyring::generate("the master key from elsewhere")?;
@@ -108,7 +108,7 @@ impl KeyringFileOptions {
     }
 
     /// The lease of a file that is made; 15 minutes unless said. That of a file that is there is changed by
-    /// [`KeyringEdit::set_lease`](crate::KeyringEdit::set_lease).
+    /// [`KeyringTransaction::set_lease`](crate::keys::KeyringTransaction::set_lease).
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
@@ -117,7 +117,7 @@ impl KeyringFileOptions {
     /// [`KeyringFile::open`] with these options.
     ///
     /// # Errors
-    /// As there, and [`KeyringFault::RolledBack`](crate::KeyringFault::RolledBack) if the file is not what was pinned.
+    /// As there, and [`KeyringError::RolledBack`](crate::error::KeyringError::RolledBack) if the file is not what was pinned.
     pub fn open(
         self,
         path: impl AsRef<Path>,
@@ -129,8 +129,8 @@ impl KeyringFileOptions {
     /// [`KeyringFile::create`] with these options.
     ///
     /// # Errors
-    /// As there, those of [`KeyringEdit::set_lease`](crate::KeyringEdit::set_lease), and
-    /// [`KeyringFault::RolledBack`](crate::KeyringFault::RolledBack) if anything but a first revision is pinned.
+    /// As there, those of [`KeyringTransaction::set_lease`](crate::keys::KeyringTransaction::set_lease), and
+    /// [`KeyringError::RolledBack`](crate::error::KeyringError::RolledBack) if anything but a first revision is pinned.
     pub fn create(
         self,
         path: impl AsRef<Path>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::leases::{LEASE, Scene, none, outer, refused};
 use crate::envelope::{EnvelopeCipher, KeyringFile, KeyringPin};
-use crate::error::{Error, KeyringFault, Result};
+use crate::error::{Error, KeyringError, Result};
 
 #[test]
 fn a_running_process_looks_at_what_is_pinned_at_each_confirmation() {
@@ -112,6 +112,6 @@ fn rolled_back<T>(outcome: Result<T>) -> bool {
     };
     matches!(
         outcome.err().and_then(fault),
-        Some(KeyringFault::RolledBack(_))
+        Some(KeyringError::RolledBack(_))
     )
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result, Rollback};
-use crate::keys::{Journal, Keyring, KeyringEdit, Moment};
+use crate::keys::{Journal, Keyring, KeyringTransaction, Moment};
 
 /// What is known of a keyring's file from before: what a process remembers by itself, and what its owner may tell the next one.
 ///
@@ -80,7 +80,10 @@ impl KeyringPin {
 }
 
 /// Whether a file's keyring follows what this process holds.
-pub(super) fn check_follows(found: &KeyringEdit, held: &KeyringEdit) -> Result<(), Rollback> {
+pub(super) fn check_follows(
+    found: &KeyringTransaction,
+    held: &KeyringTransaction,
+) -> Result<(), Rollback> {
     KeyringPin::of(&held.journal).check(&found.journal)?;
     // A second line: whoever can write under the current data key can write a history that fits.
     if found.follows(held) {
@@ -178,7 +181,12 @@ impl Pins {
 
     /// The keyring is to hold these keys, which the file holds. It is confirmed if that is asked for, and if nothing more is required
     /// meanwhile.
-    pub(super) fn publish(&self, keyring: &Keyring, keys: KeyringEdit, before: Option<Moment>) {
+    pub(super) fn publish(
+        &self,
+        keyring: &Keyring,
+        keys: KeyringTransaction,
+        before: Option<Moment>,
+    ) {
         let least = self.least();
         let is_required = least.check(&keys.journal).is_ok();
         keyring.publish(keys, before.filter(|_| is_required));

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::crypto::derive;
-use crate::error::{KeyringRule, Malformed, Result};
+use crate::error::{Malformed, MalformedKeyring, Result};
 use crate::format::header::Header;
 
 /// Scheme 0x03: a public key.
@@ -22,7 +22,7 @@ pub(super) fn check_texts(texts: &[String]) -> Result<Vec<Vec<u8>>> {
         let id = id(text)?;
         // FORMAT §9.2: an id twice is malformed.
         if ids.contains(&id) {
-            return Err(rule(KeyringRule::Recipients));
+            return Err(rule(MalformedKeyring::Recipients));
         }
         ids.push(id);
     }
@@ -40,7 +40,7 @@ pub(super) fn check_slots(texts: &[String], header: &Header<'_>) -> Result<()> {
     if named == held {
         Ok(())
     } else {
-        Err(rule(KeyringRule::RecipientsDiffer))
+        Err(rule(MalformedKeyring::RecipientsDiffer))
     }
 }
 
@@ -48,12 +48,12 @@ pub(super) fn check_slots(texts: &[String], header: &Header<'_>) -> Result<()> {
 // u16 KEM ‖ SHA-256("phi-envelope/1 recipient" ‖ 0x00 ‖ u16 KEM ‖ public key).
 /// The id of a public text.
 pub(super) fn id(text: &str) -> Result<Vec<u8>> {
-    let malformed = || rule(KeyringRule::Recipients);
+    let malformed = || rule(MalformedKeyring::Recipients);
     let rest = text.strip_prefix("phi-recipient:").ok_or_else(malformed)?;
     let (kem, key) = rest.split_once(':').ok_or_else(malformed)?;
     let known = KEMS.iter().find(|(name, ..)| *name == kem);
     // FORMAT §9.2: an unknown kem there is "newer".
-    let (_, number, len) = known.ok_or_else(|| rule(KeyringRule::Version))?;
+    let (_, number, len) = known.ok_or_else(|| rule(MalformedKeyring::Version))?;
     let bytes = URL_SAFE_NO_PAD.decode(key).map_err(|_| malformed())?;
     let (key, check) = bytes.split_last_chunk::<4>().ok_or_else(malformed)?;
     let id = derive::recipient_id(*number, key);
@@ -64,7 +64,7 @@ pub(super) fn id(text: &str) -> Result<Vec<u8>> {
     Ok(id.to_vec())
 }
 
-fn rule(rule: KeyringRule) -> crate::error::Error {
+fn rule(rule: MalformedKeyring) -> crate::error::Error {
     Malformed::Keyring(rule).into()
 }
 

@@ -14,9 +14,9 @@ use crate::disk::{
     Disk, Lock, Old, folder_of, is_unchanged, links, named, of_file, os_number, unlock,
 };
 use crate::envelope::EnvelopeCipher;
-use crate::error::{Error, KeyringFault, Result, Rollback};
+use crate::error::{Error, KeyringError, Result, Rollback};
 use crate::format::limits::MAX_OWN_FILE;
-use crate::keys::{Clock, Home, Keyring, KeyringEdit, Moment};
+use crate::keys::{Clock, Home, Keyring, KeyringTransaction, Moment};
 
 /// A keyring's file, and how it is opened.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Kept {
     pub(super) file: File,
     stamp: Metadata,
     /// Why it may not be confirmed.
-    fault: Option<KeyringFault>,
+    fault: Option<KeyringError>,
 }
 
 /// What was read of the file, which is locked.
@@ -74,7 +74,7 @@ impl FileStore {
         protection.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn protect_with(&self, protection: EnvelopeCipher) {
+    pub(super) fn reprotect(&self, protection: EnvelopeCipher) {
         let mut held = self
             .protection
             .write()
@@ -83,7 +83,7 @@ impl FileStore {
     }
 
     /// The error of a file that is not used for what was asked.
-    pub(super) fn fault(&self, fault: KeyringFault) -> Error {
+    pub(super) fn fault(&self, fault: KeyringError) -> Error {
         let path = self.path.clone();
         Error::KeyringFile { path, fault }
     }
@@ -93,7 +93,7 @@ impl FileStore {
         const BUSY: i32 = 16; // EBUSY: only a mount point is too busy to be renamed
         match error {
             Error::Io(error) if os_number(&error) == Some(BUSY) => {
-                self.fault(KeyringFault::Mounted)
+                self.fault(KeyringError::Mounted)
             }
             Error::Io(error) => {
                 let (error, own) = (of_file(&self.path, error), self.path.display());
@@ -166,7 +166,7 @@ impl FileStore {
 
     // FORMAT §9.2, Rolled back: a running process looks at the pinned numbers at each confirmation.
     /// Refuses a keyring that is less than what is pinned now.
-    pub(super) fn check_pins(&self, keys: &KeyringEdit, met: Met) -> Result<()> {
+    pub(super) fn check_pins(&self, keys: &KeyringTransaction, met: Met) -> Result<()> {
         // Asked before anything is locked: it is the caller's code.
         let now = self.pins.ask()?;
         let checked = self.pins.check(&now, &keys.journal, met);
@@ -174,28 +174,28 @@ impl FileStore {
     }
 
     fn rolled_back(&self, how: Rollback) -> Error {
-        self.fault(KeyringFault::RolledBack(how))
+        self.fault(KeyringError::RolledBack(how))
     }
 
     /// Why the file may neither be confirmed nor changed.
-    pub(super) fn fault_of(&self, content: &Content<'_>, stamp: &Metadata) -> Option<KeyringFault> {
+    pub(super) fn fault_of(&self, content: &Content<'_>, stamp: &Metadata) -> Option<KeyringError> {
         // FORMAT §9.2, Lease: a file whose link count is not 1 is an unreachable store.
         if links(stamp) != 1 {
-            return Some(KeyringFault::Links {
+            return Some(KeyringError::Links {
                 count: links(stamp),
             });
         }
         let slot = self.options.unexpected(content.slots())?.clone();
-        Some(KeyringFault::UnexpectedSlot { slot })
+        Some(KeyringError::UnexpectedSlot { slot })
     }
 
     // FORMAT §9.2: a file with another slot is neither used for wrapping nor written.
     /// Refuses to write a file that would have a slot that is not expected.
-    pub(super) fn refuse_unexpected(&self, keys: &KeyringEdit) -> Result<()> {
+    pub(super) fn refuse_unexpected(&self, keys: &KeyringTransaction) -> Result<()> {
         match self.options.unexpected(&keys.journal.slots) {
             Some(slot) => {
                 let slot = slot.clone();
-                Err(self.fault(KeyringFault::UnexpectedSlot { slot }))
+                Err(self.fault(KeyringError::UnexpectedSlot { slot }))
             }
             None => Ok(()),
         }
@@ -268,7 +268,7 @@ impl FileStore {
     pub(super) fn put(
         &self,
         keyring: &Keyring,
-        (keys, bytes): (KeyringEdit, &[u8]),
+        (keys, bytes): (KeyringTransaction, &[u8]),
         old: &Metadata,
         before: Moment,
     ) -> Result<()> {
@@ -301,7 +301,7 @@ impl FileStore {
     }
 
     // FORMAT §9.2: each change of either is reported by the process that meets it at a reload.
-    fn tell(&self, keyring: &Keyring, keys: &KeyringEdit) {
+    fn tell(&self, keyring: &Keyring, keys: &KeyringTransaction) {
         let Some(tell) = &self.options.tell else {
             return;
         };
@@ -364,6 +364,6 @@ impl Home<Keyring> for FileStore {
 
     fn not_confirmed(&self, last: Option<SystemTime>, lease: Duration, why: &str) -> Error {
         let why = why.to_owned();
-        self.fault(KeyringFault::NotConfirmed { last, lease, why })
+        self.fault(KeyringError::NotConfirmed { last, lease, why })
     }
 }

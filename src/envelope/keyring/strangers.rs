@@ -11,7 +11,7 @@ use crate::envelope::{Context, EnvelopeCipher};
 use crate::error::Result;
 use crate::format::slot::{Slot, WrappedKey};
 use crate::keys::{
-    DataKey, KeyProvider, Keyring, MasterKey, Recognition, UnwrapContext, WrapContext,
+    DataKey, KeyProvider, Keyring, MasterKey, Recognition, UnwrapRequest, WrapRequest,
 };
 
 /// Opens what the outer key protects, and counts how often.
@@ -22,11 +22,11 @@ impl KeyProvider for Counting {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.0.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.unwrap_key(slot, context)
     }
@@ -37,13 +37,13 @@ fn strangers_cost_one_try_a_second_at_a_file_that_cannot_be_taken_over() {
     let scene = Scene::new();
     let old = fs::read(scene.path()).unwrap();
     let tries = Arc::new(AtomicUsize::new(0));
-    let key = MasterKey::taken_from(&mut [9; 32]);
+    let key = MasterKey::from_bytes_zeroizing(&mut [9; 32]);
     let counting = Counting(Keyring::from_master_key(key, "outer"), tries.clone());
     let file = scene.options().open(scene.path(), counting).unwrap();
     file.update(|keys| keys.rotate("second")).unwrap();
     fs::write(scene.path(), old).unwrap();
     let strangers = (0..8).fold(EnvelopeCipher::builder(), |builder, _| {
-        builder.write_for(Keyring::generate("stranger").unwrap())
+        builder.encrypt_for(Keyring::generate("stranger").unwrap())
     });
     let strangers = strangers.build().unwrap();
     let foreign = strangers.encrypt("note", &Context::new()).unwrap();
@@ -66,11 +66,11 @@ impl KeyProvider for Slow {
         self.0.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.0.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         if let Some(tell) = self.1.lock().unwrap().take() {
             tell.send(()).unwrap();
             thread::sleep(SECOND / 5);
@@ -82,7 +82,7 @@ impl KeyProvider for Slow {
 #[test]
 fn all_readers_find_a_key_that_one_of_them_reads_the_file_for() {
     let scene = Scene::new();
-    let key = MasterKey::taken_from(&mut [9; 32]);
+    let key = MasterKey::from_bytes_zeroizing(&mut [9; 32]);
     let slow = Arc::new(Slow(
         Keyring::from_master_key(key, "outer"),
         Mutex::default(),

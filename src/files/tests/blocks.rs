@@ -5,14 +5,14 @@ use crate::disk::Disk;
 use crate::disk::faults::{Fault, Faults};
 use crate::envelope::{Change, EnvelopeCipher, inspect};
 use crate::error::{Error, Result};
-use crate::files::rewrap::{Rewrapped, change_file};
+use crate::files::rewrap::{RewrapStatus, change_file};
 use crate::keys::Keyring;
 
 const BLOCK: usize = 4096;
 const SECTOR: usize = 512;
 const NOTE: &[u8] = b"a note of a few segments";
 
-fn rewrap(disk: &Disk, cipher: &EnvelopeCipher, folder: &Folder) -> Result<Rewrapped> {
+fn rewrap(disk: &Disk, cipher: &EnvelopeCipher, folder: &Folder) -> Result<RewrapStatus> {
     change_file(disk, cipher, &folder.path("phi"), Change::Rewrap)
 }
 
@@ -54,7 +54,7 @@ fn opens_and_is_repaired(keys: &Keys, blocks: &Blocks, folder: &Folder, what: &s
     assert_eq!(opened(&keys.new, &repaired).unwrap(), NOTE, "{what}");
     assert!(opened(&keys.old, &repaired).is_err(), "{what}");
     let again = rewrap(&disk(&Faults::none(), false), &keys.new, folder).unwrap();
-    assert_eq!(again, Rewrapped::Current, "{what}");
+    assert_eq!(again, RewrapStatus::UpToDate, "{what}");
 }
 
 #[test]

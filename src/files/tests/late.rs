@@ -10,11 +10,10 @@ use super::{context, labels};
 use crate::envelope::EnvelopeCipher;
 use crate::error::{Error, Result};
 use crate::files::{
-    FileOptions, Rewrapped, add_recipient_file, encrypt_file, inspect_file, reencrypt_file,
-    rewrap_file, verify_file,
+    FileOptions, RewrapStatus, add_recipient, encrypt, inspect, reencrypt, rewrap, verify,
 };
 use crate::format::slot::{Slot, WrappedKey};
-use crate::keys::{DataKey, KeyProvider, Keyring, Recognition, UnwrapContext, WrapContext};
+use crate::keys::{DataKey, KeyProvider, Keyring, Recognition, UnwrapRequest, WrapRequest};
 
 /// A keyring that learns, at one of its confirmations, that its active key was rotated away from elsewhere, and destroyed.
 struct Learning {
@@ -53,11 +52,11 @@ impl KeyProvider for Learning {
         self.keyring.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.keyring.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         self.keyring.unwrap_key(slot, context)
     }
 
@@ -100,7 +99,7 @@ impl Scene {
             .unwrap();
         fs::write(&header, bytes).unwrap();
         let plain = self.path("plain");
-        encrypt_file(&cipher, plain, &stream, &context(), FileOptions::new()).unwrap();
+        encrypt(&cipher, plain, &stream, &context(), FileOptions::new()).unwrap();
         self.keyring.rotate("second").unwrap();
         [record, header, stream]
     }
@@ -140,22 +139,22 @@ fn a_rewrap_writes_its_slot_under_a_key_that_is_there_by_then() {
         let scene = Scene::new();
         let path = &scene.files()[number];
         let provider = Learning::new(&scene.keyring, at);
-        rewrap_file(&EnvelopeCipher::new(provider.clone()), path).unwrap();
+        rewrap(&EnvelopeCipher::new(provider.clone()), path).unwrap();
         // The write of a stream is confirmed twice.
         assert_eq!(scene.keyring.keys().len(), 2 + usize::from(at < 2));
-        let found = inspect_file(path).unwrap();
+        let found = inspect(path).unwrap();
         assert!(found.blocks_alike);
         let active = scene.keyring.active().unwrap();
         assert_eq!(found.header.slots[0].key_id, active.as_bytes());
         let cipher = EnvelopeCipher::new(scene.keyring);
-        assert_eq!(rewrap_file(&cipher, path).unwrap(), Rewrapped::Current);
+        assert_eq!(rewrap(&cipher, path).unwrap(), RewrapStatus::UpToDate);
     }
 }
 
 #[test]
 fn a_file_is_not_sealed_anew_under_a_key_that_is_lost_by_then() {
     let reencrypt = |cipher: &EnvelopeCipher, path: &PathBuf| {
-        reencrypt_file(cipher, path, &context(), FileOptions::new()).map(drop)
+        reencrypt(cipher, path, &context(), FileOptions::new()).map(drop)
     };
     Scene::refused(reencrypt, &[0, 2]);
 }
@@ -168,9 +167,9 @@ fn a_recipient_gets_a_slot_under_a_key_that_is_there_by_then() {
         let theirs = Keyring::generate("theirs").unwrap();
         let recipient = Learning::new(&theirs, 0);
         let cipher = EnvelopeCipher::new(scene.keyring.clone());
-        add_recipient_file(&cipher, path, &*recipient, &labels()).unwrap();
+        add_recipient(&cipher, path, &*recipient, &labels()).unwrap();
         // The slot that was there, and that its provider has moved off, is none of this call's.
-        let slots = inspect_file(path).unwrap().header.slots;
+        let slots = inspect(path).unwrap().header.slots;
         assert_eq!(slots[0].key_id, scene.keyring.keys()[0].id.as_bytes());
         assert_eq!(slots[1].key_id, theirs.active().unwrap().as_bytes());
     }
@@ -187,7 +186,7 @@ fn a_new_file_gets_no_name_under_a_key_that_is_lost_by_then() {
             options = options.detached_header(&header);
         }
         let (cipher, plain) = (EnvelopeCipher::new(provider.clone()), scene.path("plain"));
-        let outcome = encrypt_file(&cipher, plain, &sealed, &context(), options);
+        let outcome = encrypt(&cipher, plain, &sealed, &context(), options);
         let what = format!("{at}, {detached}: {outcome:?}");
         assert!(
             matches!(
@@ -208,11 +207,11 @@ fn a_new_file_gets_its_name_under_the_key_that_is_active_by_then() {
         let provider = Learning::keeping(&scene.keyring, at);
         let (cipher, sealed) = (EnvelopeCipher::new(provider.clone()), scene.path("sealed"));
         let plain = scene.path("plain");
-        encrypt_file(&cipher, plain, &sealed, &context(), FileOptions::new()).unwrap();
-        let slots = inspect_file(&sealed).unwrap().header.slots;
+        encrypt(&cipher, plain, &sealed, &context(), FileOptions::new()).unwrap();
+        let slots = inspect(&sealed).unwrap().header.slots;
         let active = scene.keyring.active().unwrap();
         assert_eq!(slots[0].key_id, active.as_bytes(), "{at}");
-        verify_file(&cipher, &sealed, &context(), FileOptions::new()).unwrap();
+        verify(&cipher, &sealed, &context(), FileOptions::new()).unwrap();
         assert_eq!(scene.keyring.keys().len(), 1 + usize::from(at < 2), "{at}");
     }
 }

@@ -5,12 +5,12 @@ use crate::disk::Disk;
 use crate::disk::faults::{Fault, Faults};
 use crate::envelope::{Change, EnvelopeCipher, inspect};
 use crate::error::{Error, Result};
-use crate::files::decrypt::decrypt;
-use crate::files::encrypt::encrypt;
-use crate::files::reencrypt::reencrypt;
-use crate::files::repack::repack;
-use crate::files::rewrap::{Rewrapped, change_file};
-use crate::files::{decrypt_file, inspect_file};
+use crate::files::decrypt::decrypt_on;
+use crate::files::encrypt::encrypt_on;
+use crate::files::reencrypt::reencrypt_on;
+use crate::files::repack::repack_on;
+use crate::files::rewrap::{RewrapStatus, change_file};
+use crate::files::{self, decrypt};
 use crate::keys::Keyring;
 
 /// What an output holds that is to be overwritten.
@@ -53,7 +53,7 @@ fn encryption(cipher: &EnvelopeCipher, overwrite: bool, threads: usize) -> Opera
             let mut options = options(threads);
             options.overwrite = overwrite;
             let (from, to) = (folder.path("plain"), folder.path("out"));
-            encrypt(disk, cipher, &from, &to, &context(), options).map(drop)
+            encrypt_on(disk, cipher, &from, &to, &context(), options).map(drop)
         }),
         is_done: Box::new(move |folder| match folder.read("out") {
             None => {
@@ -84,7 +84,7 @@ fn decryption(keys: &Keys, overwrite: bool, threads: usize) -> Operation<'_> {
             let mut options = options(threads);
             options.overwrite = overwrite;
             let (from, to) = (folder.path("phi"), folder.path("out"));
-            decrypt(disk, &keys.new, &from, &to, &context(), options).map(drop)
+            decrypt_on(disk, &keys.new, &from, &to, &context(), options).map(drop)
         }),
         is_done: Box::new(move |folder| match folder.read("out") {
             None => {
@@ -179,7 +179,7 @@ fn encrypt_with_a_detached_header() {
         run: Box::new(|disk, folder| {
             let options = options(1).detached_header(folder.path("header"));
             let (from, to) = (folder.path("plain"), folder.path("out"));
-            encrypt(disk, &keys.new, &from, &to, &context(), options).map(drop)
+            encrypt_on(disk, &keys.new, &from, &to, &context(), options).map(drop)
         }),
         is_done: Box::new(|folder| {
             if folder.read("out").is_none() {
@@ -189,7 +189,7 @@ fn encrypt_with_a_detached_header() {
             let opening = tempfile::tempdir().unwrap();
             let out = opening.path().join("opened");
             let with = options(1).detached_header(folder.path("header"));
-            decrypt_file(&keys.new, folder.path("out"), &out, &context(), with).unwrap();
+            decrypt(&keys.new, folder.path("out"), &out, &context(), with).unwrap();
             assert!(std::fs::read(out).unwrap() == plaintext());
             true
         }),
@@ -210,7 +210,7 @@ fn an_error_leaves_no_header_without_a_payload() {
         let options = options(1).detached_header(folder.path("header"));
         let (from, to) = (folder.path("plain"), folder.path("out"));
         let disk = disk(&faults, false);
-        let _ = encrypt(&disk, &keys.new, &from, &to, &context(), options);
+        let _ = encrypt_on(&disk, &keys.new, &from, &to, &context(), options);
         if !faults.was_met() {
             break;
         }
@@ -292,7 +292,7 @@ fn reencrypt_in_its_place() {
             before.clone(),
             |disk, folder| {
                 let path = folder.path("phi");
-                reencrypt(disk, &keys.new, &path, &context(), options(threads)).map(drop)
+                reencrypt_on(disk, &keys.new, &path, &context(), options(threads)).map(drop)
             },
             |bytes| assert!(opened(&keys.new, bytes).unwrap() == plaintext()),
         ));
@@ -307,7 +307,7 @@ fn repack_in_its_place() {
         before.clone(),
         |disk, folder| {
             let options = options(1).block_length(8192).unwrap();
-            repack(disk, &keys.new, &folder.path("phi"), options).map(drop)
+            repack_on(disk, &keys.new, &folder.path("phi"), options).map(drop)
         },
         |bytes| {
             assert!(bytes[16_384..] == before[8192..]);
@@ -335,8 +335,8 @@ fn replace_a_recipient_in_place() {
     let reads = Keys {
         old: keys.old.clone(),
         new: EnvelopeCipher::builder()
-            .write_for(keys.keyring.clone())
-            .read_with(other.clone())
+            .encrypt_for(keys.keyring.clone())
+            .decrypt_with(other.clone())
             .build()
             .unwrap(),
         keyring: keys.keyring.clone(),
@@ -379,10 +379,10 @@ fn what_the_next_run_repairs_is_reported_as_done() {
     // Dies before the second block's write: after it, the header of the new generation stands in one block alone.
     let faults = Faults::at(1, Fault::Torn(0));
     assert!(change_file(&disk(&faults, false), &keys.new, &path, Change::Rewrap).is_err());
-    assert!(!inspect_file(&path).unwrap().blocks_alike);
+    assert!(!files::inspect(&path).unwrap().blocks_alike);
     let disk = disk(&Faults::none(), false);
     let run = || change_file(&disk, &keys.new, &path, Change::Rewrap).unwrap();
-    assert_eq!(run(), Rewrapped::Done);
-    assert_eq!(run(), Rewrapped::Current);
-    assert!(inspect_file(&path).unwrap().blocks_alike);
+    assert_eq!(run(), RewrapStatus::Rewrapped);
+    assert_eq!(run(), RewrapStatus::UpToDate);
+    assert!(files::inspect(&path).unwrap().blocks_alike);
 }

@@ -11,10 +11,10 @@ use crate::disk::faults::Faults;
 use crate::disk::{Call, Disk, Old};
 use crate::envelope::Change;
 use crate::error::{Error, Result};
-use crate::files::Rewrapped;
-use crate::files::decrypt::{decrypt, verify};
-use crate::files::encrypt::encrypt;
-use crate::files::reencrypt::reencrypt;
+use crate::files::RewrapStatus;
+use crate::files::decrypt::{decrypt_on, verify_on};
+use crate::files::encrypt::encrypt_on;
+use crate::files::reencrypt::reencrypt_on;
 use crate::files::rewrap::change_file;
 
 const EPERM: i32 = 1;
@@ -42,7 +42,7 @@ fn without_locks_what_is_new_and_what_is_read_needs_none() {
             for overwrite in [false, true] {
                 let mut with = options(1);
                 with.overwrite = overwrite;
-                encrypt(
+                encrypt_on(
                     &disk,
                     &keys.new,
                     &path("plain"),
@@ -53,7 +53,7 @@ fn without_locks_what_is_new_and_what_is_read_needs_none() {
                 .unwrap();
                 let mut with = options(1);
                 with.overwrite = overwrite;
-                decrypt(
+                decrypt_on(
                     &disk,
                     &keys.new,
                     &path("phi"),
@@ -63,7 +63,7 @@ fn without_locks_what_is_new_and_what_is_read_needs_none() {
                 )
                 .unwrap();
             }
-            verify(&disk, &keys.new, &path("phi"), &context(), options(1)).unwrap();
+            verify_on(&disk, &keys.new, &path("phi"), &context(), options(1)).unwrap();
             assert!(folder.read("out").unwrap() == plaintext());
         }
     }
@@ -88,7 +88,7 @@ fn without_locks_a_change_is_refused_unless_it_is_allowed() {
             }
             disk.locking.without = true;
             let done = change_file(&disk, &keys.new, &path, Change::Rewrap);
-            assert_eq!(done.unwrap(), Rewrapped::Done);
+            assert_eq!(done.unwrap(), RewrapStatus::Rewrapped);
         }
     }
 }
@@ -105,7 +105,7 @@ fn a_mode_that_is_right_is_not_asked_for_and_one_that_is_refused_is_told() {
             with.overwrite = true;
             let (from, to) = (folder.path("plain"), folder.path("phi"));
             let disk = disk(&faults, false);
-            let report = encrypt(&disk, &keys.new, &from, &to, &context(), with).unwrap();
+            let report = encrypt_on(&disk, &keys.new, &from, &to, &context(), with).unwrap();
             assert_eq!(folder.mode("phi") & 0o7777, 0o600);
             (
                 report.not_kept.permissions,
@@ -127,9 +127,9 @@ fn a_folder_that_cannot_be_made_durable_is_no_failure() {
             let faults = Faults::none().refusing(Call::SyncFolder, number);
             let disk = disk(&faults, names_all);
             let (from, to) = (folder.path("plain"), folder.path("phi"));
-            encrypt(&disk, &keys.new, &from, &to, &context(), options(1)).unwrap();
+            encrypt_on(&disk, &keys.new, &from, &to, &context(), options(1)).unwrap();
             let header = options(1).detached_header(folder.path("header"));
-            encrypt(
+            encrypt_on(
                 &disk,
                 &keys.new,
                 &from,
@@ -152,10 +152,10 @@ fn what_is_new_is_gone_and_what_was_replaced_is_said_where_the_folder_fails() {
     let folder = Folder::of(&[("plain", plaintext()), ("record", record)]);
     let disk = refusing(Call::SyncFolder, EIO);
     let (from, to) = (folder.path("plain"), folder.path("phi"));
-    let sealing = encrypt(&disk, &keys.new, &from, &to, &context(), options(1));
+    let sealing = encrypt_on(&disk, &keys.new, &from, &to, &context(), options(1));
     assert!(matches!(sealing, Err(Error::Io(_))));
     let header = options(1).detached_header(folder.path("header"));
-    let sealing = encrypt(&disk, &keys.new, &from, &to, &context(), header);
+    let sealing = encrypt_on(&disk, &keys.new, &from, &to, &context(), header);
     assert!(matches!(sealing, Err(Error::Io(_))));
     assert_eq!(folder.files().len(), 2);
     let record = folder.path("record");
@@ -184,7 +184,7 @@ fn an_old_file_that_cannot_be_removed_is_said_and_goes_with_the_next_change() {
     assert!(matches!(moved, Err(Error::TookEffect { .. })), "{moved:?}");
     assert_eq!(folder.files().len(), 2);
     let again = change_file(&Disk::default(), &keys.new, &path, Change::Rewrap);
-    assert_eq!(again.unwrap(), Rewrapped::Current);
+    assert_eq!(again.unwrap(), RewrapStatus::UpToDate);
     assert_eq!(folder.files().len(), 1);
 }
 
@@ -232,7 +232,7 @@ fn what_replaces_a_file_has_its_access_control_list_and_attributes() {
     let rewrap: Work<'_> =
         &|disk, path| change_file(disk, &keys.new, path, Change::Rewrap).map(drop);
     let anew: Work<'_> =
-        &|disk, path| reencrypt(disk, &keys.new, path, &context(), options(1)).map(drop);
+        &|disk, path| reencrypt_on(disk, &keys.new, path, &context(), options(1)).map(drop);
     for (before, work) in [(&record, rewrap), (&record, anew), (&stream, anew)] {
         let folder = Folder::of(&[("phi", before.clone())]);
         let path = folder.path("phi");
@@ -318,7 +318,7 @@ fn attributes_that_would_get_lost_stop_the_change_unless_that_is_allowed() {
     for at in 0.. {
         let faults = Faults::at(at, crate::disk::faults::Fault::Errno(EPERM));
         let mut disk = disk(&faults, false);
-        let anew = |disk: &Disk| reencrypt(disk, &keys.new, &path, &context(), options(1));
+        let anew = |disk: &Disk| reencrypt_on(disk, &keys.new, &path, &context(), options(1));
         let outcome = anew(&disk);
         assert!(faults.was_met(), "no attribute was missed");
         if faults.calls().get(at) != Some(&Call::Attributes) || outcome.is_ok() {

@@ -6,8 +6,8 @@ use super::{Folder, Keys, context, disk, opened, options, plaintext, sealed};
 use crate::disk::Call;
 use crate::disk::faults::{Fault, Faults};
 use crate::envelope::Change;
-use crate::files::encrypt::encrypt;
-use crate::files::reencrypt::reencrypt;
+use crate::files::encrypt::encrypt_on;
+use crate::files::reencrypt::reencrypt_on;
 use crate::files::rewrap::change_file;
 
 /// The calls that make something last, and the writes before them as one.
@@ -49,7 +49,7 @@ fn a_file_is_durable_before_it_has_its_name_and_then_its_name_is() {
         options.overwrite = overwrite;
         let (from, to) = (folder.path("plain"), folder.path("out"));
         let disk = disk(&faults, names_all);
-        encrypt(&disk, &keys.new, &from, &to, &context(), options).unwrap();
+        encrypt_on(&disk, &keys.new, &from, &to, &context(), options).unwrap();
         let expected = [&[Write, Permissions, Sync], naming, &[SyncFolder]].concat();
         assert_eq!(lasting(&faults), expected);
     }
@@ -135,7 +135,7 @@ fn a_write_that_did_not_happen_is_noticed_while_the_old_file_is_there() {
         let path = folder.path("phi");
         let faults = Faults::at(call, Fault::Lying);
         let disk = disk(&faults, false);
-        let outcome = reencrypt(&disk, &keys.new, &path, &context(), options(1));
+        let outcome = reencrypt_on(&disk, &keys.new, &path, &context(), options(1));
         if !faults.was_met() {
             break;
         }

@@ -8,9 +8,9 @@ use crate::disk::faults::Faults;
 use crate::disk::{Call, Disk};
 use crate::envelope::{Change, EnvelopeCipher};
 use crate::error::{Error, Result};
-use crate::files::inspect_file;
-use crate::files::reencrypt::reencrypt;
-use crate::files::repack::repack;
+use crate::files::inspect;
+use crate::files::reencrypt::reencrypt_on;
+use crate::files::repack::repack_on;
 use crate::files::rewrap::change_file;
 
 type Run<'a> = Box<dyn Fn(&Disk, &Path) -> Result<()> + 'a>;
@@ -59,19 +59,19 @@ fn all(keys: &Keys) -> Vec<Work<'_>> {
         of(
             "a stream sealed anew",
             &stream,
-            |disk, path| reencrypt(disk, &keys.new, path, &context(), options(1)).map(drop),
+            |disk, path| reencrypt_on(disk, &keys.new, path, &context(), options(1)).map(drop),
             false,
         ),
         of(
             "a record sealed anew",
             &record,
-            |disk, path| reencrypt(disk, &keys.new, path, &context(), options(1)).map(drop),
+            |disk, path| reencrypt_on(disk, &keys.new, path, &context(), options(1)).map(drop),
             false,
         ),
         of(
             "a stream repacked",
             &stream,
-            |disk, path| repack(disk, &keys.new, path, options(1)).map(drop),
+            |disk, path| repack_on(disk, &keys.new, path, options(1)).map(drop),
             false,
         ),
     ]
@@ -252,15 +252,15 @@ fn a_stream_that_may_not_be_written_to_is_rewrapped_by_a_copy() {
         change_file(&disk, cipher, &path, Change::Rewrap).unwrap()
     };
     let identity = crate::disk::Disk::default().metadata(&path).unwrap();
-    assert_eq!(rewrap(&keys.new), crate::files::Rewrapped::Done);
+    assert_eq!(rewrap(&keys.new), crate::files::RewrapStatus::Rewrapped);
     let after = fs::read(&path).unwrap();
     assert!(after[8192..] == before[8192..] && after[..4096] == after[4096..8192]);
     assert_eq!(opened(&keys.new, &after).unwrap(), b"note");
     assert!(opened(&keys.old, &after).is_err());
-    assert_eq!(inspect_file(&path).unwrap().header.generation, 1);
+    assert_eq!(inspect(&path).unwrap().header.generation, 1);
     let now = crate::disk::Disk::default().metadata(&path).unwrap();
     assert!(!crate::disk::same_file(&identity, &now));
-    assert_eq!(rewrap(&keys.new), crate::files::Rewrapped::Current);
+    assert_eq!(rewrap(&keys.new), crate::files::RewrapStatus::UpToDate);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::{CANARY, Keys, Operation, context, opened, options, sealed};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::files::decrypt::decrypt;
-use crate::files::encrypt::encrypt;
+use crate::files::decrypt::decrypt_on;
+use crate::files::encrypt::encrypt_on;
 
 /// A pipe that holds `bytes`, no more than fit it, and the path that opens it.
 fn pipe(bytes: &[u8]) -> (PipeReader, PathBuf) {
@@ -47,7 +47,7 @@ fn encrypt_a_pipe() {
     let run = |disk: &Disk, folder: &super::Folder| {
         let (_pipe, from) = pipe(&CANARY.repeat(3000));
         let to = folder.path("out");
-        encrypt(disk, &keys.new, &from, &to, &context(), options(1)).map(drop)
+        encrypt_on(disk, &keys.new, &from, &to, &context(), options(1)).map(drop)
     };
     let operation = piped(run, |bytes| opened(&keys.new, bytes).unwrap(), &[]);
     operation.enumerate(false);
@@ -61,7 +61,7 @@ fn decrypt_a_pipe() {
     let run = |disk: &Disk, folder: &super::Folder| {
         let (_pipe, from) = pipe(&phi);
         let to = folder.path("out");
-        decrypt(disk, &keys.new, &from, &to, &context(), options(1)).map(drop)
+        decrypt_on(disk, &keys.new, &from, &to, &context(), options(1)).map(drop)
     };
     let operation = piped(run, <[u8]>::to_vec, &["out"]);
     operation.enumerate(false);

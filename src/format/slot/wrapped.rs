@@ -24,7 +24,7 @@ impl WrappedKey {
     /// [`Error::LimitExceeded`] where a length is out of bounds, [`Error::Misuse`] where the name is not ASCII.
     ///
     /// ```
-    /// use phi_envelope::WrappedKey;
+    /// use phi_envelope::keys::WrappedKey;
     /// let wrapped = WrappedKey::external("org.example.kms", b"key-7", &[0; 60])?;
     /// # Ok::<(), phi_envelope::Error>(())
     /// ```
@@ -56,7 +56,7 @@ impl WrappedKey {
     /// [`Error::Malformed`] where the ARN is not that of a key, [`Error::LimitExceeded`] where a length is out of bounds.
     ///
     /// ```
-    /// use phi_envelope::WrappedKey;
+    /// use phi_envelope::keys::WrappedKey;
     /// let arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     /// let wrapped = WrappedKey::aws_kms(arn, &[0; 184])?;
     /// assert_eq!(wrapped.as_slot()?.id().to_string(), format!("aws-kms {arn}"));

@@ -46,19 +46,19 @@ fn fits(field: Field, error: &Error) -> bool {
             malformed
                 || matches!(
                     error,
-                    Error::AuthenticationFailed(Authenticated::WrappedKey)
+                    Error::AuthenticationFailed(AuthenticatedPart::WrappedKey)
                 )
         }
         Field::DataKeyId | Field::SlotWrapped => matches!(
             error,
-            Error::AuthenticationFailed(Authenticated::WrappedKey)
+            Error::AuthenticationFailed(AuthenticatedPart::WrappedKey)
         ),
         Field::SlotScheme | Field::SlotKeyId => {
             malformed || matches!(error, Error::NoMatchingKey { .. })
         }
         Field::Generation | Field::BindingsTag | Field::Tag | Field::MessageId => matches!(
             error,
-            Error::AuthenticationFailed(Authenticated::Header | Authenticated::WrappedKey)
+            Error::AuthenticationFailed(AuthenticatedPart::Header | AuthenticatedPart::WrappedKey)
         ),
     }
 }
@@ -179,7 +179,7 @@ fn every_flipped_bit_of_a_payloads_head_and_every_cut_of_it_is_refused() {
             5..8 => matches!(error, Error::Malformed(Malformed::PayloadHead)),
             _ => matches!(
                 error,
-                Error::AuthenticationFailed(Authenticated::PayloadOfAnotherHeader)
+                Error::AuthenticationFailed(AuthenticatedPart::PayloadOfAnotherHeader)
             ),
         };
         assert!(fits, "bit {bit}: {error:?}");
@@ -197,7 +197,7 @@ fn check_payload_flip((out, end): (Vec<u8>, Result<()>), byte: usize) {
     let fits = match segments {
         None => matches!(
             error,
-            Error::AuthenticationFailed(Authenticated::StreamHeader)
+            Error::AuthenticationFailed(AuthenticatedPart::StreamHeader)
                 | Error::Malformed(Malformed::StreamParameters | Malformed::SegmentLength)
         ),
         // The length word is looked at first.
@@ -206,10 +206,10 @@ fn check_payload_flip((out, end): (Vec<u8>, Result<()>), byte: usize) {
                 error,
                 Error::Truncated
                     | Error::Malformed(Malformed::TrailingBytes | Malformed::SegmentLengthWord)
-            ) || matches!(error, Error::AuthenticationFailed(Authenticated::Segment(p)) if p == at as u64)
+            ) || matches!(error, Error::AuthenticationFailed(AuthenticatedPart::Segment(p)) if p == at as u64)
         }
         Some(at) => {
-            matches!(error, Error::AuthenticationFailed(Authenticated::Segment(p)) if p == at as u64)
+            matches!(error, Error::AuthenticationFailed(AuthenticatedPart::Segment(p)) if p == at as u64)
         }
     };
     assert!(fits, "byte {byte}: {error:?}");

@@ -6,7 +6,7 @@ use super::*;
 fn another_context_opens_nothing_and_wrong_presence_asks_no_provider() {
     let book = OpenBook::new("book");
     let cipher = EnvelopeCipher::builder()
-        .write_for(book.clone())
+        .encrypt_for(book.clone())
         .segment_length(4096)
         .unwrap();
     let cipher = cipher.build().unwrap();

@@ -166,8 +166,8 @@ fn header_changes(header: &RawHeader, other: &RawHeader) -> Vec<(&'static str, R
 /// Of two recipients, once rewrapped.
 fn two_recipients(keyring: &Keyring) -> EnvelopeCipher {
     let builder = EnvelopeCipher::builder()
-        .write_for(keyring.clone())
-        .write_for(crate::common::keyring());
+        .encrypt_for(keyring.clone())
+        .encrypt_for(crate::common::keyring());
     builder.segment_length(4096).unwrap().build().unwrap()
 }
 
@@ -219,8 +219,8 @@ fn every_field_of_a_streams_header_is_authenticated() {
 #[test]
 fn every_field_of_both_header_blocks_is_authenticated() {
     let builder = EnvelopeCipher::builder()
-        .write_for(keyring())
-        .write_for(OpenBook::new("book"));
+        .encrypt_for(keyring())
+        .encrypt_for(OpenBook::new("book"));
     let cipher = builder.segment_length(4096).unwrap().build().unwrap();
     let file = seal_inline(&cipher, &sample(STREAM));
     let twice =
@@ -336,7 +336,7 @@ fn padding_and_digest_are_checked_in_both_blocks() {
 fn the_payload_is_bound_to_its_kind_even_for_a_key_holder() {
     let book = OpenBook::new("book");
     let cipher = EnvelopeCipher::builder()
-        .write_for(book)
+        .encrypt_for(book)
         .segment_length(4096)
         .unwrap();
     let cipher = cipher.build().unwrap();

@@ -13,8 +13,8 @@ use crate::common::{
     data_key, drain, drain_opened, flipped, keyring, labels, sample, with_digest,
 };
 use phi_envelope::{
-    Authenticated, Context, ContextMismatch, EnvelopeCipher, Error, HeaderDamage, Keyring,
-    Malformed, Result, SessionLimits,
+    Context, EnvelopeCipher, Error, HeaderDamage, Keyring, Result, SessionLimits,
+    error::{AuthenticatedPart, ContextMismatch, Malformed},
 };
 
 /// Two full segments and a short one.
@@ -22,19 +22,19 @@ const STREAM: usize = 2 * PLAIN + 900;
 /// Where the payload of an inline stream begins.
 const PAYLOAD: usize = 2 * BLOCK;
 
-const HEADER: Error = Error::AuthenticationFailed(Authenticated::Header);
-const WRAPPED_KEY: Error = Error::AuthenticationFailed(Authenticated::WrappedKey);
-const RECORD: Error = Error::AuthenticationFailed(Authenticated::Record);
-const STREAM_HEADER: Error = Error::AuthenticationFailed(Authenticated::StreamHeader);
+const HEADER: Error = Error::AuthenticationFailed(AuthenticatedPart::Header);
+const WRAPPED_KEY: Error = Error::AuthenticationFailed(AuthenticatedPart::WrappedKey);
+const RECORD: Error = Error::AuthenticationFailed(AuthenticatedPart::Record);
+const STREAM_HEADER: Error = Error::AuthenticationFailed(AuthenticatedPart::StreamHeader);
 const TRAILING_BYTES: Error = Error::Malformed(Malformed::TrailingBytes);
 const NO_HEADER_BLOCK: Error = Error::Malformed(Malformed::NoHeaderBlock);
 
 fn segment(position: u64) -> Error {
-    Error::AuthenticationFailed(Authenticated::Segment(position))
+    Error::AuthenticationFailed(AuthenticatedPart::Segment(position))
 }
 
 fn cipher(keyring: Keyring) -> EnvelopeCipher {
-    let builder = EnvelopeCipher::builder().write_for(keyring);
+    let builder = EnvelopeCipher::builder().encrypt_for(keyring);
     builder.segment_length(4096).unwrap().build().unwrap()
 }
 

@@ -109,17 +109,17 @@ fn a_recipient_is_not_added_to_what_was_moved_from_another_tenant() {
     }
     for bytes in [&row, &header, &file] {
         std::fs::write(&path, bytes).unwrap();
-        let added = phi_envelope::add_recipient_file(&cipher, &path, &friend, &expected);
+        let added = phi_envelope::files::add_recipient(&cipher, &path, &friend, &expected);
         refused(added.map(drop));
         let keyring = &world.keyring;
         let replaced =
-            phi_envelope::replace_recipient_file(&cipher, &path, keyring, &friend, &expected);
+            phi_envelope::files::replace_recipient(&cipher, &path, keyring, &friend, &expected);
         refused(replaced.map(drop));
         assert_eq!(&std::fs::read(&path).unwrap(), bytes);
     }
-    let fresh = phi_envelope::FileOptions::new();
+    let fresh = phi_envelope::files::FileOptions::new();
     let context = in_tenant("clinic-7", RECORDS[0]);
-    refused(phi_envelope::reencrypt_file(&cipher, &path, &context, fresh).map(drop));
+    refused(phi_envelope::files::reencrypt(&cipher, &path, &context, fresh).map(drop));
     refused(cipher.reencrypt(&row, &context).map(drop));
 }
 
@@ -127,11 +127,11 @@ fn a_recipient_is_not_added_to_what_was_moved_from_another_tenant() {
 fn a_stream_is_no_row_and_a_row_no_stream() {
     let world = World::new();
     let other_kind = [
-        phi_envelope::Kind::StreamInline,
-        phi_envelope::Kind::StreamDetached,
+        phi_envelope::header::EnvelopeKind::StreamInline,
+        phi_envelope::header::EnvelopeKind::StreamDetached,
     ]
     .map(|found| {
-        let wanted = phi_envelope::Kind::Record;
+        let wanted = phi_envelope::header::EnvelopeKind::Record;
         Error::Malformed(Malformed::OtherKind { found, wanted })
     });
     let (header, payload) = &world.detached[0];
@@ -145,11 +145,11 @@ fn a_stream_is_no_row_and_a_row_no_stream() {
     let mut outcomes = world.file(&world.rows[0]);
     outcomes.extend(world.detached(&world.rows[0], payload));
     let other_kind = [
-        phi_envelope::Kind::StreamDetached,
-        phi_envelope::Kind::StreamInline,
+        phi_envelope::header::EnvelopeKind::StreamDetached,
+        phi_envelope::header::EnvelopeKind::StreamInline,
     ]
     .map(|wanted| {
-        let found = phi_envelope::Kind::Record;
+        let found = phi_envelope::header::EnvelopeKind::Record;
         Error::Malformed(Malformed::OtherKind { found, wanted })
     });
     assert_refused(outcomes, &other_kind, "stream");
@@ -327,10 +327,10 @@ fn a_slot_of_another_key_put_in_is_refused() {
     let foreign = RawHeader::parse(&foreign).0;
     let (mut header, payload) = RawHeader::parse(&world.rows[0]);
     header.slots.extend(foreign.slots);
-    let expected = [HEADER, Error::Recipients(Recipients::Dropped)];
+    let expected = [HEADER, Error::Recipients(RecipientError::Dropped)];
     assert_refused(world.row(&header.with(&payload)), &expected, "row");
     let outcomes = ways::record(&stranger, &header.with(&payload), &of(RECORDS[0]), &row(0));
-    let expected = [WRAPPED_KEY, Error::Recipients(Recipients::Dropped)];
+    let expected = [WRAPPED_KEY, Error::Recipients(RecipientError::Dropped)];
     assert_refused(outcomes, &expected, "row, for the stranger");
 }
 
@@ -365,8 +365,8 @@ fn after_a_bad_segment_the_callers_buffer_holds_nothing_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sealed");
     std::fs::write(&path, &bytes).unwrap();
-    let options = phi_envelope::FileOptions::new();
-    let range = phi_envelope::open_range(&cipher, &path, &of(RECORDS[0]), options).unwrap();
+    let options = phi_envelope::files::FileOptions::new();
+    let range = phi_envelope::files::open(&cipher, &path, &of(RECORDS[0]), options).unwrap();
     for (from, len) in [
         (PLAIN, 100),
         (PLAIN + 5, PLAIN - 10),

@@ -4,7 +4,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use phi_envelope::{KeyringFault, KeyringFile, Rollback};
+use phi_envelope::{
+    KeyringFile,
+    error::{KeyringError, Rollback},
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -68,7 +71,7 @@ fn another_keyrings_file_is_refused_by_whoever_knows_the_right_one() {
     fs::write(files.path(), second).unwrap();
     let older = kind(&Error::KeyringFile {
         path: open.path().to_owned(),
-        fault: KeyringFault::RolledBack(Rollback::OtherKeyring),
+        fault: KeyringError::RolledBack(Rollback::OtherKeyring),
     });
     assert_eq!(kind(&open.reload().unwrap_err()), older);
     let changed = open.update(|edit| edit.rotate("next"));

@@ -18,8 +18,8 @@ use std::io::Write as _;
 
 use crate::common::{BLOCK, FLOE_HEADER, PLAIN, RawHeader, SEGMENT, keyring, sample};
 use phi_envelope::{
-    Authenticated, Context, ContextMismatch, EnvelopeCipher, Error, Keyring, Malformed, Recipients,
-    Result,
+    Context, EnvelopeCipher, Error, Keyring, Result,
+    error::{AuthenticatedPart, ContextMismatch, Malformed, RecipientError},
 };
 
 /// Three full segments and a short one.
@@ -30,7 +30,7 @@ const PAYLOAD: usize = 2 * BLOCK;
 const PAYLOAD_HEAD: usize = 24;
 
 fn cipher(keyring: &Keyring) -> EnvelopeCipher {
-    let builder = EnvelopeCipher::builder().write_for(keyring.clone());
+    let builder = EnvelopeCipher::builder().encrypt_for(keyring.clone());
     builder.segment_length(4096).unwrap().build().unwrap()
 }
 
@@ -72,7 +72,7 @@ fn other_sample(len: usize) -> Vec<u8> {
 /// How an error is told from others: its group and rule, without the position of a segment.
 fn kind(error: &Error) -> String {
     match error {
-        Error::AuthenticationFailed(Authenticated::Segment(_)) => "Segment".to_owned(),
+        Error::AuthenticationFailed(AuthenticatedPart::Segment(_)) => "Segment".to_owned(),
         other => format!("{other:?}"),
     }
 }
@@ -101,12 +101,12 @@ fn assert_opened(outcomes: Vec<(&'static str, Result<()>)>, what: &str) {
     }
 }
 
-const HEADER: Error = Error::AuthenticationFailed(Authenticated::Header);
-const WRAPPED_KEY: Error = Error::AuthenticationFailed(Authenticated::WrappedKey);
-const RECORD: Error = Error::AuthenticationFailed(Authenticated::Record);
-const STREAM_HEADER: Error = Error::AuthenticationFailed(Authenticated::StreamHeader);
-const OTHER_PAYLOAD: Error = Error::AuthenticationFailed(Authenticated::PayloadOfAnotherHeader);
-const ANY_SEGMENT: Error = Error::AuthenticationFailed(Authenticated::Segment(0));
+const HEADER: Error = Error::AuthenticationFailed(AuthenticatedPart::Header);
+const WRAPPED_KEY: Error = Error::AuthenticationFailed(AuthenticatedPart::WrappedKey);
+const RECORD: Error = Error::AuthenticationFailed(AuthenticatedPart::Record);
+const STREAM_HEADER: Error = Error::AuthenticationFailed(AuthenticatedPart::StreamHeader);
+const OTHER_PAYLOAD: Error = Error::AuthenticationFailed(AuthenticatedPart::PayloadOfAnotherHeader);
+const ANY_SEGMENT: Error = Error::AuthenticationFailed(AuthenticatedPart::Segment(0));
 const BINDINGS_DIFFER: Error = Error::ContextMismatch(ContextMismatch::BindingsDiffer);
 const LABELS_DIFFER: Error = Error::ContextMismatch(ContextMismatch::LabelsDiffer);
 const TRAILING_BYTES: Error = Error::Malformed(Malformed::TrailingBytes);

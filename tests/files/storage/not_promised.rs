@@ -4,7 +4,11 @@ use std::fs;
 
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Nonce};
-use phi_envelope::{FileOptions, KeyringFile, decrypt_file, inspect, rewrap_file};
+use phi_envelope::{
+    KeyringFile,
+    files::{self, FileOptions},
+    inspect,
+};
 
 use super::*;
 use crate::common::{OpenBook, data_key};
@@ -20,7 +24,7 @@ fn an_older_header_put_back_opens_with_the_key_that_it_is_under() {
     let row_before = cipher.encrypt("note", &of("77")).unwrap();
     let old = keyring.active().unwrap();
     keyring.rotate("next").unwrap();
-    rewrap_file(&cipher, &path).unwrap();
+    files::rewrap(&cipher, &path).unwrap();
     let row = cipher.rewrap(&row_before).unwrap();
 
     let after = fs::read(&path).unwrap();
@@ -79,7 +83,7 @@ fn what_was_deleted_is_gone() {
     let (path, out) = (folder.path().join("sealed"), folder.path().join("out"));
     fs::write(&path, seal_inline(&cipher, &sample(9), &of("77"))).unwrap();
     fs::remove_file(&path).unwrap();
-    let opened = decrypt_file(&cipher, &path, &out, &of("77"), FileOptions::new());
+    let opened = files::decrypt(&cipher, &path, &out, &of("77"), FileOptions::new());
     assert!(
         matches!(opened, Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound)
     );
@@ -124,7 +128,7 @@ fn lengths_labels_key_ids_and_a_shared_data_key_are_seen_by_everyone() {
 #[test]
 fn who_can_open_an_envelope_can_forge_one_under_its_data_key() {
     let cipher = EnvelopeCipher::builder()
-        .write_for(OpenBook::new("book"))
+        .encrypt_for(OpenBook::new("book"))
         .build()
         .unwrap();
     let sealed = cipher.encrypt("BP 120/80", &of("77")).unwrap();

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use phi_envelope::{
-    DataKey, FileOptions, KeyProvider, Recognition, Slot, UnwrapContext, WrapContext, WrappedKey,
-    add_recipient_file, open_range, reencrypt_file, repack_file, rewrap_file, verify_file,
+    KeyProvider,
+    files::{self, FileOptions},
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 use tempfile::TempDir;
 
@@ -92,7 +93,7 @@ fn a_file_that_changes_after_it_was_opened_gives_the_truth_or_an_error() {
     let cipher = cipher(&files.keyring);
     for (lie, tell) in LIES {
         files.restore();
-        let range = open_range(&cipher, &files.path, &of("77"), FileOptions::new()).unwrap();
+        let range = files::open(&cipher, &files.path, &of("77"), FileOptions::new()).unwrap();
         tell(&files);
         let (mut opened, mut piece) = (0, vec![0; 900]);
         for at in (0..files.truth.len()).step_by(900) {
@@ -109,7 +110,7 @@ fn a_file_that_changes_after_it_was_opened_gives_the_truth_or_an_error() {
             _ => assert_eq!(opened, 0, "{lie}"),
         }
         // And who opens it now sees what is there now.
-        assert!(verify_file(&cipher, &files.path, &of("77"), FileOptions::new()).is_err());
+        assert!(files::verify(&cipher, &files.path, &of("77"), FileOptions::new()).is_err());
     }
 }
 
@@ -138,13 +139,13 @@ fn a_file_that_changes_between_its_segments_gives_the_truth_or_an_error_and_no_o
             let decrypted = ways::opened_file(&cipher, &files.path, &of("77"), options, truth);
             files.restore();
             let options = lying_after(calls, tell);
-            let verified = verify_file(&cipher, &files.path, &of("77"), options);
+            let verified = files::verify(&cipher, &files.path, &of("77"), options);
             assert_eq!(decrypted.is_ok(), verified.is_ok(), "{what}");
             refused += usize::from(decrypted.is_err());
             files.restore();
             let options = lying_after(calls, tell);
             // The name is the store's: what the new file replaces may be anything, and what it holds is the truth.
-            if reencrypt_file(&cipher, &files.path, &of("77"), options).is_ok() {
+            if files::reencrypt(&cipher, &files.path, &of("77"), options).is_ok() {
                 files.opened(&cipher).unwrap();
             }
         }
@@ -164,11 +165,11 @@ impl KeyProvider for Hooked {
         self.keyring.recognize(slot)
     }
 
-    fn wrap_key(&self, key: &DataKey, context: &WrapContext<'_>) -> Result<WrappedKey> {
+    fn wrap_key(&self, key: &DataKey, context: &WrapRequest<'_>) -> Result<WrappedKey> {
         self.keyring.wrap_key(key, context)
     }
 
-    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapContext<'_>) -> Result<DataKey> {
+    fn unwrap_key(&self, slot: &Slot<'_>, context: &UnwrapRequest<'_>) -> Result<DataKey> {
         (self.hook.lock().unwrap())();
         self.keyring.unwrap_key(slot, context)
     }
@@ -178,20 +179,20 @@ type Operation = (&'static str, fn(&EnvelopeCipher, &Path) -> Result<()>);
 
 const OPERATIONS: [Operation; 6] = [
     ("rewrap_file", |cipher, path| {
-        rewrap_file(cipher, path).map(drop)
+        files::rewrap(cipher, path).map(drop)
     }),
     ("add_recipient_file", |cipher, path| {
         let friend = Keyring::generate("friend")?;
-        add_recipient_file(cipher, path, &friend, &labels("clinic-7")).map(drop)
+        files::add_recipient(cipher, path, &friend, &labels("clinic-7")).map(drop)
     }),
     ("repack_file", |cipher, path| {
-        repack_file(cipher, path, FileOptions::new().block_length(8192)?).map(drop)
+        files::repack(cipher, path, FileOptions::new().block_length(8192)?).map(drop)
     }),
     ("reencrypt_file", |cipher, path| {
-        reencrypt_file(cipher, path, &of("77"), FileOptions::new()).map(drop)
+        files::reencrypt(cipher, path, &of("77"), FileOptions::new()).map(drop)
     }),
     ("verify_file", |cipher, path| {
-        verify_file(cipher, path, &of("77"), FileOptions::new()).map(drop)
+        files::verify(cipher, path, &of("77"), FileOptions::new()).map(drop)
     }),
     ("decrypt_file", |cipher, path| {
         let truth = sample(STREAM);

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use phi_envelope::{
-    DecryptReader, Envelope, FileOptions, RangeReader, add_recipient_file, decrypt_file,
-    open_range, reencrypt_file, repack_file, replace_recipient_file, rewrap_file, verify_file,
+    DecryptReader, Envelope,
+    files::{self, FileOptions, SealedFile},
 };
 
 use super::*;
@@ -42,7 +42,7 @@ pub(crate) fn record(
         same(&opened.remove(0)?, truth)
     };
     let with_a_cache = || {
-        let builder = EnvelopeCipher::builder().write_for(keyring.clone());
+        let builder = EnvelopeCipher::builder().encrypt_for(keyring.clone());
         let cached = builder.cache(4, Duration::from_secs(60)).build()?;
         // The first time fills the cache and the second is answered from it.
         let first = cached.decrypt(envelope, context).map(drop);
@@ -72,7 +72,7 @@ pub(crate) fn record(
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("record");
         fs::write(&path, envelope)?;
-        rewrap_file(&cipher, &path)?;
+        files::rewrap(&cipher, &path)?;
         opened(&fs::read(&path)?)
     };
     without_misuse(vec![
@@ -167,22 +167,22 @@ fn files(
         ),
         (
             "verify_file",
-            verify_file(&cipher, path("sealed"), context, options())
+            files::verify(&cipher, path("sealed"), context, options())
                 .map(|report| assert_eq!(report.plaintext_bytes, truth.len() as u64)),
         ),
         (
             "read_at",
-            open_range(&cipher, path("sealed"), context, options())
+            files::open(&cipher, path("sealed"), context, options())
                 .and_then(|it| ranges(&it, truth)),
         ),
         (
-            "RangeReader",
-            open_range(&cipher, path("sealed"), context, options())
+            "SealedFile",
+            files::open(&cipher, path("sealed"), context, options())
                 .and_then(|it| read(it, 1000, truth)),
         ),
         ("rewrap_file", {
             let name = if header.is_some() { "header" } else { "sealed" };
-            rewrap_file(&cipher, path(name))
+            files::rewrap(&cipher, path(name))
                 .and_then(|_| opened_file(&cipher, &path("sealed"), context, options(), truth))
         }),
     ];
@@ -200,23 +200,23 @@ fn files(
     let sealed = path("sealed");
     after(
         "repack_file",
-        &|| repack_file(&cipher, &sealed, FileOptions::new().block_length(8192)?).map(drop),
+        &|| files::repack(&cipher, &sealed, FileOptions::new().block_length(8192)?).map(drop),
         &cipher,
     );
     after(
         "reencrypt_file",
-        &|| reencrypt_file(&cipher, &sealed, context, FileOptions::new()).map(drop),
+        &|| files::reencrypt(&cipher, &sealed, context, FileOptions::new()).map(drop),
         &cipher,
     );
     let friends = EnvelopeCipher::new(friend.clone());
     after(
         "add_recipient_file",
-        &|| add_recipient_file(&cipher, &sealed, &friend, &tenant).map(drop),
+        &|| files::add_recipient(&cipher, &sealed, &friend, &tenant).map(drop),
         &friends,
     );
     after(
         "replace_recipient_file",
-        &|| replace_recipient_file(&cipher, &sealed, keyring, &friend, &tenant).map(drop),
+        &|| files::replace_recipient(&cipher, &sealed, keyring, &friend, &tenant).map(drop),
         &friends,
     );
     outcomes
@@ -243,7 +243,7 @@ pub(crate) fn opened_file(
 ) -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    match decrypt_file(cipher, path, &out, context, options) {
+    match files::decrypt(cipher, path, &out, context, options) {
         Ok(_) => same(&fs::read(&out).unwrap(), truth),
         Err(error) => {
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -326,7 +326,7 @@ fn length<R: Read + Seek>(mut reader: DecryptReader<R>, truth: &[u8]) -> Result<
 }
 
 /// Every range once, from behind.
-fn ranges(reader: &RangeReader, truth: &[u8]) -> Result<()> {
+fn ranges(reader: &SealedFile, truth: &[u8]) -> Result<()> {
     assert_eq!(reader.len(), truth.len() as u64);
     for at in (0..truth.len()).rev().step_by(900) {
         let mut piece = vec![0; 900];

@@ -6,8 +6,8 @@ use crate::crypto::derive;
 use crate::crypto::gcm::GcmKey;
 use crate::crypto::mac::{Mac256, Mac384};
 use crate::crypto::random::{self, SharedIv};
-use crate::error::Kind;
-use crate::keys::{DataKey, KeyProvider, WrapContext};
+use crate::error::EnvelopeKind;
+use crate::keys::{DataKey, KeyProvider, WrapRequest};
 
 /// A header that is still to be written, with its data key.
 pub(super) struct Draft {
@@ -88,7 +88,7 @@ impl Draft {
 
     pub(super) fn wrap(&self, provider: &dyn KeyProvider) -> Vec<u8> {
         let (kind, id, aad) = (self.known_kind(), &self.data_key_id, self.wrap_aad());
-        let context = WrapContext::new(kind, id, &self.labels, &aad, &self.iv);
+        let context = WrapRequest::new(kind, id, &self.labels, &aad, &self.iv);
         let wrapped = provider.wrap_key(&self.data_key, &context).unwrap();
         wrapped.as_slot().unwrap().encoded().to_vec()
     }
@@ -112,7 +112,7 @@ impl Draft {
     /// Another draft under the same data key and ids.
     pub(super) fn again(&self) -> Self {
         Self {
-            data_key: DataKey::taken_from(&mut { *self.data_key.as_bytes() }),
+            data_key: DataKey::from_bytes_zeroizing(&mut { *self.data_key.as_bytes() }),
             labels: self.labels.clone(),
             bindings: self.bindings.clone(),
             slots: self.slots.clone(),
@@ -138,8 +138,8 @@ impl Draft {
         [&b"PHIP\x01\x03\0\0"[..], &id].concat()
     }
 
-    fn known_kind(&self) -> Kind {
-        Kind::from_byte(self.kind).unwrap_or(Kind::Record)
+    fn known_kind(&self) -> EnvelopeKind {
+        EnvelopeKind::from_byte(self.kind).unwrap_or(EnvelopeKind::Record)
     }
 
     // FORMAT §§3, 5

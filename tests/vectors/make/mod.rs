@@ -46,7 +46,7 @@ fn master_id(number: u8) -> KeyId {
 }
 
 fn master(number: u8) -> MasterKey {
-    MasterKey::taken_from(&mut master_bytes(number)).with_id(master_id(number))
+    MasterKey::from_bytes_zeroizing(&mut master_bytes(number)).with_id(master_id(number))
 }
 
 fn keyring(number: u8) -> Keyring {
@@ -55,7 +55,7 @@ fn keyring(number: u8) -> Keyring {
 
 /// A cipher of master key `number` that writes short segments.
 fn cipher(number: u8) -> EnvelopeCipher {
-    let builder = EnvelopeCipher::builder().write_for(keyring(number));
+    let builder = EnvelopeCipher::builder().encrypt_for(keyring(number));
     builder.segment_length(SEGMENT).unwrap().build().unwrap()
 }
 

@@ -157,8 +157,8 @@ fn sessions() -> Vec<Case> {
 
 fn slots() -> Vec<Case> {
     let for_two = || {
-        let builder = EnvelopeCipher::builder().write_for(keyring(1));
-        let cipher = builder.write_for(passphrase(PASSPHRASE)).build().unwrap();
+        let builder = EnvelopeCipher::builder().encrypt_for(keyring(1));
+        let cipher = builder.encrypt_for(passphrase(PASSPHRASE)).build().unwrap();
         Case::record(cipher.encrypt(NOTE, &context(LABELS, &[])).unwrap()).opens(NOTE)
     };
     vec![

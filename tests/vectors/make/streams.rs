@@ -275,6 +275,6 @@ pub(super) fn with_blocks(envelope: &[u8], first: &[u8], second: &[u8]) -> Vec<u
 }
 
 fn longer_blocks() -> EnvelopeCipher {
-    let builder = EnvelopeCipher::builder().write_for(keyring(1));
+    let builder = EnvelopeCipher::builder().encrypt_for(keyring(1));
     builder.block_length(8192).unwrap().build().unwrap()
 }

@@ -13,10 +13,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use phi_envelope::{
-    Argon2Costs, Context, DataKey, EnvelopeCipher, FileOptions, KeyProvider, Keyring, KeyringFile,
-    MasterKey, Passphrase, Recognition, RewrapOptions, Slot, Tree, UnwrapContext, WrapContext,
-    WrappedKey, decrypt_file, encrypt_file, floe, inventory, open_range, reencrypt_file,
-    repack_file, rewrap_file, rewrap_tree, verify_file,
+    Context, EnvelopeCipher, KeyProvider, Keyring, KeyringFile, MasterKey, Passphrase,
+    archive::{self, FileTree, RewrapOptions},
+    files::{self, FileOptions},
+    floe,
+    keys::{Argon2Costs, DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
 };
 use phi_envelope_secrets::{DROPPED, Given, HOLDING, PLAIN};
 use zeroize::Zeroizing;
@@ -79,7 +80,7 @@ fn leak(given: &Given, folder: &Path) -> Outcome {
     keep_revision(&path, 1)?;
     file.update(|keys| keys.rotate("generated too"))?;
     keep_revision(&path, 2)?;
-    file.protect_with(Leaky(cheap(given, "wrong passphrase")?))?;
+    file.reprotect(Leaky(cheap(given, "wrong passphrase")?))?;
     keep_revision(&path, 3)?;
     Ok(Vec::new())
 }
@@ -95,7 +96,7 @@ impl KeyProvider for Leaky {
     fn wrap_key(
         &self,
         key: &DataKey,
-        context: &WrapContext<'_>,
+        context: &WrapRequest<'_>,
     ) -> phi_envelope::Result<WrappedKey> {
         black_box(Vec::from(key.as_bytes()).leak());
         self.0.wrap_key(key, context)
@@ -104,7 +105,7 @@ impl KeyProvider for Leaky {
     fn unwrap_key(
         &self,
         slot: &Slot<'_>,
-        context: &UnwrapContext<'_>,
+        context: &UnwrapRequest<'_>,
     ) -> phi_envelope::Result<DataKey> {
         self.0.unwrap_key(slot, context)
     }
@@ -122,7 +123,7 @@ fn keep_revision(path: &Path, number: u32) -> Outcome<()> {
 fn master_key(given: &Given) -> MasterKey {
     let mut bytes = Zeroizing::new([0; 32]);
     bytes.copy_from_slice(given.of("master key"));
-    MasterKey::taken_from(&mut bytes)
+    MasterKey::from_bytes_zeroizing(&mut bytes)
 }
 
 fn bound(given: &Given) -> Outcome<Context> {
@@ -224,9 +225,9 @@ fn keyring_file(given: &Given, folder: &Path) -> Outcome {
     let again = KeyringFile::open(&path, cheap(given, "passphrase")?)?;
     again.reload()?;
     assert!(KeyringFile::open(&path, cheap(given, "wrong passphrase")?).is_err());
-    again.protect_with(cheap(given, "wrong passphrase")?)?;
+    again.reprotect(cheap(given, "wrong passphrase")?)?;
     keep_revision(&path, 4)?;
-    again.protect_with(cheap(given, "passphrase")?)?;
+    again.reprotect(cheap(given, "passphrase")?)?;
 
     let imported = folder.join("b.keyring");
     let other = MasterKey::from_base64(given.text("master key in base64"))?;
@@ -270,11 +271,11 @@ impl KeyProvider for Outside {
         Recognition::Current
     }
 
-    fn wrap_key(&self, _: &DataKey, _: &WrapContext<'_>) -> phi_envelope::Result<WrappedKey> {
+    fn wrap_key(&self, _: &DataKey, _: &WrapRequest<'_>) -> phi_envelope::Result<WrappedKey> {
         WrappedKey::external("org.example", b"1", b"wrapped")
     }
 
-    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapContext<'_>) -> phi_envelope::Result<DataKey> {
+    fn unwrap_key(&self, _: &Slot<'_>, _: &UnwrapRequest<'_>) -> phi_envelope::Result<DataKey> {
         Ok(data_key(&self.0))
     }
 }
@@ -282,7 +283,7 @@ impl KeyProvider for Outside {
 fn data_key(known: &[u8]) -> DataKey {
     let mut bytes = Zeroizing::new([0; 32]);
     bytes.copy_from_slice(known);
-    DataKey::taken_from(&mut bytes)
+    DataKey::from_bytes_zeroizing(&mut bytes)
 }
 
 fn provider(given: &Given, folder: &Path) -> Outcome {
@@ -299,7 +300,7 @@ fn provider(given: &Given, folder: &Path) -> Outcome {
 
 fn cache(given: &Given, folder: &Path) -> Outcome {
     let cipher = EnvelopeCipher::builder()
-        .write_for(Keyring::from_master_key(master_key(given), "imported"))
+        .encrypt_for(Keyring::from_master_key(master_key(given), "imported"))
         .cache(1000, Duration::from_secs(3600))
         .build()?;
     let (context, plaintext) = records(&cipher, given, folder)?;
@@ -357,8 +358,8 @@ fn refused(given: &Given, folder: &Path) -> Outcome {
     changed[1_500_000] ^= 1;
     fs::write(&path, changed)?;
     let out = folder.join("out");
-    assert!(decrypt_file(&cipher, &path, out, &context, FileOptions::new()).is_err());
-    assert!(verify_file(&cipher, &path, &context, FileOptions::new()).is_err());
+    assert!(files::decrypt(&cipher, &path, out, &context, FileOptions::new()).is_err());
+    assert!(files::verify(&cipher, &path, &context, FileOptions::new()).is_err());
     // A writer that is dropped before its end.
     let mut writer = cipher.encrypt_writer(Vec::new(), &context)?;
     writer.write_all(given.of("stream"))?;
@@ -442,21 +443,21 @@ fn file(given: &Given, folder: &Path) -> Outcome {
         let options = || FileOptions::new().threads(threads);
         let sealed = folder.join(format!("sealed {threads}"));
         let opened = folder.join(format!("opened {threads}"));
-        encrypt_file(&cipher, &plain, &sealed, &context, options())?;
-        decrypt_file(&cipher, &sealed, &opened, &context, options())?;
-        verify_file(&cipher, &sealed, &context, options())?;
-        let range = open_range(&cipher, &sealed, &context, options())?;
+        files::encrypt(&cipher, &plain, &sealed, &context, options())?;
+        files::decrypt(&cipher, &sealed, &opened, &context, options())?;
+        files::verify(&cipher, &sealed, &context, options())?;
+        let range = files::open(&cipher, &sealed, &context, options())?;
         range.read_at(&mut Zeroizing::new(vec![0; 200_000]), 1_000_001)?;
         range.read_at(&mut Zeroizing::new(vec![0; 20]), 5)?;
         ranges.push(Box::new(range));
         fs::copy(&sealed, folder.join(format!("first {threads}")))?;
-        reencrypt_file(&cipher, &sealed, &context, options())?;
+        files::reencrypt(&cipher, &sealed, &context, options())?;
     }
     let sealed = folder.join("sealed 1");
     let other = MasterKey::from_base64(given.text("master key in base64"))?;
     keyring.rotate_to(other, "from base64")?;
-    rewrap_file(&cipher, &sealed)?;
-    repack_file(&cipher, &sealed, FileOptions::new().block_length(8192)?)?;
+    files::rewrap(&cipher, &sealed)?;
+    files::repack(&cipher, &sealed, FileOptions::new().block_length(8192)?)?;
     ranges.push(Box::new(cipher));
     Ok(ranges)
 }
@@ -492,7 +493,7 @@ fn rotation(given: &Given, folder: &Path) -> Outcome {
         let path = archive.join(format!("{number}"));
         let plain = folder.join(PLAIN);
         if number % 2 == 0 {
-            encrypt_file(&cipher, plain, path, &context, FileOptions::new())?;
+            files::encrypt(&cipher, plain, path, &context, FileOptions::new())?;
         } else {
             fs::write(path, cipher.encrypt(given.of("record"), &context)?)?;
         }
@@ -502,9 +503,13 @@ fn rotation(given: &Given, folder: &Path) -> Outcome {
     let old = keyring.active()?;
     let other = MasterKey::from_base64(given.text("master key in base64"))?;
     keyring.rotate_to(other, "from base64")?;
-    let rewrapped = rewrap_tree(&cipher, Tree::new([archive.clone()]), RewrapOptions::new())?;
+    let rewrapped = archive::rewrap(
+        &cipher,
+        FileTree::new([archive.clone()]),
+        RewrapOptions::new(),
+    )?;
     let summary = rewrapped.finish();
-    let found = inventory(Tree::new([archive]))?.finish();
+    let found = archive::inventory(FileTree::new([archive]))?.finish();
     keyring.destroy_without_evidence(old)?;
     Ok(vec![Box::new(summary), Box::new(found), Box::new(cipher)])
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 use globset::{Glob, GlobMatcher};
-use phi_envelope::{ClassCount, DestroyOptions, Error, KeyId, Shard, Tree};
+use phi_envelope::{
+    Error, KeyId,
+    archive::{ClassCount, DestroyOptions, FileTree, Shard},
+};
 
 use crate::options::{ChangeArgs, ContextArgs, KeyArgs, SecretArgs, ToArgs};
 
@@ -43,7 +46,7 @@ pub(crate) struct ExcludeArgs {
 
 impl ExcludeArgs {
     /// The tree without what is left out.
-    pub(crate) fn of(&self, tree: Tree) -> Tree {
+    pub(crate) fn of(&self, tree: FileTree) -> FileTree {
         self.exclude.iter().fold(tree, |tree, glob| {
             let (rule, glob) = (glob.glob().glob().to_owned(), glob.clone());
             tree.exclude(rule, move |path| matches(&glob, path))
@@ -253,7 +256,7 @@ impl DestroyTerms {
     pub(crate) fn options(&self) -> DestroyOptions {
         let mut options = DestroyOptions::new();
         if let Some(Age(age)) = self.max_age {
-            options = options.evidence_not_older_than(age);
+            options = options.max_evidence_age(age);
         }
         if let Some(Age(time)) = self.settling_time {
             options = options.settling_time(time);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{EnvelopeCipher, Error, Evidence};
+use phi_envelope::{EnvelopeCipher, Error, archive::Evidence};
 use serde_json::json;
 
 use super::args::{EvidenceCommand, OpenedArgs};
@@ -54,7 +54,7 @@ pub(crate) fn run(console: &Console, command: &EvidenceCommand) -> Result<Answer
                     of(&after),
                 );
             }
-            for class in phi_envelope::FindingClass::ALL {
+            for class in phi_envelope::archive::FindingClass::ALL {
                 let of = |evidence: &Evidence| {
                     let found = evidence.found();
                     let found = found.iter().find(|found| found.class == class);
@@ -108,7 +108,7 @@ fn cipher(file: &Path, opened: &OpenedArgs) -> Result<EnvelopeCipher> {
     let secret = Secret::read(&opened.secret, &escaped_path(file), Asked::Once)
         .context("evidence opens with the secret of its keyring's file, without --keyring")?;
     Ok(EnvelopeCipher::builder()
-        .write_for(secret.provider()?)
+        .encrypt_for(secret.provider()?)
         .build()?)
 }
 

@@ -1,7 +1,10 @@
 //! What stolen keys could read.
 
 use anyhow::Result;
-use phi_envelope::{Exposed, ExposureEntry, SlotId, exposure, exposure_through};
+use phi_envelope::{
+    archive::{self, ExposureEntry, Readability},
+    header::SlotId,
+};
 use serde_json::json;
 
 use super::args::Exposure;
@@ -28,11 +31,11 @@ pub(crate) fn run(console: &Console, args: &Exposure) -> Result<Answer> {
         let secret = Secret::read(&args.secret, &escaped_path(path), Asked::Once)?;
         keyrings.push(open_keyring(path, &secret)?);
     }
-    let stolen = exposure_through(stolen.chain(passphrases), &keyrings);
-    let mut pass = exposure(places.tree()?, stolen)?;
+    let stolen = archive::exposure_through(stolen.chain(passphrases), &keyrings);
+    let mut pass = archive::exposure(places.tree()?, stolen)?;
     while let Some(entry) = pass.next() {
         let unreadable = match &entry.exposed {
-            Exposed::Unreadable(error) => Some(error),
+            Readability::Unreadable(error) => Some(error),
             _ => None,
         };
         if args.files || unreadable.is_some() {
@@ -68,12 +71,14 @@ fn told(entry: &ExposureEntry) -> String {
         names.join(", ")
     };
     let what = match &entry.exposed {
-        Exposed::Readable(slots) => format!("READABLE with {}", names(slots)),
-        Exposed::NotReadable(slots) => format!("not readable, under {}", names(slots)),
-        Exposed::DetachedPayload => "a detached payload: see its header".into(),
-        Exposed::NotAnEnvelope => "NOT AN ENVELOPE".into(),
-        Exposed::Damaged(error) | Exposed::Unreadable(error) => format!("not known: {error}"),
-        Exposed::PassedOver => "a link or a special file".into(),
+        Readability::Readable(slots) => format!("READABLE with {}", names(slots)),
+        Readability::NotReadable(slots) => format!("not readable, under {}", names(slots)),
+        Readability::DetachedPayload => "a detached payload: see its header".into(),
+        Readability::NotAnEnvelope => "NOT AN ENVELOPE".into(),
+        Readability::Damaged(error) | Readability::Unreadable(error) => {
+            format!("not known: {error}")
+        }
+        Readability::Skipped => "a link or a special file".into(),
         _ => "of another kind".into(),
     };
     format!("{}: {what}", escaped_path(&entry.path))

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{Content, InventoryEntry, InventorySummary, KeyInfo, inventory};
+use phi_envelope::{
+    archive::{self, EntryKind, InventoryEntry, InventorySummary},
+    keys::KeyInfo,
+};
 use serde_json::json;
 
 use super::args::Inventory;
@@ -23,10 +26,10 @@ pub(crate) fn run(console: &Console, args: &Inventory) -> Result<Answer> {
     let keys = known_keys(args)?;
     let places = Places::new(&args.paths, &args.walk);
     let mut run = Run::new(console, args.files);
-    let mut pass = inventory(places.tree()?)?;
+    let mut pass = archive::inventory(places.tree()?)?;
     while let Some(entry) = pass.next() {
         let unreadable = match &entry.content {
-            Content::Unreadable(error) => Some(error),
+            EntryKind::Unreadable(error) => Some(error),
             _ => None,
         };
         if args.files || unreadable.is_some() {
@@ -66,20 +69,20 @@ pub(crate) fn run(console: &Console, args: &Inventory) -> Result<Answer> {
 /// A file in a line.
 fn told(entry: &InventoryEntry) -> String {
     let what = match &entry.content {
-        Content::Envelope(found) => {
+        EntryKind::Envelope(found) => {
             let own = &found.header.slots;
             let others = found.other_slots.iter();
             let slots = own.iter().chain(others.filter(|slot| !own.contains(slot)));
             let names: Vec<_> = slots.map(ToString::to_string).collect();
             format!("under {}", names.join(", "))
         }
-        Content::DetachedPayload => "a detached payload".into(),
-        Content::NotAnEnvelope => "NOT AN ENVELOPE".into(),
-        Content::Damaged(error) | Content::Unreadable(error) => error.to_string(),
-        Content::CompactRecord(key) => format!("a compact record, under {key}"),
-        Content::Excluded(rule) => format!("excluded by {rule}, not looked at"),
-        Content::Symlink => "a symbolic link".into(),
-        Content::Special => "a pipe, a socket or a device".into(),
+        EntryKind::DetachedPayload => "a detached payload".into(),
+        EntryKind::NotAnEnvelope => "NOT AN ENVELOPE".into(),
+        EntryKind::Damaged(error) | EntryKind::Unreadable(error) => error.to_string(),
+        EntryKind::CompactRecord(key) => format!("a compact record, under {key}"),
+        EntryKind::Excluded(rule) => format!("excluded by {rule}, not looked at"),
+        EntryKind::Symlink => "a symbolic link".into(),
+        EntryKind::Special => "a pipe, a socket or a device".into(),
         _ => "of another kind".into(),
     };
     format!("{}: {what}", escaped_path(&entry.path))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use phi_envelope::{Shard, Tree};
+use phi_envelope::archive::{FileTree, Shard};
 
 use super::args::WalkArgs;
 use super::run::Run;
@@ -48,16 +48,16 @@ impl<'a> Places<'a> {
     }
 
     /// The files. A list from stdin can be had once.
-    pub(super) fn tree(&self) -> Result<Tree> {
+    pub(super) fn tree(&self) -> Result<FileTree> {
         self.tree_of(self.walk.shard)
     }
 
-    fn tree_of(&self, shard: Option<Shard>) -> Result<Tree> {
+    fn tree_of(&self, shard: Option<Shard>) -> Result<FileTree> {
         let list = self.walk.from_list.as_deref();
         let list = list.map(|path| self.list(path)).transpose()?;
         let paths = self.paths.to_vec();
         let roots = paths.into_iter().chain(list.into_iter().flatten());
-        let mut tree = Tree::new(roots);
+        let mut tree = FileTree::new(roots);
         tree = self.walk.excluded.of(tree);
         if let Some(shard) = shard {
             tree = tree.shard(shard);

@@ -6,8 +6,12 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
-    ClassCount, EnvelopeCipher, Error, Evidence, EvidenceFault, FindingClass, Previous,
-    RetireOptions, Retired, RewrapOptions, RewrapOutcome, Tree, retire,
+    EnvelopeCipher, Error,
+    archive::{
+        self, ClassCount, Evidence, FileTree, FindingClass, Previous, RetireOptions, RetireReport,
+        RewrapOptions, RewrapOutcome,
+    },
+    error::EvidenceError,
 };
 use serde_json::json;
 
@@ -34,7 +38,7 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     let previous = args.previous.as_deref();
     let previous = previous.map(|path| previously(args, path)).transpose()?;
     let mut run = Run::new(console, false);
-    let tree = || args.excluded.of(Tree::new(args.paths.clone()));
+    let tree = || args.excluded.of(FileTree::new(args.paths.clone()));
     let total = run.expect(|| Some(tree().count()));
     let (mut done, mut moved, mut told) = (0, 0, Ok(()));
     let mut options = RetireOptions::new()
@@ -43,7 +47,10 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
         .watch(|entry| {
             done += 1;
             let outcome = &entry.outcome;
-            if matches!(outcome, RewrapOutcome::Done | RewrapOutcome::Reencrypted) {
+            if matches!(
+                outcome,
+                RewrapOutcome::Rewrapped | RewrapOutcome::Reencrypted
+            ) {
                 moved += 1;
             }
             run.tell(done);
@@ -70,7 +77,7 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     let (key, evidence) = (args.key_id, &args.evidence);
     let was_there = evidence.exists();
     signals::leave_word();
-    let retired = match retire(file, &cipher, key, &args.paths, evidence, options) {
+    let retired = match archive::retire(file, &cipher, key, &args.paths, evidence, options) {
         Ok(retired) => retired,
         Err(error) => {
             let written = Some(evidence).filter(|path| !was_there && path.exists());
@@ -151,15 +158,15 @@ fn previously(args: &Retire, path: &Path) -> Result<Previous> {
     }
     let secret = Secret::read(&args.key.secret, &name, Asked::Once)?;
     let cipher = EnvelopeCipher::builder()
-        .write_for(secret.provider()?)
+        .encrypt_for(secret.provider()?)
         .build()?;
     Previous::evidence(&cipher, &bytes).context(name)
 }
 
 /// What a person may do about it.
-fn remedy(retired: &Retired) -> String {
+fn remedy(retired: &RetireReport) -> String {
     match retired.refused {
-        Some(EvidenceFault::Found) => {
+        Some(EvidenceError::Found) => {
             let found = retired.evidence.found();
             let accept: Vec<_> = found
                 .iter()
@@ -170,14 +177,14 @@ fn remedy(retired: &Retired) -> String {
                 accept.join(" ")
             )
         }
-        Some(EvidenceFault::TooSoon | EvidenceFault::ChangedSince) => match retired.not_before {
+        Some(EvidenceError::TooSoon | EvidenceError::ChangedSince) => match retired.not_before {
             Some(from) => format!(
                 "; repeat it from {} on",
                 super::evidence::time(seconds(from))
             ),
             None => String::new(),
         },
-        Some(EvidenceFault::InUse) => {
+        Some(EvidenceError::InUse) => {
             "; rewrap or remove what is in use (resume a suspended key for that), and repeat it"
                 .to_owned()
         }
@@ -185,7 +192,7 @@ fn remedy(retired: &Retired) -> String {
     }
 }
 
-fn say(console: &Console, args: &Retire, retired: &Retired) -> Result<()> {
+fn say(console: &Console, args: &Retire, retired: &RetireReport) -> Result<()> {
     let evidence = &retired.evidence;
     console.say(&retired.rewrapped)?;
     console.say(format_args!("\n{evidence}{}", first_findings(evidence)))?;

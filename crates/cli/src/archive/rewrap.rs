@@ -1,7 +1,11 @@
 //! Everything moved to the current keys.
 
 use anyhow::Result;
-use phi_envelope::{KeyId, KeyState, RewrapEntry, RewrapOptions, RewrapOutcome, rewrap_tree};
+use phi_envelope::{
+    KeyId,
+    archive::{self, RewrapEntry, RewrapOptions, RewrapOutcome},
+    keys::KeyState,
+};
 use serde_json::json;
 
 use super::args::{AnewArgs, Rewrap};
@@ -27,7 +31,7 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
         tree = tree.files_per_second(rate);
     }
     signals::leave_word();
-    let mut pass = rewrap_tree(&cipher, tree, options)?;
+    let mut pass = archive::rewrap(&cipher, tree, options)?;
     while let Some(entry) = pass.next() {
         tell_failure(&mut run, &entry)?;
         if let Some(file) = &report
@@ -64,7 +68,7 @@ pub(crate) fn run(console: &Console, args: &Rewrap) -> Result<Answer> {
 fn options(args: &Rewrap, keys: &mut Keys<'_>) -> Result<RewrapOptions> {
     let mut options = RewrapOptions::new();
     if let Some(most) = args.max_failures {
-        options = options.most_failures(most);
+        options = options.max_failures(most);
     }
     if args.dry_run {
         options = options.dry_run();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use phi_envelope::{Error, NotKept};
+use phi_envelope::{Error, files::NotKept};
 use serde::Serialize;
 use serde_json::Value;
 

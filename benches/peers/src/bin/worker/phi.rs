@@ -6,10 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use phi_envelope::{
-    Context, EnvelopeCipher, FileOptions, Keyring, Rewrapped, Session, decrypt_file, encrypt_file,
-    open_range, rewrap_file,
-};
+use phi_envelope::{Context, EnvelopeCipher, Keyring, Session, files::{self, FileOptions, RewrapStatus}};
 
 use crate::Contestant;
 use crate::samples::read_all;
@@ -29,7 +26,7 @@ impl Phi {
         let keyring = Keyring::generate("bench")?;
         let cipher = EnvelopeCipher::new(keyring.clone());
         let cached = EnvelopeCipher::builder()
-            .write_for(keyring.clone())
+            .encrypt_for(keyring.clone())
             .cache(64, Duration::from_secs(3600))
             .build()?;
         let labels = Context::new().label("table", "observations")?;
@@ -102,17 +99,17 @@ impl Contestant for Phi {
     }
 
     fn encrypt_file(&self, from: &Path, to: &Path) -> Result<()> {
-        encrypt_file(&self.cipher, from, to, &self.context, self.options())?;
+        files::encrypt(&self.cipher, from, to, &self.context, self.options())?;
         Ok(())
     }
 
     fn decrypt_file(&self, from: &Path, to: &Path) -> Result<()> {
-        decrypt_file(&self.cipher, from, to, &self.context, self.options())?;
+        files::decrypt(&self.cipher, from, to, &self.context, self.options())?;
         Ok(())
     }
 
     fn range(&self, sealed: &Path, at: u64, out: &mut [u8]) -> Result<()> {
-        let file = open_range(&self.cipher, sealed, &self.context, FileOptions::new())?;
+        let file = files::open(&self.cipher, sealed, &self.context, FileOptions::new())?;
         ensure!(file.read_at(out, at)? == out.len());
         Ok(())
     }
@@ -123,7 +120,7 @@ impl Contestant for Phi {
     }
 
     fn rotate(&self, sealed: &Path) -> Result<()> {
-        ensure!(rewrap_file(&self.cipher, sealed)? == Rewrapped::Done);
+        ensure!(files::rewrap(&self.cipher, sealed)? == RewrapStatus::Rewrapped);
         Ok(())
     }
 }
