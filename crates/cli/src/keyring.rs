@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use phi_envelope::{KeyId, KeyInfo, KeyringEdit, KeyringFile, Updated, destroy_key};
 use serde_json::{Value, json};
 
-use crate::args::{KeyringCommand, NewState};
+use crate::keyring_args::{KeyringCommand, NewState};
 use crate::keys::{at, open_own_keyring};
 use crate::options::{Lease, SecretArgs};
 use crate::output::{Answer, Console, escaped_path, hex, put_path};

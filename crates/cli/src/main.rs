@@ -12,8 +12,10 @@ mod args;
 mod checks;
 mod failure;
 mod files;
+mod folders;
 mod inspect;
 mod keyring;
+mod keyring_args;
 mod keys;
 mod new_file;
 mod options;
@@ -90,6 +92,9 @@ fn begin(cli: &Cli) -> Result<()> {
         set_lock_wait(limit);
     }
     on_lock_wait(output::tell_wait);
+    if let Some(folder) = cli.command.folder() {
+        folder.check()?;
+    }
     if cli.allow_access_by_others {
         if !cli.command.opens_keyring() {
             return Err(usage(
@@ -112,8 +117,11 @@ fn begin(cli: &Cli) -> Result<()> {
 fn run(console: &Console, command: &Command) -> Result<Answer> {
     match command {
         Command::Keyring(command) => keyring::run(console, command),
+        Command::Encrypt(args) if args.folder.recursive => folders::encrypt(console, args),
         Command::Encrypt(args) => files::encrypt(console, args),
+        Command::Decrypt(args) if args.folder.recursive => folders::decrypt(console, args),
         Command::Decrypt(args) => files::decrypt(console, args),
+        Command::Verify(args) if args.folder.recursive => folders::verify(console, args),
         Command::Verify(args) => files::verify(console, args),
         Command::Cat(args) => streams::cat(console, args),
         Command::Inspect { files } => inspect::run(console, files),
@@ -129,6 +137,9 @@ fn run(console: &Console, command: &Command) -> Result<Answer> {
         Command::Retire(args) => retire::run(console, args),
         Command::Evidence(command) => evidence::run(console, command),
         Command::Exposure(args) => exposure::run(console, args),
+        Command::Recipient(command) if command.on().folder.recursive => {
+            folders::recipients(console, command)
+        }
         Command::Recipient(command) => recipients::run(console, command),
     }
 }

@@ -55,7 +55,7 @@ impl Drop for NewFile {
 }
 
 /// Makes a file's name durable. A folder that may not be read, or cannot be synced, is no failure: the name is there.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     match File::open(folder_of(path)).and_then(|folder| folder.sync_all()) {
         Err(error) if cfg!(unix) && error.raw_os_error() == Some(EIO) => Err(error),
         _ => Ok(()),

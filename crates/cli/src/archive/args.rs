@@ -52,7 +52,7 @@ impl ExcludeArgs {
 }
 
 /// Whether a glob matches a path, or, where it has no slash, a path's last name.
-pub(super) fn matches(glob: &GlobMatcher, path: &Path) -> bool {
+pub(crate) fn matches(glob: &GlobMatcher, path: &Path) -> bool {
     if glob.glob().glob().contains('/') {
         glob.is_match(path)
     } else {
