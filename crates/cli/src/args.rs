@@ -3,10 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::archive::args::{EvidenceCommand, Exposure, Inventory, Retire, Rewrap};
 use crate::folders::args::{BindEachArgs, FolderArgs};
+use crate::keygen::Keygen;
 use crate::keyring_args::KeyringCommand;
 use crate::options::{
     ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, LockWait, ToArgs, WorkArgs,
@@ -26,14 +27,47 @@ pub(crate) struct Cli {
     /// How long a file that another program has locked is waited for, as 500ms, 30s or 5m, or forever [default: 60s]
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) lock_wait: Option<LockWait>,
-    /// Open a keyring's file although others may read or write it, as with a secret that is mounted into a container
+    /// Open the file of a keyring, a passphrase or a master key although others may read or write it, as with a secret that is
+    /// mounted into a container
     #[arg(long, global = true)]
     pub(crate) allow_access_by_others: bool,
     /// Refuse the command's keyring file if its revision is lower: an older one that somebody has put back
     #[arg(long, global = true, value_name = "N")]
     pub(crate) min_revision: Option<u64>,
+    /// Whether a file of a passphrase or a master key is named.
+    #[arg(skip)]
+    pub(crate) names_secret: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The options that name files of passphrases and master keys.
+const SECRETS: [&str; 9] = [
+    "passphrase_file",
+    "master_key_file",
+    "new_passphrase_file",
+    "new_master_key_file",
+    "to_passphrase_file",
+    "to_keyring_passphrase_files",
+    "to_keyring_master_key_files",
+    "from_keyring_passphrase_file",
+    "from_keyring_master_key_file",
+];
+
+impl Cli {
+    /// The command line of this process.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let read = Self::from_arg_matches(&matches);
+        let mut cli = read.map_err(|error| error.format(&mut Self::command()))?;
+        let mut innermost = &matches;
+        while let Some((_, inner)) = innermost.subcommand() {
+            innermost = inner;
+        }
+        let is_named = |option| matches!(innermost.try_contains_id(option), Ok(true));
+        cli.names_secret = SECRETS.into_iter().any(is_named);
+        Ok(cli)
+    }
 }
 
 const EXIT_CODES: &str = "\
@@ -54,6 +88,8 @@ pub(crate) enum Command {
     /// Make and change a keyring's file
     #[command(subcommand)]
     Keyring(KeyringCommand),
+    /// Make a new random master key, as --master-key-file reads it
+    Keygen(Keygen),
     /// Seal a file, or with --recursive all files below a folder
     ///
     /// With --recursive, each file is sealed as FOLDER/<its path below the input>.phi, and the originals stay. Files that are sealed
@@ -157,9 +193,9 @@ impl Command {
             Self::Repack { key, .. } => is_named(key),
             Self::Recipient(command) => command.opens_keyring(),
             Self::Inventory(args) => !args.keyrings.is_empty(),
-            Self::Retire(args) => is_named(&args.key),
+            Self::Retire(args) => is_named(&args.keys),
             Self::Exposure(args) => !args.keyrings.is_empty(),
-            Self::Inspect { .. } | Self::Evidence(_) => false,
+            Self::Inspect { .. } | Self::Evidence(_) | Self::Keygen(_) => false,
         }
     }
 }

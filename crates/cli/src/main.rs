@@ -14,6 +14,8 @@ mod failure;
 mod files;
 mod folders;
 mod inspect;
+mod key_names;
+mod keygen;
 mod keyring;
 mod keyring_args;
 mod keys;
@@ -30,7 +32,6 @@ mod terminal;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
 use phi_envelope::{on_lock_wait, set_lock_wait};
 
 use archive::{evidence, exposure, inventory, retire};
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
 
 /// The command line; where it asks for help, or is wrong, that is told, and there is an exit code or none.
 fn parse() -> Result<Cli, Option<Exit>> {
-    Cli::try_parse().map_err(|error| {
+    Cli::read().map_err(|error| {
         if !error.use_stderr() {
             return error.print().err().map(|_| Exit::NotTold);
         }
@@ -96,9 +97,9 @@ fn begin(cli: &Cli) -> Result<()> {
         folder.check()?;
     }
     if cli.allow_access_by_others {
-        if !cli.command.opens_keyring() {
+        if !cli.command.opens_keyring() && !cli.names_secret {
             return Err(usage(
-                "--allow-access-by-others is for the file of a keyring, and none is named",
+                "--allow-access-by-others is for the file of a keyring, a passphrase or a master key, and none is named",
             ));
         }
         keys::allow_access_by_others();
@@ -117,6 +118,7 @@ fn begin(cli: &Cli) -> Result<()> {
 fn run(console: &Console, command: &Command) -> Result<Answer> {
     match command {
         Command::Keyring(command) => keyring::run(console, command),
+        Command::Keygen(args) => keygen::run(console, args),
         Command::Encrypt(args) if args.folder.recursive => folders::encrypt(console, args),
         Command::Encrypt(args) => files::encrypt(console, args),
         Command::Decrypt(args) if args.folder.recursive => folders::decrypt(console, args),

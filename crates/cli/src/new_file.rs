@@ -1,6 +1,6 @@
 //! Small files that a command writes beside its work: opened before the work, and gone if it fails.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,19 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Makes a file, which must not be there.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file = File::create_new(path).with_context(|| escaped_path(path))?;
+        Self::made(path, File::options().write(true).create_new(true))
+    }
+
+    /// Makes a file, which must not be there and its owner alone may read.
+    pub(crate) fn create_private(path: &Path) -> Result<Self> {
+        let mut options = File::options();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Self::made(path, options.write(true).create_new(true))
+    }
+
+    fn made(path: &Path, options: &OpenOptions) -> Result<Self> {
+        let file = options.open(path).with_context(|| escaped_path(path))?;
         Ok(Self {
             path: path.to_owned(),
             file,

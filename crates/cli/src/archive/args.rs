@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 use globset::{Glob, GlobMatcher};
-use phi_envelope::{ClassCount, DestroyOptions, Error, KeyId, Shard, Tree};
+use phi_envelope::{ClassCount, DestroyOptions, Error, Shard, Tree};
 
+use crate::key_names::KeyName;
 use crate::options::{ChangeArgs, ContextArgs, KeyArgs, SecretArgs, ToArgs};
 
 /// Which files, and who else works on them.
@@ -137,13 +138,13 @@ pub(crate) struct Inventory {
 #[derive(Args)]
 #[command(group = sealed_anew(&[]))]
 pub(crate) struct Retire {
-    /// As `phi keyring list` shows it
-    pub(crate) key_id: KeyId,
+    /// The key, by its id or its label, as `phi keyring list` shows them
+    pub(crate) key: KeyName,
     /// All folders and files that there are
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) keys: KeyArgs,
     /// Put the sealed evidence into this new file, which lies in none of the places
     #[arg(long, value_name = "FILE")]
     pub(crate) evidence: PathBuf,
@@ -196,9 +197,9 @@ pub(crate) struct Exposure {
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) walk: WalkArgs,
-    /// A master key that was stolen (repeatable), as `phi keyring list` shows it
-    #[arg(long = "key", value_name = "KEY_ID")]
-    pub(crate) keys: Vec<KeyId>,
+    /// A master key that was stolen (repeatable), by its id, or by its label in a --keyring
+    #[arg(long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<KeyName>,
     /// A keyring's file that was stolen with them (repeatable): if they open it, so are its keys. Its secret is needed
     #[arg(long = "keyring", value_name = "FILE")]
     pub(crate) keyrings: Vec<PathBuf>,

@@ -33,9 +33,7 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
     let contexts = Contexts::new(&args.context, &args.each)?;
     let to = &args.to;
     let others = to
-        .to_keyrings
-        .iter()
-        .chain(&to.to_keyring_passphrase_files)
+        .keyring_files()
         .chain(&to.to_passphrase_file)
         .chain(&args.context.bind_file)
         .chain(&args.each.bind_from);

@@ -9,6 +9,7 @@
 mod answers;
 mod archives;
 mod folders;
+mod key_files;
 mod keyrings;
 mod kills;
 #[cfg(target_os = "linux")]
