@@ -16,7 +16,7 @@ use crate::failure::{interrupted, usage, usage_of};
 use crate::options::SecretArgs;
 use crate::output::{escaped, escaped_path};
 use crate::streams::is_dash;
-use crate::{keys, signals, stdio, terminal};
+use crate::{signals, stdio, terminal};
 
 /// Bytes of a secret at most, so that a wrong path is noticed.
 const LONGEST: usize = 1 << 16;
@@ -204,7 +204,7 @@ fn refuse_access_by_others(there: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let mode = there.permissions().mode() & 0o7777;
-    if !there.is_file() || mode & 0o077 == 0 || keys::others_are_allowed() {
+    if !there.is_file() || mode & 0o077 == 0 || crate::keys::others_are_allowed() {
         return Ok(());
     }
     Err(io::Error::new(

@@ -158,13 +158,20 @@ impl<'a> Outputs<'a> {
             ));
         }
         let (inputs, outputs) = &self.known;
-        if outputs.join(below).starts_with(inputs) {
-            return Err(failed(
-                "its output would lie in the folder that is worked on; name another folder with -o",
-            ));
-        }
+        let must_be_outside = |output: &Path| {
+            if output.starts_with(inputs) {
+                return Err(failed(
+                    "its output would lie in the folder that is worked on; name another folder with -o",
+                ));
+            }
+            Ok(())
+        };
+        must_be_outside(&outputs.join(below))?;
         let parent = below.parent().unwrap_or(Path::new(""));
         make_folder(self.folder, parent, self.access)?;
+        // A folder of outputs may be a link that leads there.
+        let known = self.folder.join(parent).canonicalize();
+        must_be_outside(&known.context("the folder of its output")?)?;
         let path = self.folder.join(below);
         let is_there = match fs::symlink_metadata(&path) {
             Ok(_) => true,

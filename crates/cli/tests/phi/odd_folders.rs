@@ -127,6 +127,13 @@ fn folders_that_lie_in_each_other() {
     assert_eq!(lines["exports/exports/e"]["outcome"], "failed");
     assert_eq!(last["summary"]["sealed"], FILES.len());
     assert!(shell.exists("e.phi") && !shell.exists("exports/e.phi"));
+    if cfg!(unix) {
+        shell.sh("mkdir linked && ln -s ../exports/deep linked/deep");
+        let ran = shell.run("encrypt -r exports -o linked --keyring k --json");
+        assert_eq!(ran.code, 1);
+        assert_eq!(told(&ran).1["summary"]["failed"], 3);
+        assert!(!shell.exists("exports/deep/b.ndjson.phi"));
+    }
 }
 
 #[test]
