@@ -21,7 +21,7 @@ use crate::streams::ByteRange;
 #[derive(Parser)]
 #[command(name = "phi", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Answer with one JSON object on stdout, or JSON lines for whole archives; on stderr where the data itself goes to stdout
+    /// Answer with one JSON object on stdout, or JSON lines for folders and whole archives; on stderr where the data itself goes to stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// How long a file that another program has locked is waited for, as 500ms, 30s or 5m, or forever [default: 60s]

@@ -100,9 +100,9 @@ pub(crate) enum KeyringCommand {
     /// Marking the active key as compromised makes a new key of the same label first.
     #[command(override_usage = "phi keyring set-state [OPTIONS] [FILE] <KEY> <STATE>")]
     SetState {
-        /// The keyring's file, unless --keyring or PHI_KEYRING names it; the key, by its id or its label, as `phi keyring list` shows
-        /// them; and its new state: deactivated, suspended, compromised or resumed
-        #[arg(required = true, num_args = 2..=3, value_names = ["FILE", "KEY", "STATE"])]
+        /// The keyring's FILE, unless --keyring or PHI_KEYRING names it; the KEY, by its id or its label, as `phi keyring list` shows
+        /// them; and its new STATE: deactivated, suspended, compromised or resumed
+        #[arg(required = true, num_args = 2..=3, value_name = "WORD")]
         words: Vec<OsString>,
         #[command(flatten)]
         named: NamedKeyring,

@@ -39,7 +39,7 @@ fn keyring_file() -> impl TypedValueParser<Value = PathBuf> {
 #[derive(Args)]
 pub(crate) struct KeyArgs {
     /// The keyring's file; without one, the passphrase or the master key itself opens and seals
-    #[arg(long, value_name = "FILE", env = KEYRING, value_parser = keyring_file())]
+    #[arg(long, value_name = "FILE", env = KEYRING, hide_env_values = true, value_parser = keyring_file())]
     pub(crate) keyring: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) secret: SecretArgs,
