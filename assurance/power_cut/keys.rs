@@ -1,6 +1,7 @@
 //! The secrets, which stand beside the disk that loses its power.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -13,8 +14,11 @@ pub(crate) fn folder() -> PathBuf {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("FIRST"), MASTER_KEY).unwrap();
-        fs::write(folder.path().join("OTHER"), OTHER_MASTER_KEY).unwrap();
+        for (name, key) in [("FIRST", MASTER_KEY), ("OTHER", OTHER_MASTER_KEY)] {
+            let path = folder.path().join(name);
+            fs::write(&path, key).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
         folder
     });
     folder.path().to_owned()

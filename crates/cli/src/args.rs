@@ -3,15 +3,15 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use phi_envelope::KeyId;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::archive::args::{
-    DestroyGround, DestroyTerms, EvidenceCommand, Exposure, Inventory, Retire, Rewrap,
-};
+use crate::archive::args::{EvidenceCommand, Exposure, Inventory, Retire, Rewrap};
+use crate::folders::args::{BindEachArgs, FolderArgs};
+use crate::keygen::Keygen;
+use crate::keyring_args::KeyringCommand;
 use crate::options::{
-    ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, Lease, LockWait, SecretArgs, ToArgs,
-    WorkArgs, block_length,
+    ChangeArgs, ContextArgs, FromArgs, KeyArgs, LayoutArgs, LockWait, ToArgs, WorkArgs,
+    block_length,
 };
 use crate::streams::ByteRange;
 
@@ -22,13 +22,14 @@ use crate::streams::ByteRange;
 #[derive(Parser)]
 #[command(name = "phi", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Answer with one JSON object on stdout, or JSON lines for whole archives; on stderr where the data itself goes to stdout
+    /// Answer with one JSON object on stdout, or JSON lines for folders and whole archives; on stderr where the data itself goes to stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// How long a file that another program has locked is waited for, as 500ms, 30s or 5m, or forever [default: 60s]
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) lock_wait: Option<LockWait>,
-    /// Open a keyring's file although others may read or write it, as with a secret that is mounted into a container
+    /// Open the file of a keyring, a passphrase or a master key although others may read or write it, as with a secret that is
+    /// mounted into a container
     #[arg(long, global = true)]
     pub(crate) allow_access_by_others: bool,
     /// Refuse the command's keyring file if its revision is lower: an older one that somebody has put back
@@ -37,8 +38,40 @@ pub(crate) struct Cli {
     /// The same, of the number that a file holds; it is read again whenever the command confirms the keyring
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) min_revision_file: Option<PathBuf>,
+    /// Whether a file of a passphrase or a master key is named.
+    #[arg(skip)]
+    pub(crate) names_secret: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The options that name files of passphrases and master keys.
+const SECRETS: [&str; 9] = [
+    "passphrase_file",
+    "master_key_file",
+    "new_passphrase_file",
+    "new_master_key_file",
+    "to_passphrase_file",
+    "to_keyring_passphrase_files",
+    "to_keyring_master_key_files",
+    "from_keyring_passphrase_file",
+    "from_keyring_master_key_file",
+];
+
+impl Cli {
+    /// The command line of this process.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let read = Self::from_arg_matches(&matches);
+        let mut cli = read.map_err(|error| error.format(&mut Self::command()))?;
+        let mut innermost = &matches;
+        while let Some((_, inner)) = innermost.subcommand() {
+            innermost = inner;
+        }
+        let is_named = |option| matches!(innermost.try_contains_id(option), Ok(true));
+        cli.names_secret = SECRETS.into_iter().any(is_named);
+        Ok(cli)
+    }
 }
 
 const EXIT_CODES: &str = "\
@@ -59,16 +92,22 @@ pub(crate) enum Command {
     /// Make and change a keyring's file
     #[command(subcommand)]
     Keyring(KeyringCommand),
-    /// Seal a file
+    /// Make a new random master key, as --master-key-file reads it
+    Keygen(Keygen),
+    /// Seal a file, or with --recursive all files below a folder
     ///
     /// A keyring's file is not sealed for the very keyring that it holds: once that is lost, nothing could open the copy.
-    Encrypt(Encrypt),
-    /// Open a sealed file
     ///
-    /// A file appears under its name only when all of it was authenticated. To stdout, segments go as soon as each is
+    /// With --recursive, each file is sealed as FOLDER/<its path below the input>.phi, and the originals stay. Files that are sealed
+    /// already, and open to what the original holds, are skipped: to run it again is to go on.
+    Encrypt(Encrypt),
+    /// Open a sealed file, or with --recursive all files below a folder
+    ///
+    /// With --recursive, each file is opened as FOLDER/<its path below the input, without .phi>, and the sealed files stay. A file
+    /// appears under its name only when all of it was authenticated. To stdout, segments go as soon as each is
     /// authenticated: a consumer must wait for exit code 0 before it believes that it has all of them.
     Decrypt(Decrypt),
-    /// Authenticate all of one or more files and write nothing
+    /// Authenticate all of one or more files, or with --recursive of whole folders, and write nothing
     Verify(Verify),
     /// Open a sealed file, or a range of it, to stdout
     ///
@@ -118,7 +157,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Add, remove or replace who can open a file; all demand exactly the file's labels
+    /// Add, remove or replace who can open a file, or with --recursive all files below a folder; all demand exactly the file's labels
     #[command(subcommand)]
     Recipient(RecipientCommand),
 }
@@ -131,6 +170,17 @@ impl Command {
             Self::Inventory(args) => args.save.is_none(),
             Self::Exposure(_) | Self::Evidence(_) => true,
             _ => false,
+        }
+    }
+
+    /// Which files of a folder a command works on, if it can work on one.
+    pub(crate) fn folder(&self) -> Option<&FolderArgs> {
+        match self {
+            Self::Encrypt(args) => Some(&args.folder),
+            Self::Decrypt(args) => Some(&args.folder),
+            Self::Verify(args) => Some(&args.folder),
+            Self::Recipient(command) => Some(&command.on().folder),
+            _ => None,
         }
     }
 
@@ -149,14 +199,21 @@ impl Command {
             Self::Repack { key, .. } => is_named(key),
             Self::Recipient(command) => command.opens_keyring(),
             Self::Inventory(args) => !args.keyrings.is_empty(),
-            Self::Retire(args) => is_named(&args.key),
+            Self::Retire(args) => is_named(&args.keys),
             Self::Exposure(args) => !args.keyrings.is_empty(),
-            Self::Inspect { .. } | Self::Evidence(_) => false,
+            Self::Inspect { .. } | Self::Evidence(_) | Self::Keygen(_) => false,
         }
     }
 }
 
 impl RecipientCommand {
+    /// What it works on.
+    pub(crate) fn on(&self) -> &RecipientFile {
+        match self {
+            Self::Add { on, .. } | Self::Remove { on, .. } | Self::Replace { on, .. } => on,
+        }
+    }
+
     fn opens_keyring(&self) -> bool {
         let (on, to, from) = match self {
             Self::Add { on, to } => (on, Some(to), None),
@@ -169,114 +226,11 @@ impl RecipientCommand {
     }
 }
 
-#[derive(Subcommand)]
-pub(crate) enum KeyringCommand {
-    /// Make a keyring's file with one new random master key
-    ///
-    /// `phi retire` destroys a key no sooner than the lease and an allowance (300s unless it is told otherwise) after the keyring's last
-    /// change: a process may encrypt with a key so long after it was rotated away from.
-    New {
-        /// The keyring's file
-        file: PathBuf,
-        /// What to call the key
-        #[arg(long)]
-        label: String,
-        /// How long a process may use it without confirming that the file is still the same, 1s to 24h [default: 15m]
-        #[arg(long, value_name = "TIME")]
-        lease: Option<Lease>,
-        #[command(flatten)]
-        secret: SecretArgs,
-    },
-    /// Set how long a process may use the keyring without confirming that the file is still the same
-    ///
-    /// `phi retire` destroys a key no sooner than the lease and an allowance (300s unless it is told otherwise) after the keyring's last
-    /// change, and this is one. For a day after it, the lease counts as a day: a process may go by that of before.
-    SetLease {
-        /// The keyring's file
-        file: PathBuf,
-        /// 1s to 24h
-        lease: Lease,
-        #[command(flatten)]
-        secret: SecretArgs,
-    },
-    /// Make a new random master key the active one
-    Rotate {
-        /// The keyring's file
-        file: PathBuf,
-        /// What to call the new key
-        #[arg(long)]
-        label: String,
-        #[command(flatten)]
-        secret: SecretArgs,
-    },
-    /// Show the keyring's id, revision and lease, who can open it, and the keys with their states and ages
-    List {
-        /// The keyring's file
-        file: PathBuf,
-        #[command(flatten)]
-        secret: SecretArgs,
-    },
-    /// Change the state of a key
-    ///
-    /// Marking the active key as compromised makes a new key of the same label first.
-    SetState {
-        /// The keyring's file
-        file: PathBuf,
-        /// As `phi keyring list` shows it
-        key_id: KeyId,
-        state: NewState,
-        #[command(flatten)]
-        secret: SecretArgs,
-    },
-    /// Destroy a key for ever: whatever it alone can open is lost
-    Destroy {
-        /// The keyring's file
-        file: PathBuf,
-        /// As `phi keyring list` shows it
-        key_id: KeyId,
-        #[command(flatten)]
-        ground: DestroyGround,
-        #[command(flatten)]
-        terms: DestroyTerms,
-        /// Say that you mean it
-        #[arg(long, required = true)]
-        yes_destroy: bool,
-        #[command(flatten)]
-        secret: SecretArgs,
-    },
-    /// Seal the keyring's file under a new passphrase: from a prompt, a file or PHI_NEW_PASSPHRASE
-    ///
-    /// Copies of the old file, and evidence that was written before, still open with the old one, and with that alone.
-    Passwd {
-        /// The keyring's file
-        file: PathBuf,
-        #[command(flatten)]
-        secret: SecretArgs,
-        /// The new passphrase: all of this file but a byte order mark and one line end; - is stdin
-        #[arg(long, value_name = "FILE")]
-        new_passphrase_file: Option<PathBuf>,
-        /// A master key in place of a passphrase: base64 text
-        #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase_file")]
-        new_master_key_file: Option<PathBuf>,
-        /// Also if somebody else who can open the file, by another slot, could not open it any more
-        #[arg(long)]
-        dropping_recipients: bool,
-    },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum NewState {
-    Deactivated,
-    Suspended,
-    Compromised,
-    Resumed,
-}
-
 #[derive(Args)]
 pub(crate) struct Encrypt {
-    /// The file; - is stdin
+    /// The file, or with --recursive the folder; - is stdin
     pub(crate) input: PathBuf,
-    /// Where to [default: INPUT.phi, and stdout for stdin]; - is stdout
+    /// Where to [default: INPUT.phi, and stdout for stdin]; - is stdout. With --recursive, a folder outside of the input
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -292,13 +246,17 @@ pub(crate) struct Encrypt {
     /// Replace the output where it exists
     #[arg(long)]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    #[command(flatten)]
+    pub(crate) each: BindEachArgs,
 }
 
 #[derive(Args)]
 pub(crate) struct Decrypt {
-    /// The sealed file; - is stdin
+    /// The sealed file, or with --recursive the folder; - is stdin
     pub(crate) input: PathBuf,
-    /// Where to [default: INPUT without .phi, and stdout for stdin]; - is stdout
+    /// Where to [default: INPUT without .phi, and stdout for stdin]; - is stdout. With --recursive, a folder outside of the input
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -310,11 +268,15 @@ pub(crate) struct Decrypt {
     /// Replace the output where it exists
     #[arg(long)]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    #[command(flatten)]
+    pub(crate) each: BindEachArgs,
 }
 
 #[derive(Args)]
 pub(crate) struct Verify {
-    /// The sealed files; - is stdin
+    /// The sealed files, or with --recursive folders too; - is stdin
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -323,6 +285,10 @@ pub(crate) struct Verify {
     pub(crate) context: ContextArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
+    #[command(flatten)]
+    pub(crate) each: BindEachArgs,
 }
 
 #[derive(Args)]
@@ -394,7 +360,7 @@ pub(crate) enum RecipientCommand {
 
 #[derive(Args)]
 pub(crate) struct RecipientFile {
-    /// The sealed file, or a detached header
+    /// The sealed file, or a detached header; with --recursive, a folder of them
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -403,4 +369,6 @@ pub(crate) struct RecipientFile {
     pub(crate) labels: Vec<String>,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
+    #[command(flatten)]
+    pub(crate) folder: FolderArgs,
 }

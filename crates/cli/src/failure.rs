@@ -90,6 +90,11 @@ pub(crate) fn usage(message: impl fmt::Display) -> anyhow::Error {
     own(Exit::Usage, message)
 }
 
+/// An error of the program's own for a file that cannot be worked on: exit code 1.
+pub(crate) fn failed(message: impl fmt::Display) -> anyhow::Error {
+    own(Exit::Failed, message)
+}
+
 /// An error of a command that only tells and whose answer nobody takes: exit code 5.
 pub(crate) fn not_told(stream: &str, error: &io::Error) -> anyhow::Error {
     own(Exit::NotTold, format_args!("{stream}: {error}"))
@@ -150,6 +155,12 @@ impl Failure {
             kind: error.word(),
             message: format!("{path}: {}", unnamed(&said, &path)),
         }
+    }
+
+    /// The same failure, of this file among others.
+    pub(crate) fn of_file(mut self, path: &Path) -> Self {
+        self.message = format!("{}: {}", escaped_path(path), self.message);
+        self
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -54,7 +54,7 @@ pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {
         refuse_key_file(&output, &args.key)?;
         let to = &args.to;
         let secrets = to.to_passphrase_file.iter().chain(&args.context.bind_file);
-        let keyrings = to.to_keyrings.iter().chain(&to.to_keyring_passphrase_files);
+        let keyrings = to.keyring_files();
         refuse_any(&output, keyrings.chain(secrets))?;
         let options = meter.watch(options(&args.work, args.overwrite));
         let source = Source::open(&args.input)?;

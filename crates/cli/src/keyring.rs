@@ -13,7 +13,7 @@ use phi_envelope::{
 };
 use serde_json::{Value, json};
 
-use crate::args::{KeyringCommand, NewState};
+use crate::keyring_args::{KeyringCommand, NewState, words_of_set_state};
 use crate::keys::{at, open_own_keyring};
 use crate::options::{Lease, SecretArgs};
 use crate::output::{Answer, Console, escaped_path, hex, put_path};
@@ -30,16 +30,17 @@ const LONGEST_EVIDENCE: u64 = 1 << 26;
 pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer> {
     match command {
         KeyringCommand::New {
-            file,
+            which,
             label,
             lease,
             secret,
-        } => new(console, (file, label), *lease, secret),
+        } => new(console, (&which.path()?, label), *lease, secret),
         KeyringCommand::SetLease {
-            file,
+            which,
             lease,
             secret,
         } => {
+            let file = &which.path()?;
             let keyring = open(file, secret)?;
             signals::leave_word();
             let updated = keyring.update_and_tell(|keys| keys.set_lease(lease.0));
@@ -49,53 +50,67 @@ pub(crate) fn run(console: &Console, command: &KeyringCommand) -> Result<Answer>
             Ok(answer("set-lease", file, &keyring, None))
         }
         KeyringCommand::Rotate {
-            file,
+            which,
             label,
             secret,
-        } => changed(console, "rotate", (file, secret), |keys| keys.rotate(label)),
-        KeyringCommand::List { file, secret } => list(console, file, secret),
+        } => {
+            let file = &which.path()?;
+            let keyring = open(file, secret)?;
+            changed(console, "rotate", (file, &keyring), |keys| {
+                keys.rotate(label)
+            })
+        }
+        KeyringCommand::List { which, secret } => list(console, &which.path()?, secret),
         KeyringCommand::SetState {
-            file,
-            key_id: id,
-            state,
+            words,
+            named,
             secret,
-        } => changed(console, "set-state", (file, secret), |keys| {
-            match state {
-                NewState::Deactivated => keys.deactivate(*id),
-                NewState::Suspended => keys.suspend(*id),
-                NewState::Compromised => keys.mark_compromised(*id),
-                NewState::Resumed => keys.resume(*id),
-            }?;
-            Ok(*id)
-        }),
+        } => {
+            let (file, key, state) = words_of_set_state(words)?;
+            let file = &named.or(file)?;
+            let keyring = open(file, secret)?;
+            let id = key.find(&keyring.keyring().keys())?;
+            changed(console, "set-state", (file, &keyring), |keys| {
+                match state {
+                    NewState::Deactivated => keys.deactivate(id),
+                    NewState::Suspended => keys.suspend(id),
+                    NewState::Compromised => keys.mark_compromised(id),
+                    NewState::Resumed => keys.resume(id),
+                }?;
+                Ok(id)
+            })
+        }
         KeyringCommand::Destroy {
-            file,
-            key_id: id,
+            which,
+            key,
             ground,
             terms,
             secret,
             yes_destroy: _, // without it, the command line is refused
-        } => match &ground.evidence {
-            Some(evidence) => {
-                let keyring = open(file, secret)?;
-                let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
-                signals::leave_word();
-                archive::destroy_key(&keyring, *id, &sealed, terms.options())
-                    .with_context(|| shown(evidence))?;
-                tell(console, "destroy", (file, &keyring), *id)
-            }
-            None => changed(console, "destroy", (file, secret), |keys| {
-                keys.destroy_without_evidence(*id)?;
-                Ok(*id)
-            }),
-        },
+        } => {
+            let file = &which.path()?;
+            let keyring = open(file, secret)?;
+            let id = key.find(&keyring.keyring().keys())?;
+            let Some(evidence) = &ground.evidence else {
+                return changed(console, "destroy", (file, &keyring), |keys| {
+                    keys.destroy_without_evidence(id)?;
+                    Ok(id)
+                });
+            };
+            let sealed = evidence_in(evidence).with_context(|| shown(evidence))?;
+            signals::leave_word();
+            archive::destroy_key(&keyring, id, &sealed, terms.options())
+                .with_context(|| shown(evidence))?;
+            tell(console, "destroy", (file, &keyring), id)
+        }
         KeyringCommand::Passwd {
-            file,
+            which,
             secret,
             new_passphrase_file,
             new_master_key_file,
             dropping_recipients,
         } => {
+            let file = &which.path()?;
             let keyring = open(file, secret)?;
             let new = Secret::read_new(
                 new_passphrase_file.as_deref(),
@@ -183,14 +198,13 @@ fn list(console: &Console, path: &Path, secret: &SecretArgs) -> Result<Answer> {
 fn changed(
     console: &Console,
     command: &str,
-    (path, secret): (&Path, &SecretArgs),
+    (path, file): (&Path, &KeyringFile),
     change: impl FnOnce(&mut KeyringTransaction) -> phi_envelope::Result<KeyId>,
 ) -> Result<Answer> {
-    let file = open(path, secret)?;
     signals::leave_word();
     let updated = at(path, file.update_and_tell(change))?;
     warn_of_data_key(console, path, &updated);
-    tell(console, command, (path, &file), updated.out)
+    tell(console, command, (path, file), updated.out)
 }
 
 fn tell(

@@ -89,7 +89,11 @@ impl<'a> Keys<'a> {
             // A file has one passphrase at most, so its slot is known without it, and nothing is opened with this one.
             return Ok(Arc::new(Passphrase::new("any")?));
         };
-        self.keyring(path, from.from_keyring_passphrase_file.as_deref())
+        self.keyring(
+            path,
+            from.from_keyring_passphrase_file.as_deref(),
+            from.from_keyring_master_key_file.as_deref(),
+        )
     }
 
     /// The file of the command's own keyring; the ciphers made here use the same keyring.
@@ -124,16 +128,20 @@ impl<'a> Keys<'a> {
     }
 
     fn recipients(&mut self, to: &ToArgs) -> Result<Vec<Provider>> {
-        let passphrases = &to.to_keyring_passphrase_files;
-        if ![0, 1, to.to_keyrings.len()].contains(&passphrases.len()) {
-            return Err(usage(
-                "--to-keyring-passphrase-file stands once, or once for each --to-keyring",
-            ));
-        }
+        let passphrases = of_each(
+            &to.to_keyring_passphrase_files,
+            &to.to_keyrings,
+            "--to-keyring-passphrase-file",
+        )?;
+        let master_keys = of_each(
+            &to.to_keyring_master_key_files,
+            &to.to_keyrings,
+            "--to-keyring-master-key-file",
+        )?;
         let mut recipients = Vec::new();
-        for (number, path) in to.to_keyrings.iter().enumerate() {
-            let passphrase = passphrases.get(number).or(passphrases.first());
-            recipients.push(self.keyring(path, passphrase.map(AsRef::as_ref))?);
+        let secrets = passphrases.into_iter().zip(master_keys);
+        for (path, (passphrase, master_key)) in to.to_keyrings.iter().zip(secrets) {
+            recipients.push(self.keyring(path, passphrase, master_key)?);
         }
         if let Some(path) = &to.to_passphrase_file {
             let secret = Secret::chosen_in_file(path)?;
@@ -156,17 +164,23 @@ impl<'a> Keys<'a> {
         open_own_keyring(path, self.secret(&escaped_path(path))?)
     }
 
-    fn keyring(&mut self, path: &Path, passphrase_file: Option<&Path>) -> Result<Provider> {
-        Ok(Arc::new(self.open(path, passphrase_file)?.keyring()))
-    }
-
-    fn open(&mut self, path: &Path, passphrase_file: Option<&Path>) -> Result<KeyringFile> {
+    /// The keyring of a recipient, by its own secret if there is one.
+    fn keyring(
+        &mut self,
+        path: &Path,
+        passphrase_file: Option<&Path>,
+        master_key_file: Option<&Path>,
+    ) -> Result<Provider> {
         // Said before a passphrase is asked for.
         path.metadata().with_context(|| escaped_path(path))?;
-        match passphrase_file {
-            Some(passphrase) => open_keyring(path, &Secret::from_passphrase_file(passphrase)?),
-            None => open_keyring(path, self.secret(&escaped_path(path))?),
-        }
+        let file = match (passphrase_file, master_key_file) {
+            (Some(passphrase), _) => {
+                open_keyring(path, &Secret::from_passphrase_file(passphrase)?)?
+            }
+            (None, Some(key)) => open_keyring(path, &Secret::from_master_key_file(key)?)?,
+            (None, None) => open_keyring(path, self.secret(&escaped_path(path))?)?,
+        };
+        Ok(Arc::new(file.keyring()))
     }
 
     fn secret(&mut self, what: &str) -> Result<&Secret> {
@@ -178,12 +192,36 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Whether files of keyrings are opened although others may read or write them.
+/// The file of the secret of each of `keyrings`: one for all, or one for each in their order.
+fn of_each<'f>(
+    files: &'f [PathBuf],
+    keyrings: &[PathBuf],
+    option: &str,
+) -> Result<Vec<Option<&'f Path>>> {
+    let count = keyrings.len();
+    match files {
+        [] => Ok(vec![None; count]),
+        [one] => Ok(vec![Some(one.as_path()); count]),
+        files if files.len() == count => {
+            Ok(files.iter().map(|file| Some(file.as_path())).collect())
+        }
+        _ => Err(usage(format_args!(
+            "{option} stands once, or once for each --to-keyring"
+        ))),
+    }
+}
+
+/// Whether files of secrets are opened although others may read or write them.
 static OTHERS_ARE_ALLOWED: AtomicBool = AtomicBool::new(false);
 
-/// From now on files of keyrings are opened although others may read or write them.
+/// From now on files of keyrings, and of what opens them, are opened although others may read or write them.
 pub(crate) fn allow_access_by_others() {
     OTHERS_ARE_ALLOWED.store(true, Ordering::SeqCst);
+}
+
+/// Whether files of secrets are opened although others may read or write them.
+pub(crate) fn others_are_allowed() -> bool {
+    OTHERS_ARE_ALLOWED.load(Ordering::SeqCst)
 }
 
 /// The least revision of the command's own keyring.
@@ -232,7 +270,7 @@ pub(crate) fn open_own_keyring(path: &Path, secret: &Secret) -> Result<KeyringFi
 }
 
 fn open_with(mut options: KeyringFileOptions, path: &Path, secret: &Secret) -> Result<KeyringFile> {
-    if OTHERS_ARE_ALLOWED.load(Ordering::SeqCst) {
+    if others_are_allowed() {
         options = options.allow_access_by_others();
     }
     let opened = options.open(path, secret.provider()?);

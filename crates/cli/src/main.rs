@@ -12,8 +12,12 @@ mod args;
 mod checks;
 mod failure;
 mod files;
+mod folders;
 mod inspect;
+mod key_names;
+mod keygen;
 mod keyring;
+mod keyring_args;
 mod keys;
 mod new_file;
 mod options;
@@ -28,7 +32,6 @@ mod terminal;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
 use phi_envelope::files::{ask_while_locked, on_lock_wait, set_lock_wait};
 
 use archive::{evidence, exposure, inventory, retire};
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
 
 /// The command line; where it asks for help, or is wrong, that is told, and there is an exit code or none.
 fn parse() -> Result<Cli, Option<Exit>> {
-    Cli::try_parse().map_err(|error| {
+    Cli::read().map_err(|error| {
         if !error.use_stderr() {
             return error.print().err().map(|_| Exit::NotTold);
         }
@@ -91,10 +94,13 @@ fn begin(cli: &Cli) -> Result<()> {
     }
     on_lock_wait(output::tell_wait);
     ask_while_locked(signals::flow);
+    if let Some(folder) = cli.command.folder() {
+        folder.check()?;
+    }
     if cli.allow_access_by_others {
-        if !cli.command.opens_keyring() {
+        if !cli.command.opens_keyring() && !cli.names_secret {
             return Err(usage(
-                "--allow-access-by-others is for the file of a keyring, and none is named",
+                "--allow-access-by-others is for the file of a keyring, a passphrase or a master key, and none is named",
             ));
         }
         keys::allow_access_by_others();
@@ -121,8 +127,12 @@ fn begin(cli: &Cli) -> Result<()> {
 fn run(console: &Console, command: &Command) -> Result<Answer> {
     match command {
         Command::Keyring(command) => keyring::run(console, command),
+        Command::Keygen(args) => keygen::run(console, args),
+        Command::Encrypt(args) if args.folder.recursive => folders::encrypt(console, args),
         Command::Encrypt(args) => files::encrypt(console, args),
+        Command::Decrypt(args) if args.folder.recursive => folders::decrypt(console, args),
         Command::Decrypt(args) => files::decrypt(console, args),
+        Command::Verify(args) if args.folder.recursive => folders::verify(console, args),
         Command::Verify(args) => files::verify(console, args),
         Command::Cat(args) => streams::cat(console, args),
         Command::Inspect { files } => inspect::run(console, files),
@@ -138,6 +148,9 @@ fn run(console: &Console, command: &Command) -> Result<Answer> {
         Command::Retire(args) => retire::run(console, args),
         Command::Evidence(command) => evidence::run(console, command),
         Command::Exposure(args) => exposure::run(console, args),
+        Command::Recipient(command) if command.on().folder.recursive => {
+            folders::recipients(console, command)
+        }
         Command::Recipient(command) => recipients::run(console, command),
     }
 }

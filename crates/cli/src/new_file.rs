@@ -1,6 +1,6 @@
 //! Small files that a command writes beside its work: opened before the work, and gone if it fails.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,19 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Makes a file, which must not be there.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file = File::create_new(path).with_context(|| escaped_path(path))?;
+        Self::made(path, File::options().write(true).create_new(true))
+    }
+
+    /// Makes a file, which must not be there and its owner alone may read.
+    pub(crate) fn create_private(path: &Path) -> Result<Self> {
+        let mut options = File::options();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        Self::made(path, options.write(true).create_new(true))
+    }
+
+    fn made(path: &Path, options: &OpenOptions) -> Result<Self> {
+        let file = options.open(path).with_context(|| escaped_path(path))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -55,7 +67,7 @@ impl Drop for NewFile {
 }
 
 /// Makes a file's name durable. A folder that may not be read, or cannot be synced, is no failure: the name is there.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     match File::open(folder_of(path)).and_then(|folder| folder.sync_all()) {
         Err(error) if cfg!(unix) && error.raw_os_error() == Some(EIO) => Err(error),
         _ => Ok(()),

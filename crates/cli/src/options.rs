@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use phi_envelope::files::{ChangeOptions, FileOptions};
 
 /// Where the passphrase or the master key comes from.
@@ -19,11 +20,26 @@ pub(crate) struct SecretArgs {
     pub(crate) master_key_file: Option<PathBuf>,
 }
 
+/// The variable that names the keyring where no option does.
+pub(crate) const KEYRING: &str = "PHI_KEYRING";
+
+/// A name that stands for no file is refused, and not taken for one that was not given.
+fn keyring_file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|name| {
+        if name.is_empty() {
+            return Err(
+                "the name is empty; to go without a keyring, leave it out, and unset PHI_KEYRING",
+            );
+        }
+        Ok(PathBuf::from(name))
+    })
+}
+
 /// Whose keys open the file.
 #[derive(Args)]
 pub(crate) struct KeyArgs {
     /// The keyring's file; without one, the passphrase or the master key itself opens and seals
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = KEYRING, hide_env_values = true, value_parser = keyring_file())]
     pub(crate) keyring: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) secret: SecretArgs,
@@ -120,9 +136,27 @@ pub(crate) struct ToArgs {
         requires = "to_keyrings"
     )]
     pub(crate) to_keyring_passphrase_files: Vec<PathBuf>,
+    /// The master key that opens --to-keyring, where that is another than what opens --keyring: one for all, or one for each in their order
+    #[arg(
+        long = "to-keyring-master-key-file",
+        value_name = "FILE",
+        requires = "to_keyrings",
+        conflicts_with = "to_keyring_passphrase_files"
+    )]
+    pub(crate) to_keyring_master_key_files: Vec<PathBuf>,
     /// A recipient's passphrase (an envelope holds one passphrase at most)
     #[arg(long, value_name = "FILE")]
     pub(crate) to_passphrase_file: Option<PathBuf>,
+}
+
+impl ToArgs {
+    /// The files of the recipients' keyrings, and of what opens them.
+    pub(crate) fn keyring_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.to_keyrings
+            .iter()
+            .chain(&self.to_keyring_passphrase_files)
+            .chain(&self.to_keyring_master_key_files)
+    }
 }
 
 /// A recipient that has a slot.
@@ -135,6 +169,14 @@ pub(crate) struct FromArgs {
     /// The passphrase of --from-keyring, where it is another than the first
     #[arg(long, value_name = "FILE", requires = "from_keyring")]
     pub(crate) from_keyring_passphrase_file: Option<PathBuf>,
+    /// The master key that opens --from-keyring, where that is another than what opens --keyring
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "from_keyring",
+        conflicts_with = "from_keyring_passphrase_file"
+    )]
+    pub(crate) from_keyring_master_key_file: Option<PathBuf>,
     /// The recipient is the file's passphrase; it need not be known
     #[arg(long)]
     pub(crate) from_passphrase: bool,

@@ -3,7 +3,7 @@
 //! One rule holds for all of these sources: a byte order mark at the start and one line end at the end are dropped.
 
 use std::env;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,14 +79,19 @@ impl Secret {
 
     /// The passphrase in a file, which exists.
     pub(crate) fn from_passphrase_file(path: &Path) -> Result<Self> {
-        let passphrase = not_empty(contents(path)?, &escaped_path(path))?;
+        let passphrase = not_empty(secret(path)?, &escaped_path(path))?;
         Ok(Self::Passphrase(passphrase))
+    }
+
+    /// The master key in a file.
+    pub(crate) fn from_master_key_file(path: &Path) -> Result<Self> {
+        Ok(Self::MasterKey(secret(path)?, path.to_owned()))
     }
 
     /// The passphrase in a file, which is being chosen.
     pub(crate) fn chosen_in_file(path: &Path) -> Result<Self> {
         Ok(Self::Passphrase(chosen(
-            contents(path)?,
+            secret(path)?,
             &escaped_path(path),
         )?))
     }
@@ -110,10 +115,10 @@ impl Secret {
 impl Sources<'_> {
     fn read(&self, asked: Asked) -> Result<Secret> {
         if let Some(path) = self.master_key_file {
-            return Ok(Secret::MasterKey(contents(path)?, path.to_owned()));
+            return Secret::from_master_key_file(path);
         }
         let (passphrase, from) = match (self.passphrase_file, variable(self.variable)) {
-            (Some(path), _) => (contents(path)?, escaped_path(path)),
+            (Some(path), _) => (secret(path)?, escaped_path(path)),
             (None, Some(passphrase)) => (passphrase, self.variable.to_owned()),
             (None, None) => (
                 line(prompt(&self.prompt, asked, self.named)?),
@@ -165,12 +170,29 @@ fn not_empty(passphrase: Zeroizing<Vec<u8>>, from: &str) -> Result<Zeroizing<Vec
     Ok(passphrase)
 }
 
-/// The secret or the bindings in a small file, or from stdin, in memory that is erased.
+/// The bindings in a small file, or from stdin, in memory that is erased.
 pub(crate) fn contents(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    checked_contents(path, |_| Ok(()))
+}
+
+/// The passphrase or the master key in a small file, or from stdin, in memory that is erased.
+fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    checked_contents(path, refuse_access_by_others)
+}
+
+fn checked_contents(
+    path: &Path,
+    check: impl FnOnce(&Metadata) -> io::Result<()>,
+) -> Result<Zeroizing<Vec<u8>>> {
     let bytes = if is_dash(path) {
         bounded(stdio::stdin()?).context("stdin")
     } else {
-        bounded_file(path).with_context(|| escaped_path(path))
+        let read = || {
+            let file = File::open(path)?;
+            check(&file.metadata()?)?;
+            bounded(file)
+        };
+        read().with_context(|| escaped_path(path))
     };
     Ok(line(bytes?))
 }
@@ -182,6 +204,29 @@ pub(crate) fn contents_of_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 
 fn bounded_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     bounded(File::open(path)?)
+}
+
+/// Refuses a file of a secret that group or others may read or write, as a keyring's file is refused. Of a pipe, whoever feeds it knows
+/// what is in it.
+#[cfg(unix)]
+fn refuse_access_by_others(there: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = there.permissions().mode() & 0o7777;
+    if !there.is_file() || mode & 0o077 == 0 || crate::keys::others_are_allowed() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!(
+            "the file of a secret has mode {mode:04o}, which lets others at it: `chmod 600` it, or give --allow-access-by-others"
+        ),
+    ))
+}
+
+#[cfg(not(unix))]
+fn refuse_access_by_others(_: &Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 fn bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {

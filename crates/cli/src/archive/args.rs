@@ -8,10 +8,11 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand};
 use globset::{Glob, GlobMatcher};
 use phi_envelope::{
-    Error, KeyId,
+    Error,
     archive::{ClassCount, DestroyOptions, FileTree, Shard},
 };
 
+use crate::key_names::KeyName;
 use crate::options::{ChangeArgs, ContextArgs, KeyArgs, SecretArgs, ToArgs};
 
 /// Which files, and who else works on them.
@@ -55,7 +56,7 @@ impl ExcludeArgs {
 }
 
 /// Whether a glob matches a path, or, where it has no slash, a path's last name.
-pub(super) fn matches(glob: &GlobMatcher, path: &Path) -> bool {
+pub(crate) fn matches(glob: &GlobMatcher, path: &Path) -> bool {
     if glob.glob().glob().contains('/') {
         glob.is_match(path)
     } else {
@@ -140,13 +141,13 @@ pub(crate) struct Inventory {
 #[derive(Args)]
 #[command(group = sealed_anew(&[]))]
 pub(crate) struct Retire {
-    /// As `phi keyring list` shows it
-    pub(crate) key_id: KeyId,
+    /// The key, by its id or its label, as `phi keyring list` shows them
+    pub(crate) key: KeyName,
     /// All folders and files that there are
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) key: KeyArgs,
+    pub(crate) keys: KeyArgs,
     /// Put the sealed evidence into this new file, which lies in none of the places
     #[arg(long, value_name = "FILE")]
     pub(crate) evidence: PathBuf,
@@ -209,9 +210,9 @@ pub(crate) struct Exposure {
     pub(crate) paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) walk: WalkArgs,
-    /// A master key that was stolen (repeatable), as `phi keyring list` shows it
-    #[arg(long = "key", value_name = "KEY_ID")]
-    pub(crate) keys: Vec<KeyId>,
+    /// A master key that was stolen (repeatable), by its id, or by its label in a --keyring
+    #[arg(long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<KeyName>,
     /// A keyring's file that was stolen with them (repeatable): if they open it, so are its keys. Its secret is needed
     #[arg(long = "keyring", value_name = "FILE")]
     pub(crate) keyrings: Vec<PathBuf>,

@@ -22,7 +22,6 @@ const PASSPHRASES: SlotId = SlotId {
 };
 
 pub(crate) fn run(console: &Console, args: &Exposure) -> Result<Answer> {
-    let stolen = args.keys.iter().map(|key| SlotId::from(*key));
     let passphrases = args.passphrase_slots.then_some(PASSPHRASES);
     let places = Places::new(&args.paths, &args.walk);
     let mut run = Run::new(console, args.files);
@@ -31,6 +30,13 @@ pub(crate) fn run(console: &Console, args: &Exposure) -> Result<Answer> {
         let secret = Secret::read(&args.secret, &escaped_path(path), Asked::Once)?;
         keyrings.push(open_keyring(path, &secret)?);
     }
+    let known: Vec<_> = keyrings
+        .iter()
+        .flat_map(|file| file.keyring().keys())
+        .collect();
+    let keys = args.keys.iter().map(|key| key.find(&known));
+    let keys = keys.collect::<Result<Vec<_>>>()?;
+    let stolen = keys.into_iter().map(SlotId::from);
     let stolen = archive::exposure_through(stolen.chain(passphrases), &keyrings);
     let mut pass = archive::exposure(places.tree()?, stolen)?;
     while let Some(entry) = pass.next() {

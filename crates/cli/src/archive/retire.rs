@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result};
 use phi_envelope::{
-    EnvelopeCipher, Error,
+    EnvelopeCipher, Error, KeyId,
     archive::{
         self, ClassCount, Evidence, FileTree, FindingClass, Previous, RetireOptions, RetireReport,
         RewrapOptions, RewrapOutcome,
@@ -28,12 +28,13 @@ use crate::signals;
 const FIRST: usize = 10;
 
 pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
-    let mut keys = Keys::new(&args.key);
+    let mut keys = Keys::new(&args.keys);
     let cipher = keys.rewriter(&args.anew.to)?;
     let file = keys.file()?;
+    let key = args.key.find(&file.keyring().keys())?;
     let mut rewrap = RewrapOptions::new();
     if args.anew.reencrypt {
-        rewrap = anew(rewrap, &args.anew, [args.key_id])?;
+        rewrap = anew(rewrap, &args.anew, [key])?;
     }
     let previous = args.previous.as_deref();
     let previous = previous.map(|path| previously(args, path)).transpose()?;
@@ -74,7 +75,7 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
         options.destroy(args.terms.options())
     };
     let options = options.go_on(signals::flow);
-    let (key, evidence) = (args.key_id, &args.evidence);
+    let evidence = &args.evidence;
     let was_there = evidence.exists();
     signals::leave_word();
     let retired = match archive::retire(file, &cipher, key, &args.paths, evidence, options) {
@@ -93,7 +94,7 @@ pub(crate) fn run(console: &Console, args: &Retire) -> Result<Answer> {
     if done == 0 {
         run.nothing("nothing was found", args.expect_some);
     }
-    say(console, args, &retired)?;
+    say(console, (args, key), &retired)?;
     if let Some(warning) = retired.clock_warning {
         console.warn(evidence, warning);
     }
@@ -156,7 +157,7 @@ fn previously(args: &Retire, path: &Path) -> Result<Previous> {
     if bytes.first() == Some(&b'{') {
         return Previous::inventory(&bytes).context(name);
     }
-    let secret = Secret::read(&args.key.secret, &name, Asked::Once)?;
+    let secret = Secret::read(&args.keys.secret, &name, Asked::Once)?;
     let cipher = EnvelopeCipher::builder()
         .encrypt_for(secret.provider()?)
         .build()?;
@@ -192,7 +193,7 @@ fn remedy(retired: &RetireReport) -> String {
     }
 }
 
-fn say(console: &Console, args: &Retire, retired: &RetireReport) -> Result<()> {
+fn say(console: &Console, (args, key): (&Retire, KeyId), retired: &RetireReport) -> Result<()> {
     let evidence = &retired.evidence;
     console.say(&retired.rewrapped)?;
     console.say(format_args!("\n{evidence}{}", first_findings(evidence)))?;
@@ -204,12 +205,9 @@ fn say(console: &Console, args: &Retire, retired: &RetireReport) -> Result<()> {
         escaped_path(&args.evidence)
     ))?;
     if retired.destroyed {
-        console.say(format_args!("key {} was destroyed", args.key_id))?;
+        console.say(format_args!("key {key} was destroyed"))?;
     } else if args.keep && evidence.is_clean() {
-        console.say(format_args!(
-            "key {} is out of use, and was kept",
-            args.key_id
-        ))?;
+        console.say(format_args!("key {key} is out of use, and was kept"))?;
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ fn stdin_of_another_user_is_read() {
     let plain = shell.plaintext("plain", 300_000);
     given_away(&shell);
     fs::set_permissions(shell.path("plain"), Permissions::from_mode(0o600)).unwrap();
-    let key = "--master-key-file .master";
+    let key = "--master-key-file .master --allow-access-by-others";
     let stdin = || File::open(shell.path("plain")).unwrap().into();
     let denied = script(
         &shell,
@@ -114,7 +114,7 @@ fn without_threads_the_work_goes_on() {
     given_away(&shell);
     fs::set_permissions(shell.path("plain"), Permissions::from_mode(0o644)).unwrap();
     let limited = [&["sh", "-c", "ulimit -u 1; exec \"$@\"", "sh"], &nobody[..]].concat();
-    let key = "--master-key-file .master";
+    let key = "--master-key-file .master --allow-access-by-others";
     // `exec`, since a shell may not even fork.
     let run = |call: &str| {
         let program = format!("exec {} {call} {key}", phi().display());
@@ -193,7 +193,8 @@ fn a_keyring_that_others_may_read_is_opened_when_it_is_said() {
         );
         shell.done(&format!("{call} --allow-access-by-others"));
     }
-    // It is for keyrings, and has no effect elsewhere.
+    // It is for files of keys, and has no effect elsewhere.
+    let shell = shell.without_master_key().passphrase(PASSPHRASE);
     for call in [
         "encrypt plain -o x",
         "inspect plain.phi",
@@ -277,7 +278,7 @@ fn what_a_pass_could_not_keep_is_told() {
     let shell = Shell::new();
     shell.write(".master", MASTER_KEY.as_bytes());
     given_away(&shell);
-    let key = "--master-key-file .master";
+    let key = "--master-key-file .master --allow-access-by-others";
     let as_nobody = |call: &str| script(&shell, &nobody, call, Stdio::null());
     shell.sh("mkdir -m 777 arch");
     shell.plaintext("plain", 5_000);
@@ -314,6 +315,52 @@ fn what_a_pass_could_not_keep_is_told() {
             .unwrap()
             .contains("not_kept")
     );
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_taken_when_it_is_said() {
+    let shell = Shell::with_keyring();
+    shell.plaintext("plain", 5_000);
+    shell.done("encrypt --keyring k plain");
+    shell.write("pass", PASSPHRASE.as_bytes());
+    let shell = shell.without_master_key();
+    shell.done("keyring new p --label one --passphrase-file pass");
+    for name in ["pass", ".master"] {
+        fs::set_permissions(shell.path(name), Permissions::from_mode(0o644)).unwrap();
+    }
+    for (call, name) in [
+        ("keyring list k --master-key-file .master", ".master"),
+        ("keyring list p --passphrase-file pass", "pass"),
+        (
+            "verify --keyring k --master-key-file .master plain.phi",
+            ".master",
+        ),
+        ("encrypt --to-passphrase-file pass plain -o -", "pass"),
+        (
+            "encrypt --to-keyring k --to-keyring-master-key-file .master plain -o -",
+            ".master",
+        ),
+    ] {
+        let refused = shell.run(call);
+        assert_eq!(refused.code, 1, "{call}: {}", refused.text());
+        let told = refused.stderr_text();
+        let is_named = told.starts_with(&format!("phi: {name}: "));
+        assert!(
+            is_named && told.contains("--allow-access-by-others"),
+            "{told}"
+        );
+        shell.done(&format!("{call} --allow-access-by-others"));
+    }
+    // A keyring and its master key as a container has them.
+    fs::set_permissions(shell.path("k"), Permissions::from_mode(0o644)).unwrap();
+    shell.done("verify --keyring k --master-key-file .master plain.phi --allow-access-by-others");
+    // Of a pipe, nobody else reads.
+    let key = File::open(shell.path(".master")).unwrap();
+    let ran = shell.run_with(
+        "keyring list k --master-key-file - --allow-access-by-others",
+        key,
+    );
+    assert_eq!(ran.code, 0, "{}", ran.text());
 }
 
 #[test]

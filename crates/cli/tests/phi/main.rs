@@ -8,11 +8,14 @@
 
 mod answers;
 mod archives;
+mod folders;
+mod key_files;
 mod keyrings;
 mod kills;
 #[cfg(target_os = "linux")]
 mod limits;
 mod names;
+mod odd_folders;
 #[cfg(target_os = "linux")]
 mod process;
 mod recipients;

@@ -1,6 +1,8 @@
 //! More than one who can open a file.
 
-use crate::support::{NEW_PASSPHRASE, Shell};
+use std::fs;
+
+use crate::support::{NEW_PASSPHRASE, PASSPHRASE, Shell};
 
 #[test]
 fn sealed_for_several() {
@@ -149,4 +151,89 @@ fn sealed_anew_and_repacked() {
     assert_eq!(ran.code, 2);
     let again = shell.run("verify --keyring k --bind private-value plain.phi");
     assert!(!(ran.text() + &again.text()).contains("private-value"));
+}
+
+#[test]
+fn recipients_of_a_whole_folder() {
+    let shell = Shell::with_keyring();
+    fs::create_dir_all(shell.path("plain/deep")).unwrap();
+    for name in ["plain/a", "plain/deep/b"] {
+        shell.plaintext(name, 5_000);
+    }
+    for name in ["partner", "clinic"] {
+        shell.done(&format!("keyring new {name} --label {name}"));
+    }
+    shell.done("encrypt -r plain -o sealed --keyring k --label tenant=clinic-7 --bind-path");
+    let counts = |call: &str| {
+        let answer = shell.done(&format!(
+            "recipient {call} -r sealed --label tenant=clinic-7 --json"
+        ));
+        let summary = answer.last()["summary"].clone();
+        (
+            summary["changed"].as_u64().unwrap(),
+            summary["up-to-date"].as_u64().unwrap(),
+        )
+    };
+    let opens = |keyring: &str| {
+        shell
+            .run(&format!("verify -r sealed --keyring {keyring} --bind-path"))
+            .code
+    };
+    let add = "add --keyring k --to-keyring partner";
+    assert_eq!(opens("partner"), 4);
+    assert_eq!(counts(add), (2, 0));
+    assert_eq!((opens("partner"), counts(add)), (0, (0, 2)));
+    let replace = "replace --keyring k --from-keyring partner --to-keyring clinic";
+    assert_eq!((counts(replace), counts(replace)), ((2, 0), (0, 2)));
+    assert_eq!((opens("partner"), opens("clinic")), (4, 0));
+    let remove = "remove --keyring k --from-keyring clinic";
+    assert_eq!((counts(remove), counts(remove)), ((2, 0), (0, 2)));
+    assert_eq!(opens("clinic"), 4);
+
+    // A passphrase's slot does not tell whose it is: a file that has another one is not as it is to be.
+    shell.write("pass", PASSPHRASE.as_bytes());
+    shell.write("new", NEW_PASSPHRASE.as_bytes());
+    let add = "add --keyring k --to-passphrase-file pass";
+    assert_eq!((counts(add), counts(add)), ((2, 0), (0, 2)));
+    let other =
+        "recipient add --keyring k --to-passphrase-file new -r sealed --label tenant=clinic-7";
+    let refused = shell.run(other);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr_text().contains("another passphrase"),
+        "{}",
+        refused.text()
+    );
+
+    let replace = "replace --keyring k --from-passphrase --to-passphrase-file new";
+    assert_eq!((counts(replace), counts(replace)), ((2, 0), (2, 0)));
+    let away = "replace --keyring k --from-passphrase --to-keyring clinic";
+    assert_eq!((counts(away), counts(away)), ((2, 0), (0, 2)));
+    let itself = "recipient replace --keyring k --from-keyring clinic --to-keyring k -r sealed";
+    assert_eq!(
+        shell.run(&format!("{itself} --label tenant=clinic-7")).code,
+        1
+    );
+    assert_eq!((opens("clinic"), opens("k")), (0, 0));
+
+    // Other labels, and what is no envelope, are failures of these files.
+    assert_eq!(
+        shell
+            .run("recipient add --keyring k --to-keyring partner -r sealed")
+            .code,
+        3
+    );
+    shell.write("sealed/plain", b"nothing sealed");
+    let ran = shell.run(&format!(
+        "recipient {} -r sealed --label tenant=clinic-7 --report report",
+        "add --keyring k --to-keyring partner"
+    ));
+    assert_eq!(ran.code, 1);
+    assert_eq!(
+        ran.stdout_text().split(':').next(),
+        Some("2 changed, 0 up-to-date, 1 failed")
+    );
+    let report = String::from_utf8(shell.read("report")).unwrap();
+    assert_eq!(report.lines().count(), 4);
+    assert!(report.contains("not-an-envelope"), "{report}");
 }

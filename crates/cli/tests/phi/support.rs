@@ -127,6 +127,7 @@ impl Shell {
         if let Some(path) = self.master_key.filter(|_| takes_a_secret(call)) {
             command.args(["--master-key-file", path]);
         }
+        command.env_remove("PHI_KEYRING");
         let variables = [
             ("PHI_PASSPHRASE", &self.passphrase),
             ("PHI_NEW_PASSPHRASE", &self.new_passphrase),
@@ -181,12 +182,18 @@ impl Shell {
         let bytes: Vec<u8> = (0..len)
             .map(|at| u8::try_from(at * at / 7 % 251).unwrap())
             .collect();
-        self.write(name, &bytes);
+        fs::write(self.path(name), &bytes).unwrap();
         bytes
     }
 
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
         fs::write(self.path(name), bytes).unwrap();
+        #[cfg(unix)]
+        {
+            // As a file of a secret must be.
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
     }
 
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
@@ -261,7 +268,7 @@ impl Ran {
 
 fn takes_a_secret(call: &str) -> bool {
     let command = call.split_whitespace().next().unwrap_or_default();
-    !["inspect", "exposure"].contains(&command)
+    !["inspect", "exposure", "keygen"].contains(&command)
 }
 
 /// The program, which cargo builds before the tests.
