@@ -2,7 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use phi_envelope::{Context, EnvelopeCipher, Error, inspect, error::{AuthenticatedPart, Limit}, header::EnvelopeKind};
+use phi_envelope::{
+    Context, EnvelopeCipher, Error,
+    error::{AuthenticatedPart, Limit},
+    header::EnvelopeKind,
+    inspect,
+};
 use phi_envelope_fuzz::{OpenBook, mend};
 
 fuzz_target!(|bytes: &[u8]| {

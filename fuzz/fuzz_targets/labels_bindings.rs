@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use phi_envelope::{Context, Error, inspect, error::ContextMismatch};
+use phi_envelope::{Context, Error, error::ContextMismatch, inspect};
 use phi_envelope_fuzz::READER;
 
 type Pairs = Vec<(String, String)>;

@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use aes_gcm::aead::Aead as _;
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use hmac::{Hmac, Mac as _};
-use phi_envelope::{EnvelopeCipher, KeyProvider, Keyring, MasterKey, Passphrase, Result, keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey}};
+use phi_envelope::{
+    EnvelopeCipher, KeyProvider, Keyring, MasterKey, Passphrase, Result,
+    keys::{DataKey, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
+};
 
 /// The keys that open the good ones among `tests/vectors`.
 pub static READER: LazyLock<EnvelopeCipher> = LazyLock::new(|| {

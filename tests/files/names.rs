@@ -68,11 +68,11 @@ fn options() -> FileOptions<'static> {
 
 /// Calls that are given a file to read or to change.
 const INPUTS: [Call; 16] = [
-    ("encrypt_file", |scene, path| {
+    ("encrypt", |scene, path| {
         let out = scene.path("out");
         files::encrypt(&scene.cipher, path, out, &context(), options()).map(drop)
     }),
-    ("decrypt_file", |scene, path| {
+    ("decrypt", |scene, path| {
         let out = scene.path("out");
         files::decrypt(&scene.cipher, path, out, &context(), options()).map(drop)
     }),
@@ -81,27 +81,27 @@ const INPUTS: [Call; 16] = [
         let options = options().detached_header(path);
         files::decrypt(&scene.cipher, input, out, &context(), options).map(drop)
     }),
-    ("verify_file", |scene, path| {
+    ("verify", |scene, path| {
         files::verify(&scene.cipher, path, &context(), options()).map(drop)
     }),
     ("files::verify, the header", |scene, path| {
         let options = options().detached_header(path);
         files::verify(&scene.cipher, scene.path("plain"), &context(), options).map(drop)
     }),
-    ("inspect_file", |_, path| files::inspect(path).map(drop)),
-    ("open_range", |scene, path| {
+    ("inspect", |_, path| files::inspect(path).map(drop)),
+    ("open", |scene, path| {
         files::open(&scene.cipher, path, &context(), options()).map(drop)
     }),
-    ("rewrap_file", |scene, path| {
+    ("rewrap", |scene, path| {
         files::rewrap(&scene.cipher, path).map(drop)
     }),
-    ("reencrypt_file", |scene, path| {
+    ("reencrypt", |scene, path| {
         files::reencrypt(&scene.cipher, path, &context(), options()).map(drop)
     }),
     ("repack_file", |scene, path| {
         files::repack(&scene.cipher, path, options()).map(drop)
     }),
-    ("add_recipient_file", |scene, path| {
+    ("add_recipient", |scene, path| {
         files::add_recipient(&scene.cipher, path, &keyring_of(2), &labels()).map(drop)
     }),
     ("remove_recipient_file", |scene, path| {
@@ -158,7 +158,7 @@ const INPUTS: [Call; 16] = [
 
 /// Calls that are given a name for what they make.
 const OUTPUTS: [Call; 9] = [
-    ("encrypt_file", |scene, path| {
+    ("encrypt", |scene, path| {
         files::encrypt(
             &scene.cipher,
             scene.path("plain"),
@@ -180,7 +180,7 @@ const OUTPUTS: [Call; 9] = [
     ("encrypt_read", |scene, path| {
         files::encrypt_read(&scene.cipher, &b"text"[..], path, &context(), options()).map(drop)
     }),
-    ("decrypt_file", |scene, path| {
+    ("decrypt", |scene, path| {
         files::decrypt(
             &scene.cipher,
             scene.path("sealed"),

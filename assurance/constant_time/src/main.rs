@@ -8,7 +8,9 @@ use std::hint::black_box;
 use std::io::Read as _;
 use std::io::Write as _;
 
-use phi_envelope::{Context, EnvelopeCipher, KeyId, Keyring, MasterKey, Passphrase, keys::Argon2Costs};
+use phi_envelope::{
+    Context, EnvelopeCipher, KeyId, Keyring, MasterKey, Passphrase, keys::Argon2Costs,
+};
 
 const MASTER_KEY: [u8; 32] = *b"a master key of just 32 bytes...";
 const PASSPHRASE: &[u8] = b"correct horse battery staple";

@@ -6,7 +6,13 @@ use std::io::{self, Cursor, Read, Seek as _, SeekFrom, Write as _};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use phi_envelope::{Context, EnvelopeCipher, Error, Keyring, KeyringFile, Passphrase, inspect, keys::Argon2Costs, files::{self, FileOptions}, archive::{self, FileTree}};
+use phi_envelope::{
+    Context, EnvelopeCipher, Error, Keyring, KeyringFile, Passphrase,
+    archive::{self, FileTree},
+    files::{self, FileOptions},
+    inspect,
+    keys::Argon2Costs,
+};
 use phi_envelope_memory::Bounded;
 
 #[global_allocator]
@@ -243,7 +249,9 @@ fn trees(cipher: &EnvelopeCipher, folder: &Path) {
     let huge = File::create(tree.join("huge")).unwrap();
     huge.set_len(8 << 40).unwrap();
     within("an inventory", 4096, || {
-        archive::inventory(FileTree::new([tree.clone()])).unwrap().finish()
+        archive::inventory(FileTree::new([tree.clone()]))
+            .unwrap()
+            .finish()
     });
 }
 

@@ -11,7 +11,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use phi_envelope::{Context, EnvelopeCipher, Error, KeyProvider, Keyring, KeyringFile, Session, SessionLimits, inspect, keys::{DataKey, KeyState, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey}, files::{self, FileOptions}, archive::{self, FileTree, RewrapOptions}};
+use phi_envelope::{
+    Context, EnvelopeCipher, Error, KeyProvider, Keyring, KeyringFile, Session, SessionLimits,
+    archive::{self, FileTree, RewrapOptions},
+    files::{self, FileOptions},
+    inspect,
+    keys::{DataKey, KeyState, Recognition, Slot, UnwrapRequest, WrapRequest, WrappedKey},
+};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
@@ -350,9 +356,19 @@ fn a_crew_hands_over_everything_once_and_ends() {
             .map(|entry| entry.path)
             .collect();
         assert_eq!(seen.len(), 9);
-        assert_eq!(archive::inventory(walk(&folder)).unwrap().finish().records.files, 9);
+        assert_eq!(
+            archive::inventory(walk(&folder))
+                .unwrap()
+                .finish()
+                .records
+                .files,
+            9
+        );
         // Dropped after some.
-        assert_eq!(archive::inventory(walk(&folder)).unwrap().take(2).count(), 2);
+        assert_eq!(
+            archive::inventory(walk(&folder)).unwrap().take(2).count(),
+            2
+        );
     });
 }
 

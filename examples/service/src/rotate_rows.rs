@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use phi_envelope::{Context, EnvelopeCipher, Keyring, archive::{RowUpdate, RowsPass, RowsReport}};
+use phi_envelope::{
+    Context, EnvelopeCipher, Keyring,
+    archive::{RowUpdate, RowsPass, RowsReport},
+};
 use rand::{TryRng as _, rngs::SysRng};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
@@ -204,7 +207,11 @@ fn replace(connection: &mut Connection, pass: &mut RowsPass<u32>, page: Vec<Row>
         transaction.prepare("UPDATE notes SET text = ?3 WHERE id = ?1 AND text = ?2")?;
     pass.rewrap(page.into_iter().map(Ok), |id, old, new| {
         let rows = update.execute((id, old, new))?;
-        anyhow::Ok(if rows == 1 { RowUpdate::Written } else { RowUpdate::Conflict })
+        anyhow::Ok(if rows == 1 {
+            RowUpdate::Written
+        } else {
+            RowUpdate::Conflict
+        })
     })?;
     drop(update);
     Ok(transaction.commit()?)

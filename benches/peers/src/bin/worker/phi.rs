@@ -6,7 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use phi_envelope::{Context, EnvelopeCipher, Keyring, Session, files::{self, FileOptions, RewrapStatus}};
+use phi_envelope::{
+    Context, EnvelopeCipher, Keyring, Session,
+    files::{self, FileOptions, RewrapStatus},
+};
 
 use crate::Contestant;
 use crate::samples::read_all;
