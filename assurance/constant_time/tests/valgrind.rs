@@ -17,8 +17,8 @@ const VERDICTS: [(&str, &str); 12] = [
         "Secret<_>::try_filled (secret.rs",
         "the wrapped data key's AES-GCM tag, passed on by `?`",
     ),
-    ("verify_tag (open.rs", "the header tag"),
-    ("Verified::admit (open.rs", "the bindings tag"),
+    ("verify_tag (unlocked.rs", "the header tag"),
+    ("Verified::admit (unlock.rs", "the bindings tag"),
     (
         "record::open_payload (record.rs",
         "a record's AES-GCM tag, passed on by `?`",
