@@ -328,3 +328,41 @@ fn no_line_is_unsafe() {
         assert!(!words(&text).contains("unsafe"), "{name}");
     }
 }
+
+/// The requirement of each dependency of a package, by its name: the version and nothing else.
+fn requirements(manifest: &str) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(root().join(manifest)).unwrap();
+    let mut found = BTreeMap::new();
+    let mut within = false;
+    for line in text.lines() {
+        if line.starts_with('[') {
+            within = line.ends_with("dependencies]") && !line.contains("dev-");
+            continue;
+        }
+        let Some((name, required)) = line.split_once(" = ").filter(|_| within) else {
+            continue;
+        };
+        let version = required
+            .split_once("version = ")
+            .map_or(required, |(_, rest)| rest)
+            .split('"')
+            .nth(1);
+        found.insert(name.to_owned(), version.unwrap().to_owned());
+    }
+    found
+}
+
+/// The library is built once more for the schedules, with a list of its own.
+#[test]
+fn the_schedules_build_with_the_versions_that_the_crate_asks_for() {
+    let (own, again) = (
+        requirements("Cargo.toml"),
+        requirements("assurance/schedules/Cargo.toml"),
+    );
+    let differ: Vec<_> = again
+        .iter()
+        .filter(|(name, version)| *name != "std" && own.get(*name) != Some(version))
+        .collect();
+    assert!(differ.is_empty(), "{differ:?}");
+    assert!(again.len() > 10, "{again:?}");
+}
