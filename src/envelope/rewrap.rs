@@ -47,7 +47,10 @@ impl EnvelopeCipher {
                 continue;
             };
             let is_only = owners.iter().flatten().filter(|of| of.0 == number).count() == 1;
-            if is_only && recognition == Recognition::Current && self.is_its_own(verified, &slot)? {
+            if is_only
+                && recognition == Recognition::Current
+                && self.is_its_own(verified, &slot, number)?
+            {
                 slots.keep(&slot)?;
                 continue;
             }
@@ -76,11 +79,19 @@ impl EnvelopeCipher {
     }
 
     // FORMAT §7: a passphrase slot is up to date where the provider opens it and m, t, p are its own.
-    fn is_its_own(&self, verified: &Verified<'_>, slot: &Slot<'_>) -> Result<bool> {
-        if slot.scheme() == PASSPHRASE {
-            self.check_replaceable(verified, slot)?;
+    /// Whether a slot that this writer calls current is one that it opens: nothing but that tells whose passphrase a slot is.
+    fn is_its_own(&self, verified: &Verified<'_>, slot: &Slot<'_>, writer: usize) -> Result<bool> {
+        let Some(writer) = self.0.writers.get(writer) else {
+            return Ok(true);
+        };
+        if slot.scheme() != PASSPHRASE || !writer.opens() {
+            return Ok(true);
         }
-        Ok(true)
+        let context = self.unwrap_context(verified.header());
+        match gives(writer.as_ref(), slot, &context, &verified.state().key) {
+            Err(Error::WrongPassphrase) => Ok(false),
+            given => given.map(|()| true),
+        }
     }
 
     // FORMAT §7: a slot is replaced or dropped only after it was itself unwrapped and gave the header's data key.

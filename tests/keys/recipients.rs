@@ -430,6 +430,34 @@ fn recipients_change_only_after_the_header_has_verified() {
 }
 
 #[test]
+fn a_rewrap_moves_from_one_passphrase_to_another_of_the_same_costs() {
+    let (old, new) = (
+        EnvelopeCipher::new(passphrase("old")),
+        EnvelopeCipher::new(passphrase("new")),
+    );
+    let envelope = old.encrypt("note", &context()).unwrap();
+    let mover = EnvelopeCipher::builder()
+        .encrypt_for(passphrase("new"))
+        .decrypt_with(passphrase("old"))
+        .build()
+        .unwrap();
+    let moved = mover.rewrap(&envelope).unwrap();
+    assert_eq!(&new.decrypt(&moved, &context()).unwrap()[..], b"note");
+    let refused = old.decrypt(&moved, &context());
+    assert!(
+        matches!(refused, Err(Error::WrongPassphrase)),
+        "{refused:?}"
+    );
+    assert_eq!(mover.rewrap(&moved).unwrap(), moved);
+    // Whoever has neither of them changes nothing.
+    let stranger = EnvelopeCipher::new(passphrase("other")).rewrap(&moved);
+    assert!(
+        matches!(stranger, Err(Error::WrongPassphrase)),
+        "{stranger:?}"
+    );
+}
+
+#[test]
 fn a_passphrase_is_changed_in_its_place() {
     let cipher = cipher_for([shared(passphrase("old")), shared(keyring_of(1))]);
     let envelope = seal(&cipher);
