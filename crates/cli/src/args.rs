@@ -98,12 +98,12 @@ pub(crate) enum Command {
     ///
     /// A keyring's file is not sealed for the very keyring that it holds: once that is lost, nothing could open the copy.
     ///
-    /// With --recursive, each file is sealed as FOLDER/<its path below the input>.phi, and the originals stay. Files that are sealed
+    /// With --recursive, each file is sealed as FOLDER/PATH.phi, where PATH is its path below the input, and the originals stay. Files that are sealed
     /// already, and open to what the original holds, are skipped: to run it again is to go on.
     Encrypt(Encrypt),
     /// Open a sealed file, or with --recursive all files below a folder
     ///
-    /// With --recursive, each file is opened as FOLDER/<its path below the input, without .phi>, and the sealed files stay. A file
+    /// With --recursive, each file is opened as FOLDER/PATH, where PATH is its path below the input without .phi, and the sealed files stay. A file
     /// appears under its name only when all of it was authenticated. To stdout, segments go as soon as each is
     /// authenticated: a consumer must wait for exit code 0 before it believes that it has all of them.
     Decrypt(Decrypt),
