@@ -33,9 +33,9 @@ const MOST_NAMED: usize = 1000;
 /// stream must end where its last segment says so, and in a record, which is read whole, no further envelope may stand. Of entries that
 /// are handed one by one, only what is handed is looked at: see [`look`](Self::look).
 ///
-/// The end of a stream is its last length word, where the length of the file puts it; the words before it are not read. A file in
-/// which a second stream follows is found by that, unless the second lies so that its segments fall on the places of the first's: one
-/// pair in 65,536, a segment's bytes, if nobody made it so. `files::verify` reads all of a stream and finds each.
+/// A scan judges a stream's end by one length word: the last, at the place that the file's length gives. It does not read the words
+/// before that. So it finds a second stream in the same file, unless both streams' segments fall on the same places. By chance, that
+/// happens to one pair in 65,536. `files::verify` reads a whole stream and finds every such pair.
 /// **What is seen and cannot be examined is a finding** of a [class](crate::archive::FindingClass), and stands against the destruction until the
 /// key's owner [accepts](Self::accept) it.
 ///

@@ -45,7 +45,7 @@ pub(super) struct PlaceBook {
 /// A folder without what is in the folders below it, or a file that was named, or all of a table.
 #[derive(Default)]
 pub(super) struct Part {
-    /// What it was before it was read.
+    /// The state of the folder or file before the scan read it.
     pub(super) seen: Option<Sighting>,
     pub(super) is_named: bool,
     /// Everything that was met in it, folders too.

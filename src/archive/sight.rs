@@ -59,7 +59,7 @@ pub(super) struct Lookout {
 }
 
 impl Stamp {
-    /// What it is now. Of what was named, what the name leads to.
+    /// Its present state. A root that is a link is followed to its target.
     pub(super) fn of(path: &Path, is_named: bool) -> io::Result<Self> {
         let read = || {
             if is_named {

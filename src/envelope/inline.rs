@@ -191,7 +191,7 @@ impl<R: Read + Seek> Seek for Source<R> {
     }
 }
 
-/// What is wrong with an inline stream's header blocks, where it opened all the same. A rewrap repairs it.
+/// Damage to an inline stream's header blocks that did not keep it from opening. A rewrap repairs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HeaderDamage {

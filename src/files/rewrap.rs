@@ -105,7 +105,7 @@ impl ChangeOptions {
     /// [`files::rewrap`](crate::files::rewrap) with these options.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`files::rewrap`](crate::files::rewrap).
     pub fn rewrap(&self, cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<RewrapStatus> {
         change_file(&self.disk, cipher, path.as_ref(), Change::Rewrap)
     }
@@ -113,7 +113,7 @@ impl ChangeOptions {
     /// [`files::add_recipient`](crate::files::add_recipient) with these options.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`files::add_recipient`](crate::files::add_recipient).
     pub fn add_recipient(
         &self,
         cipher: &EnvelopeCipher,
@@ -128,7 +128,7 @@ impl ChangeOptions {
     /// [`files::remove_recipient`](crate::files::remove_recipient) with these options.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`files::remove_recipient`](crate::files::remove_recipient).
     pub fn remove_recipient(
         &self,
         cipher: &EnvelopeCipher,
@@ -143,7 +143,7 @@ impl ChangeOptions {
     /// [`files::replace_recipient`](crate::files::replace_recipient) with these options.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`files::replace_recipient`](crate::files::replace_recipient).
     pub fn replace_recipient(
         &self,
         cipher: &EnvelopeCipher,
@@ -186,7 +186,7 @@ pub fn rewrap(cipher: &EnvelopeCipher, path: impl AsRef<Path>) -> Result<RewrapS
 /// Gives a recipient a slot in a file's header, as [`EnvelopeCipher::add_recipient`] does for bytes in memory.
 ///
 /// # Errors
-/// As there and as [`files::rewrap`](crate::files::rewrap).
+/// Those of [`EnvelopeCipher::add_recipient`] and of [`files::rewrap`](crate::files::rewrap).
 pub fn add_recipient(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
@@ -199,7 +199,7 @@ pub fn add_recipient(
 /// Takes a recipient's slots out of a file's header, as [`EnvelopeCipher::remove_recipient`] does for bytes in memory.
 ///
 /// # Errors
-/// As there and as [`files::rewrap`](crate::files::rewrap).
+/// Those of [`EnvelopeCipher::remove_recipient`] and of [`files::rewrap`](crate::files::rewrap).
 pub fn remove_recipient(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,
@@ -213,7 +213,7 @@ pub fn remove_recipient(
 /// memory.
 ///
 /// # Errors
-/// As there and as [`files::rewrap`](crate::files::rewrap).
+/// Those of [`EnvelopeCipher::replace_recipient`] and of [`files::rewrap`](crate::files::rewrap).
 pub fn replace_recipient(
     cipher: &EnvelopeCipher,
     path: impl AsRef<Path>,

@@ -100,7 +100,7 @@ impl Keyring {
     /// [`KeyringTransaction::rotate`], at once.
     ///
     /// # Errors
-    /// As there, and [`Error::Misuse`] for a file's keyring.
+    /// Those of [`KeyringTransaction::rotate`]; [`Error::Misuse`] if the keyring is kept in a file.
     pub fn rotate(&self, label: &str) -> Result<KeyId> {
         self.edit(|keys| keys.rotate(label))
     }
@@ -108,7 +108,7 @@ impl Keyring {
     /// [`KeyringTransaction::rotate_to`], at once.
     ///
     /// # Errors
-    /// As there, and [`Error::Misuse`] for a file's keyring.
+    /// Those of [`KeyringTransaction::rotate_to`]; [`Error::Misuse`] if the keyring is kept in a file.
     pub fn rotate_to(&self, key: MasterKey, label: &str) -> Result<KeyId> {
         self.edit(|keys| keys.rotate_to(key, label))
     }
@@ -116,7 +116,7 @@ impl Keyring {
     /// [`KeyringTransaction::deactivate`], at once.
     ///
     /// # Errors
-    /// As there, and [`Error::Misuse`] for a file's keyring.
+    /// Those of [`KeyringTransaction::deactivate`]; [`Error::Misuse`] if the keyring is kept in a file.
     pub fn deactivate(&self, id: KeyId) -> Result<()> {
         self.edit(|keys| keys.deactivate(id))
     }
@@ -124,7 +124,7 @@ impl Keyring {
     /// [`KeyringTransaction::suspend`], at once.
     ///
     /// # Errors
-    /// As there, and [`Error::Misuse`] for a file's keyring.
+    /// Those of [`KeyringTransaction::suspend`]; [`Error::Misuse`] if the keyring is kept in a file.
     pub fn suspend(&self, id: KeyId) -> Result<()> {
         self.edit(|keys| keys.suspend(id))
     }
@@ -132,7 +132,7 @@ impl Keyring {
     /// [`KeyringTransaction::resume`], at once.
     ///
     /// # Errors
-    /// As there, and [`Error::Misuse`] for a file's keyring.
+    /// Those of [`KeyringTransaction::resume`]; [`Error::Misuse`] if the keyring is kept in a file.
     pub fn resume(&self, id: KeyId) -> Result<()> {
         self.edit(|keys| keys.resume(id))
     }
@@ -140,7 +140,7 @@ impl Keyring {
     /// [`KeyringTransaction::mark_compromised`], at once.
     ///
     /// # Errors
-    /// As there, and [`Error::Misuse`] for a file's keyring.
+    /// Those of [`KeyringTransaction::mark_compromised`]; [`Error::Misuse`] if the keyring is kept in a file.
     pub fn mark_compromised(&self, id: KeyId) -> Result<()> {
         self.edit(|keys| keys.mark_compromised(id))
     }
@@ -148,7 +148,7 @@ impl Keyring {
     /// [`KeyringTransaction::destroy_without_evidence`], at once.
     ///
     /// # Errors
-    /// As there, and [`Error::Misuse`] for a file's keyring.
+    /// Those of [`KeyringTransaction::destroy_without_evidence`]; [`Error::Misuse`] if the keyring is kept in a file.
     pub fn destroy_without_evidence(&self, id: KeyId) -> Result<()> {
         self.edit(|keys| keys.destroy_without_evidence(id))
     }

@@ -21,7 +21,7 @@ pub(crate) struct WhichKeyring {
     named: NamedKeyring,
 }
 
-/// The same, where the words of a command are taken apart by the command.
+/// The same keyring, if the command itself splits its words.
 #[derive(Args)]
 pub(crate) struct NamedKeyring {
     /// The keyring's file [env: PHI_KEYRING]

@@ -174,7 +174,7 @@ impl KeyringFile {
     /// [`update`](Self::update), and says whether the file has a new data key.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`update`](Self::update).
     pub fn update_and_tell<T>(
         &self,
         change: impl FnOnce(&mut KeyringTransaction) -> Result<T>,
@@ -230,7 +230,7 @@ impl KeyringFile {
     /// [`reprotect`](Self::reprotect), also if somebody could no longer open the file.
     ///
     /// # Errors
-    /// As there, but for that.
+    /// Those of [`reprotect`](Self::reprotect), without [`KeyringError::DropsRecipient`].
     pub fn reprotect_dropping_recipients(
         &self,
         protection: impl Into<EnvelopeCipher>,

@@ -117,7 +117,7 @@ impl KeyringFileOptions {
     /// [`KeyringFile::open`] with these options.
     ///
     /// # Errors
-    /// As there, and [`KeyringError::RolledBack`](crate::error::KeyringError::RolledBack) if the file is not what was pinned.
+    /// Those of [`KeyringFile::open`]; [`KeyringError::RolledBack`](crate::error::KeyringError::RolledBack) if the file is not what was pinned.
     pub fn open(
         self,
         path: impl AsRef<Path>,
@@ -129,7 +129,7 @@ impl KeyringFileOptions {
     /// [`KeyringFile::create`] with these options.
     ///
     /// # Errors
-    /// As there, those of [`KeyringTransaction::set_lease`](crate::keys::KeyringTransaction::set_lease), and
+    /// Those of [`KeyringFile::create`] and of [`KeyringTransaction::set_lease`](crate::keys::KeyringTransaction::set_lease);
     /// [`KeyringError::RolledBack`](crate::error::KeyringError::RolledBack) if anything but a first revision is pinned.
     pub fn create(
         self,

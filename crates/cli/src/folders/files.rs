@@ -23,7 +23,7 @@ use crate::keys::Keys;
 use crate::options::KeyArgs;
 use crate::output::{Answer, Console};
 
-/// What became of a file whose output was there.
+/// The outcome of a file whose output existed already.
 const PRESENT: &str = "present";
 
 pub(crate) fn encrypt(console: &Console, args: &Encrypt) -> Result<Answer> {

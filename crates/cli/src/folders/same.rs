@@ -69,7 +69,7 @@ impl Write for Compared {
     }
 }
 
-/// Fills a buffer, as far as there is something to fill it with.
+/// Fills a buffer, or as much of it as the source holds.
 fn read_up_to(from: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
